@@ -1,0 +1,223 @@
+"""Frozen values that everyone passes: ids, references, descriptions of objects, nodes, holders and memory.
+
+Covers only values: nothing here opens a file, talks to a cluster or imports a heavy library. Sizes are in
+bytes, times in seconds since the epoch. Read next: ``errors.py``, then ``codecs/__init__.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any, NewType, TypeAlias
+
+ObjectId = NewType("ObjectId", str)
+"""32 hexadecimal digits; the same on every node that has a replica."""
+
+Key: TypeAlias = "str | Ref"
+"""What names an object: its name, its id or a :class:`Ref`."""
+
+
+def new_object_id() -> ObjectId:
+    """Return a new id: 48 bits of time in milliseconds, then 80 random bits.
+
+    Ids that grow with time are appended to the catalog's index rather than scattered over it. The layout is that of
+    UUID version 7 (RFC 9562, section 5.7) without its version bits.
+    """
+    return ObjectId(f"{int(time.time() * 1000):012x}{secrets.token_hex(10)}")
+
+
+def is_object_id(text: str) -> bool:
+    """Tell whether `text` has the form of an object id."""
+    return len(text) == 32 and all(digit in "0123456789abcdef" for digit in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A small, picklable reference to an object; it holds no memory.
+
+    Parameters
+    ----------
+    id : ObjectId
+    name : str or None
+        The name the object was put under, if any.
+    kind : str
+    nbytes : int
+        Size of the object that it stands for, in bytes.
+    """
+
+    id: ObjectId
+    name: str | None = None
+    kind: str = "object"
+    nbytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a codec tells about an object without anyone having to decode it.
+
+    Parameters
+    ----------
+    kind : str
+        ``array``, ``dataframe``, ``series``, ``index``, ``table``, ``batch``, ``polars``, ``sparse``, ``dataset`` or
+        ``object``.
+    type : str
+        Qualified name of the Python type, for example ``pandas.DataFrame``.
+    shape : tuple of int, or None
+        Rows and columns, or the shape of the array; None where the object has none.
+    dtypes : dict of str to str
+        Column name to dtype; a single dtype under the empty name.
+    notes : tuple of str
+        What a user should know, for example which columns had to be pickled and are copied on each get.
+    """
+
+    kind: str
+    type: str
+    shape: tuple[int, ...] | None = None
+    dtypes: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An object as a header and buffers, ready to be written.
+
+    Parameters
+    ----------
+    description : Description
+    header : bytes
+        Small, private: it is copied on each get.
+    buffers : tuple of memoryview
+        Contiguous bytes (format ``B``, one dimension), in the order in which the decoder wants them back.
+    """
+
+    description: Description
+    header: bytes
+    buffers: tuple[memoryview, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the header and of all buffers."""
+        return len(self.header) + sum(buffer.nbytes for buffer in self.buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One sealed copy of an object on one node.
+
+    Parameters
+    ----------
+    node : str
+        Id of the node.
+    node_name : str
+    state : str
+        ``memory``, ``disk`` or ``cached``.
+    nbytes : int
+    """
+
+    node: str
+    node_name: str
+    state: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """Everything the catalog knows about one object.
+
+    `name` is the first of `names`, or None. `nbytes` are the bytes that the object owns, `shared_nbytes` those that it
+    refers to in other objects' segments. `last_used` is when a process last mapped it. `ttl` is in seconds from
+    `created`, or None. `notes` say what could not be shared.
+    """
+
+    id: ObjectId
+    name: str | None
+    names: tuple[str, ...]
+    kind: str
+    type: str
+    shape: tuple[int, ...] | None
+    dtypes: dict[str, str]
+    nbytes: int
+    shared_nbytes: int
+    created: float
+    last_used: float
+    pinned: bool
+    ttl: float | None
+    tags: dict[str, str]
+    replicas: tuple[Replica, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> Ref:
+        """The reference to this object."""
+        return Ref(self.id, self.name, self.kind, self.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """A host as the cluster sees it: one store and the workers that share it.
+
+    `address` is the address of one of its workers, empty where it has none; `workers` are all of them. `state` is
+    ``running``, ``lost`` (it was there, and no worker of it is left), or ``local`` (this host's store, no cluster).
+    """
+
+    id: str
+    name: str
+    address: str
+    workers: tuple[str, ...]
+    capacity: int
+    used: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a lease on an object.
+
+    `kind` is ``kernel``, ``worker``, ``server`` or ``script``; `label` says which one (notebook path, worker name,
+    script path); `since` is when it mapped the object, in seconds since the epoch. `object` is None when the object
+    itself was deleted and only its memory is still held.
+    """
+
+    pid: int
+    kind: str
+    label: str
+    since: float
+    nbytes: int
+    object: ObjectId | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where the bytes of one store are; each byte is counted once, whoever maps it.
+
+    `sealed` + `pooled` + `writing` + `deleted` (deleted but still mapped) + `cached` is what is used; `free` is what is
+    left of `capacity`; `spilled` bytes lie on disk and do not count.
+    """
+
+    capacity: int
+    sealed: int
+    pooled: int
+    writing: int
+    deleted: int
+    spilled: int
+    cached: int
+    free: int
+
+    @property
+    def used(self) -> int:
+        """Bytes in use, the pool included."""
+        return self.sealed + self.pooled + self.writing + self.deleted + self.cached
+
+
+def to_json(value: Any) -> Any:
+    """Turn a value of this module (or a list, tuple or dict of them) into what JSON and msgpack can carry."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
