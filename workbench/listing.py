@@ -1,0 +1,298 @@
+"""Values as tables: text for a terminal, HTML for a notebook, a DataFrame for whoever wants to compute.
+
+Covers how objects, nodes, replicas, holders and memory look when many of them are shown. What they are is in
+``objects.py``; how IPython is told about single values is in ``jupyter/display.py``. Nothing here needs IPython, and
+pandas is imported only by :meth:`Listing.to_pandas`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from .objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica, to_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Listing", "age", "html_table", "printable", "shape_text", "size", "text_table"]
+
+T = TypeVar("T")
+
+Column = tuple[str, Callable[[Any], str]]
+
+_LONGEST_CELL = 60
+_PREFIXES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers"})
+
+
+def size(nbytes: int) -> str:
+    """Write a size in bytes for people.
+
+    Parameters
+    ----------
+    nbytes : int
+
+    Returns
+    -------
+    str
+        For example ``512 B`` or ``1.5 GiB``.
+    """
+    value = float(nbytes)
+    for prefix in _PREFIXES[:-1]:
+        if abs(value) < 1024:
+            break
+        value /= 1024
+    else:
+        prefix = _PREFIXES[-1]
+    return f"{nbytes} B" if prefix == "B" else f"{value:.1f} {prefix}"
+
+
+def age(moment: float, now: float | None = None) -> str:
+    """Write how long ago `moment` (seconds since the epoch) was."""
+    seconds = max(0.0, (time.time() if now is None else now) - moment)
+    for limit, divisor, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds // divisor)} {unit} ago"
+    return f"{int(seconds // 86400)} d ago"
+
+
+def shape_text(shape: Sequence[int] | None) -> str:
+    """Write a shape for people: ``336,776 x 19``; empty where there is none."""
+    if shape is None:
+        return ""
+    return " x ".join(f"{length:,}" for length in shape) if shape else "scalar"
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Make a name safe for one line of a terminal: what does not print is escaped, what is too long is cut.
+
+    Names may hold anything, also newlines, escape sequences and marks that turn the direction of writing.
+    """
+    safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return safe if limit is None or len(safe) <= limit else safe[: limit - 1] + "…"
+
+
+def _object_name(info: ObjectInfo | Ref | Holder) -> str:
+    if isinstance(info, Holder):
+        return info.name or info.object or "(deleted)"
+    return info.name if info.name is not None else info.id
+
+
+def _nodes(info: ObjectInfo) -> str:
+    return ", ".join(
+        replica.node_name if replica.state == "memory" else f"{replica.node_name} ({replica.state})"
+        for replica in info.replicas
+    )
+
+
+_OBJECT: tuple[Column, ...] = (
+    ("name", _object_name),
+    ("kind", lambda info: info.kind),
+    ("shape", lambda info: shape_text(info.shape)),
+    ("size", lambda info: size(info.nbytes)),
+    ("shared", lambda info: size(info.shared_nbytes) if info.shared_nbytes else ""),
+    ("nodes", _nodes),
+    ("pinned", lambda info: "pinned" if info.pinned else ""),
+    ("created", lambda info: age(info.created)),
+)
+_COLUMNS: dict[type, tuple[Column, ...]] = {
+    ObjectInfo: _OBJECT,
+    Ref: (("name", _object_name), ("kind", lambda ref: ref.kind), ("size", lambda ref: size(ref.nbytes))),
+    NodeInfo: (
+        ("name", lambda node: node.name),
+        ("state", lambda node: node.state),
+        ("used", lambda node: size(node.used)),
+        ("capacity", lambda node: size(node.capacity)),
+        ("workers", lambda node: str(len(node.workers))),
+        ("address", lambda node: node.address),
+        ("id", lambda node: node.id),
+    ),
+    Replica: (
+        ("node", lambda replica: replica.node_name),
+        ("state", lambda replica: replica.state),
+        ("size", lambda replica: size(replica.nbytes)),
+        ("id", lambda replica: replica.node),
+    ),
+    Holder: (
+        ("pid", lambda holder: str(holder.pid)),
+        ("kind", lambda holder: holder.kind),
+        ("label", lambda holder: holder.label),
+        ("name", _object_name),
+        ("size", lambda holder: size(holder.nbytes)),
+        ("since", lambda holder: age(holder.since)),
+    ),
+}
+# Columns that say nothing when all their cells are empty.
+_OPTIONAL = frozenset({"shared", "nodes", "pinned"})
+_NOTHING: dict[type, str] = {
+    ObjectInfo: "no objects",
+    Ref: "no objects",
+    NodeInfo: "no nodes",
+    Replica: "no replicas",
+    Holder: "no holders",
+}
+
+
+def _columns_of(items: Sequence[Any]) -> tuple[Column, ...]:
+    columns = _COLUMNS.get(type(items[0]))
+    if columns is None:
+        return (("value", str),)
+    return tuple(
+        (title, cell) for title, cell in columns if title not in _OPTIONAL or any(cell(item) for item in items)
+    )
+
+
+def rows_of(items: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the titles and the cells of a table of `items`, which are all of one type.
+
+    Parameters
+    ----------
+    items : sequence
+        Of :class:`ObjectInfo`, :class:`Ref`, :class:`NodeInfo`, :class:`Replica` or :class:`Holder`.
+
+    Returns
+    -------
+    tuple of (list of str, list of list of str)
+    """
+    if not items:
+        return [], []
+    columns = _columns_of(items)
+    return [title for title, _ in columns], [[cell(item) for _, cell in columns] for item in items]
+
+
+def fields_of(value: Any) -> list[tuple[str, str]]:
+    """Return the fields of one value as pairs of a title and a text, sizes and times written for people."""
+    if isinstance(value, Memory):
+        names = ("capacity", "sealed", "pooled", "writing", "deleted", "cached", "free", "spilled")
+        return [(name, size(getattr(value, name))) for name in names]
+    pairs = []
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if field.name in {"nbytes", "shared_nbytes", "capacity", "used"}:
+            pairs.append((field.name, f"{size(item)} ({item:,} bytes)"))
+        elif field.name in {"created", "last_used", "since"}:
+            pairs.append((field.name, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(item))} ({age(item)})"))
+        else:
+            pairs.append((field.name, _field_text(field.name, item)))
+    return pairs
+
+
+def _field_text(name: str, item: Any) -> str:
+    if item is None:
+        return ""
+    if name == "shape":
+        return shape_text(item)
+    if name == "replicas":
+        return ", ".join(f"{replica.node_name} ({replica.state})" for replica in item)
+    if isinstance(item, dict):
+        return ", ".join(f"{key}: {value}" if key else str(value) for key, value in item.items())
+    if isinstance(item, tuple):
+        return ", ".join(str(part) for part in item)
+    return str(item)
+
+
+def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Align cells under their titles for a terminal; numbers go to the right."""
+    cells = [[printable(cell, _LONGEST_CELL) for cell in row] for row in rows]
+    widths = [max([len(title), *(len(row[at]) for row in cells)]) for at, title in enumerate(titles)]
+    lines = []
+    for row in [list(titles), *cells]:
+        padded = [
+            cell.rjust(width) if title in _NUMBERS else cell.ljust(width)
+            for cell, width, title in zip(row, widths, titles, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def text_fields(pairs: Iterable[tuple[str, str]]) -> str:
+    """Align the fields of one value for a terminal."""
+    pairs = list(pairs)
+    width = max((len(title) for title, _ in pairs), default=0)
+    return "\n".join(f"{title.ljust(width)}  {printable(text)}".rstrip() for title, text in pairs)
+
+
+def html_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as pandas would show it; every text is escaped."""
+    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+    body = "".join("<tr>" + "".join(f"<td>{_html_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def html_fields(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return the fields of one value as a table of two columns; every text is escaped."""
+    body = "".join(f"<tr><th>{html.escape(title)}</th><td>{_html_cell(text)}</td></tr>" for title, text in pairs)
+    return f'<table border="1" class="dataframe"><tbody>{body}</tbody></table>'
+
+
+def _html_cell(text: str) -> str:
+    short = printable(text, 4 * _LONGEST_CELL)
+    return f"<bdi>{html.escape(short)}</bdi>"
+
+
+class Listing(Sequence[T], Generic[T]):
+    """An immutable sequence that shows itself as a table.
+
+    Parameters
+    ----------
+    items : iterable
+        Values of one type of ``objects.py``.
+    of : type, optional
+        The type of the values, so that an empty listing can say what there is none of.
+
+    Examples
+    --------
+    >>> Listing([], of=ObjectInfo)
+    no objects
+    """
+
+    __slots__ = ("_items", "_of")
+
+    def __init__(self, items: Iterable[T] = (), of: type | None = None) -> None:
+        self._items = tuple(items)
+        self._of = of if of is not None else type(self._items[0]) if self._items else object
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Listing[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Listing[T]:
+        return Listing(self._items[index], self._of) if isinstance(index, slice) else self._items[index]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Listing):
+            return self._items == other._items
+        return list(self._items) == other if isinstance(other, list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # what is listed holds dicts
+
+    def __repr__(self) -> str:
+        if not self._items:
+            return _NOTHING.get(self._of, "nothing")
+        return text_table(*rows_of(self._items))
+
+    def _repr_html_(self) -> str:
+        if not self._items:
+            return f"<p>{html.escape(repr(self))}</p>"
+        return html_table(*rows_of(self._items))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a DataFrame with a row for each value and a column for each field; sizes in bytes, times in UTC."""
+        import pandas as pd
+
+        names = [f.name for f in dataclasses.fields(self._of)] if dataclasses.is_dataclass(self._of) else ["value"]
+        records = [to_json(item) if dataclasses.is_dataclass(item) else {"value": item} for item in self._items]
+        frame = pd.DataFrame.from_records(records, columns=names)
+        for name in {"created", "last_used", "since"}.intersection(names):
+            frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
+        return frame
