@@ -1,0 +1,235 @@
+"""The magics: ``%share``, ``%%share``, ``%fetch`` and ``%wb``.
+
+Covers what they do in the kernel. What their words mean is in ``parsing.py``, the verbs of ``%wb`` are those of the
+command line (``verbs.py``), how values look is in ``display.py``. An error of the workbench is shown as one message
+without a traceback of our own code; it stays an error, so that a notebook run stops there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+
+from ..errors import WorkbenchError
+from ..listing import Listing, printable, shape_text, size
+from ..objects import ObjectInfo, Ref
+from ..session import Session, current_session
+from ..verbs import VERBS, Verb, add_verbs, overview
+from . import display
+from .parsing import MagicError, ShareWish, parse_fetch, parse_share, split
+
+__all__ = ["WorkbenchMagics", "register", "unregister"]
+
+_HELP = """\
+%share VAR [VAR ...]       put variables into the workbench, each under its own name
+%share EXPRESSION as NAME  put a value under another name   (--pin, --ttl SECONDS, --replicas N)
+%%share NAME               put the value of the cell's last line
+%fetch NAME [as VAR]       map an object: no copy, read-only pages   (--timeout SECONDS waits for it)
+"""
+
+
+def _connect(_session: Session, args: argparse.Namespace) -> Any:
+    import workbench
+
+    workbench.connect(args.where)
+    return Listing(workbench.nodes())
+
+
+def _connect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("where", metavar="ADDRESS", nargs="?", help="scheduler (default: the cluster found on this host)")
+
+
+MAGIC_VERBS: tuple[Verb, ...] = (
+    *VERBS,
+    Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise MagicError(f"{message}\n{self.format_usage().strip()}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise _HelpShown
+
+
+class _HelpShown(Exception):
+    """The help was printed; there is nothing else to do."""
+
+
+@contextlib.contextmanager
+def one_message() -> Iterator[None]:
+    """Let errors of the workbench be shown as their message alone; type and exit status stay as they are."""
+    try:
+        yield
+    except WorkbenchError as error:
+        text = f"{type(error).__name__}: {error}"
+        error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's own hook
+        raise error from None
+
+
+@magics_class
+class WorkbenchMagics(Magics):
+    """The workbench's magics; ``%wb`` alone shows what there is."""
+
+    @line_cell_magic
+    def share(self, line: str, cell: str | None = None) -> Ref | Listing[Ref]:
+        """Put values into the workbench, so that other notebooks can fetch them.
+
+        %share VAR [VAR ...]        each under its own name
+        %share EXPRESSION as NAME   one value under another name
+        %%share NAME                the value of the cell's last line
+
+        Options, before the rest: --pin, --ttl SECONDS, --replicas N.
+        """
+        wish = parse_share(line, cell=cell is not None)
+        values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
+        with one_message():
+            session = current_session()
+            refs = [
+                session.put(value, name, pin=wish.pin, ttl=wish.ttl, replicas=wish.replicas)
+                for name, value in values.items()
+            ]
+            return refs[0] if len(refs) == 1 else Listing(refs)
+
+    @line_magic
+    def fetch(self, line: str) -> None:
+        """Map an object of the workbench and assign it to a variable.
+
+        %fetch NAME [as VAR]   the pages are shared with everyone who fetched it, and read-only
+
+        Option: --timeout SECONDS waits until somebody has shared it.
+        """
+        wish = parse_fetch(line)
+        with one_message():
+            session = current_session()
+            value = session.get(wish.name, timeout=wish.timeout)
+            info = session.info(wish.name)
+        self.shell.user_ns[wish.variable] = value
+        print(_fetched(wish.variable, info))  # noqa: T201  # a magic answers by printing
+
+    @line_magic
+    def wb(self, line: str) -> Any:
+        """Ask the workbench: %wb ls, %wb where NAME, %wb replicate NAME -n 2; %wb alone shows all verbs."""
+        words = split(line)
+        if not words or words[0] in {"help", "-h", "--help"}:
+            print(_HELP + overview(MAGIC_VERBS, "%wb"))  # noqa: T201
+            return None
+        known = [verb.name for verb in MAGIC_VERBS]
+        if words[0] not in known:
+            near = difflib.get_close_matches(words[0], known, 1)
+            raise MagicError(f"%wb has no {words[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "; see %wb."))
+        parser = _Parser(prog="%wb")
+        add_verbs(parser, MAGIC_VERBS)
+        try:
+            args = parser.parse_args(words)
+        except _HelpShown:
+            return None
+        with one_message():
+            return args.verb.run(current_session(), args)
+
+    def _values(self, wish: ShareWish) -> dict[str | None, Any]:
+        if wish.expression is not None:
+            return {wish.name: self.shell.ev(wish.expression)}
+        missing = [name for name in wish.variables if name not in self.shell.user_ns]
+        if missing:
+            near = difflib.get_close_matches(missing[0], self.shell.user_ns, 3)
+            hint = f" There is {', '.join(near)}." if near else ""
+            raise MagicError(f"This notebook has no variable {missing[0]!r}.{hint}")
+        return {name: self.shell.user_ns[name] for name in wish.variables}
+
+    def _run(self, cell: str) -> Any:
+        """Run a cell and return the value of its last line: an expression, or an assignment to one variable."""
+        shell = self.shell
+        tree = shell.transform_ast(shell.compile.ast_parse(shell.transform_cell(cell)))
+        last = tree.body[-1] if tree.body else None
+        match last:
+            case ast.Expr(value=value):
+                tree.body.pop()
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
+                value = ast.copy_location(ast.Name(name, ast.Load()), last)
+            case _:
+                raise MagicError("The last line of the cell has no value; end it with an expression or an assignment.")
+        name = shell.compile.cache(cell)
+        exec(shell.compile(tree, name, "exec"), shell.user_ns)
+        return eval(shell.compile(ast.Expression(value), name, "eval"), shell.user_ns)
+
+
+def _fetched(variable: str, info: ObjectInfo) -> str:
+    parts = [info.type, shape_text(info.shape), size(info.nbytes + info.shared_nbytes)]
+    lines = [f"{variable}: {', '.join(part for part in parts if part)}, mapped"]
+    return "\n".join([*lines, *(f"note: {printable(note)}" for note in info.notes)])
+
+
+class _Completer:
+    """Completes names of variables and objects behind the magics."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+    def share(self, _event: Any) -> list[str]:
+        """Names of the user's own variables."""
+        hidden = self._shell.user_ns_hidden
+        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
+
+    def objects(self, _event: Any) -> list[str]:
+        """Names in the store that need no quotes."""
+        try:
+            names = current_session().store.names()
+        except WorkbenchError:
+            return []  # no completion is better than an error while someone types
+        return [name for name in names if name.isprintable() and not set(name) & set(" \"'\\")]
+
+    def wb(self, event: Any) -> list[str]:
+        """Verbs first, then names."""
+        words = event.line.split()
+        first = len(words) < 2 or (len(words) == 2 and not event.line.endswith(" "))
+        return [verb.name for verb in MAGIC_VERBS] if first else self.objects(event)
+
+
+_SWEEPERS: dict[int, Callable[..., None]] = {}
+
+
+def _sweep(*_result: object) -> None:
+    """After each cell: give back what no variable refers to any more."""
+    with contextlib.suppress(WorkbenchError):
+        current_session().sweep()
+
+
+def register(shell: InteractiveShell) -> None:
+    """Add the magics, the display of values and the completion to IPython; doing it twice changes nothing.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+    """
+    display.register(shell)
+    if id(shell) in _SWEEPERS:
+        return
+    shell.register_magics(WorkbenchMagics)
+    completer = _Completer(shell)
+    for words, complete in (
+        (("%share", "%%share"), completer.share),
+        (("%fetch",), completer.objects),
+        (("%wb",), completer.wb),
+    ):
+        for word in words:
+            shell.set_hook("complete_command", lambda _self, event, complete=complete: complete(event), str_key=word)
+    shell.events.register("post_run_cell", _sweep)
+    _SWEEPERS[id(shell)] = _sweep
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Undo :func:`register` as far as IPython can: its magics stay known to the shell."""
+    display.unregister(shell)
+    if _SWEEPERS.pop(id(shell), None) is not None:
+        shell.events.unregister("post_run_cell", _sweep)

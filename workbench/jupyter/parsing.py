@@ -1,0 +1,141 @@
+"""What the words after ``%share`` and ``%fetch`` mean.
+
+Covers text only: nothing is evaluated and nothing is looked up here. What is done with the answer is in ``magics.py``.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shlex
+from dataclasses import dataclass
+
+__all__ = ["FetchWish", "MagicError", "ShareWish", "parse_fetch", "parse_share", "split"]
+
+_AS = re.compile(r"""^(?P<what>.*?)\s+as\s+(?P<name>"[^"]*"|'[^']*'|[^\s"']+)$""", re.DOTALL)
+_OPTION = re.compile(r"^--(?P<option>pin|ttl|replicas)(?:[\s=]+|$)")
+
+
+class MagicError(Exception):
+    """A magic was used in a way that it does not understand; only the message is shown."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+@dataclass(frozen=True, slots=True)
+class ShareWish:
+    """What a ``%share`` line asks for.
+
+    `variables` are names of variables, each shared under its own name; or `expression` is one expression, shared as
+    `name`. In a cell magic both are empty.
+    """
+
+    variables: tuple[str, ...] = ()
+    expression: str | None = None
+    name: str | None = None
+    pin: bool = False
+    ttl: float | None = None
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FetchWish:
+    """What a ``%fetch`` line asks for: the object `name` as the variable `variable`, waiting at most `timeout` seconds."""
+
+    name: str
+    variable: str
+    timeout: float | None = None
+
+
+def split(line: str) -> list[str]:
+    """Split a line at blanks as a shell does, so that names in quotes may have blanks.
+
+    Raises
+    ------
+    MagicError
+        If a quote is not closed.
+    """
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise MagicError(f"Cannot read {line!r}: {error}.") from None
+
+
+def parse_share(line: str, *, cell: bool = False) -> ShareWish:
+    """Understand ``[--pin] [--ttl SECONDS] [--replicas N] VAR [VAR ...] [as NAME]``, or ``NAME`` for a whole cell.
+
+    Raises
+    ------
+    MagicError
+        If the line says something else; the message shows how it is written.
+    """
+    rest, pin, ttl, replicas = _options(line.strip())
+    if cell:
+        words = split(rest)
+        if len(words) != 1:
+            raise MagicError("Say one name: %%share NAME. The value of the cell's last line is shared under it.")
+        return ShareWish(name=words[0], pin=pin, ttl=ttl, replicas=replicas)
+    if not rest:
+        raise MagicError("Say what to share: %share VAR [VAR ...] [as NAME].")
+    if match := _AS.match(rest):
+        name = match["name"].strip("\"'")
+        return ShareWish(expression=match["what"], name=name, pin=pin, ttl=ttl, replicas=replicas)
+    variables = tuple(rest.replace(",", " ").split())
+    if not all(variable.isidentifier() for variable in variables):
+        raise MagicError(f"{rest!r} is not the name of a variable; give the value a name: %share {rest} as NAME.")
+    return ShareWish(variables=variables, pin=pin, ttl=ttl, replicas=replicas)
+
+
+def _options(rest: str) -> tuple[str, bool, float | None, int]:
+    pin, ttl, replicas = False, None, 1
+    while match := _OPTION.match(rest):
+        rest = rest[match.end() :]
+        if match["option"] == "pin":
+            pin = True
+            continue
+        word, _, rest = rest.partition(" ")
+        rest = rest.lstrip()
+        if match["option"] == "ttl":
+            ttl = _number(word, "--ttl takes a number of seconds")
+        else:
+            replicas = int(_number(word, "--replicas takes a number of nodes"))
+    if rest.startswith("--"):
+        raise MagicError(f"{rest.split()[0]} is not an option of %share; it has --pin, --ttl SECONDS and --replicas N.")
+    return rest, pin, ttl, replicas
+
+
+def _number(word: str, what: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise MagicError(f"{what}, not {word!r}.")
+    return number
+
+
+def parse_fetch(line: str) -> FetchWish:
+    """Understand ``NAME [as VAR] [--timeout SECONDS]``.
+
+    Raises
+    ------
+    MagicError
+        If the line says something else, or if the name cannot be that of a variable and none was given.
+    """
+    words = split(line)
+    timeout = None
+    if "--timeout" in words:
+        at = words.index("--timeout")
+        timeout = _number(words[at + 1] if at + 1 < len(words) else "", "--timeout takes a number of seconds")
+        del words[at : at + 2]
+    match words:
+        case [name]:
+            variable = name
+        case [name, "as", variable]:
+            pass
+        case _:
+            raise MagicError("Say what to fetch: %fetch NAME [as VAR] [--timeout SECONDS].")
+    if not variable.isidentifier() or keyword.iskeyword(variable):
+        raise MagicError(f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR.")
+    return FetchWish(name, variable, timeout)
