@@ -1,0 +1,17 @@
+"""One host's shared memory: segments, the catalog beside them, leases and holders.
+
+The only package that touches shared memory or SQLite. It stores encoded objects (``workbench.objects.Encoded``), never
+decodes them, and knows nothing of other hosts.
+
+Reading order: ``store.py`` (the verbs), ``allocation.py`` (the life of a segment), ``segments.py`` (one file), ``catalog.py``,
+``pool.py``, ``holders.py``, ``eviction.py``, ``queries.py``, ``raw.py``, ``directory.py``.
+"""
+
+from __future__ import annotations
+
+from workbench.store.directory import StoreOnDiskWarning, default_directory
+from workbench.store.queries import Changes, Version
+from workbench.store.raw import Export, Import
+from workbench.store.store import Record, Store, check_name
+
+__all__ = ["Changes", "Export", "Import", "Record", "Store", "StoreOnDiskWarning", "Version", "check_name", "default_directory"]

@@ -1,0 +1,268 @@
+"""Getting room for one object's buffers, writing them, and giving the room back.
+
+Covers the life of a segment from free or fresh to sealed or abandoned. States in the catalog, and who may leave them:
+
+=========  =================================================  ==========================================================
+state      meaning                                            a process that dies here leaves
+=========  =================================================  ==========================================================
+(file)     made inside the transaction that adds the row      an unlocked file without a row: removed by :meth:`reclaim`
+writing    its writer has the exclusive lock                  a lockable ``writing`` row: removed by :meth:`reclaim`
+sealed     objects refer to it, nobody writes                 a good segment
+free       no object refers to it; maybe somebody maps it     the same
+=========  =================================================  ==========================================================
+
+The exclusive lock is taken only within a write transaction of the catalog, so the writer may turn its exclusive lock into
+a shared one inside the sealing transaction (which flock(2) does not do atomically): nobody else can get in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from mmap import PAGESIZE
+from pathlib import Path
+
+from workbench.errors import StoreError
+from workbench.store import segments
+from workbench.store.catalog import Catalog
+from workbench.store.directory import available_nbytes
+from workbench.store.pool import KEEP_FROM, Pool, WarmMapping, map_writable
+
+
+@dataclass(slots=True)
+class Reservation:
+    """A segment that this process is writing; `fd` has the exclusive lock, `warm` is there when it may be copied into."""
+
+    segment: int
+    path: str
+    nbytes: int
+    fd: int
+    warm: WarmMapping | None
+    sealed: bool = False
+
+
+class OutOfRoom(Exception):
+    """The capacity (or the file system, `on_disk`) does not allow these bytes now."""
+
+    def __init__(self, nbytes: int, *, file_system: bool) -> None:
+        super().__init__(nbytes)
+        self.nbytes = nbytes
+        self.file_system = file_system
+
+
+class Allocator:
+    """Reserves, writes, seals and removes segments of one store.
+
+    Parameters
+    ----------
+    directory : Path
+    catalog : Catalog
+    pool : Pool
+    in_memory : bool
+        The store lies in a tmpfs. Elsewhere a page may be dropped and come back from the disk, so recycled segments are
+        not written through mappings.
+    threads : int
+        How many threads copy one large object.
+    """
+
+    def __init__(self, directory: Path, catalog: Catalog, pool: Pool, *, in_memory: bool, threads: int) -> None:
+        self.directory = directory
+        self.catalog = catalog
+        self.pool = pool
+        self.in_memory = in_memory
+        self.threads = threads
+
+    def reserve(self, nbytes: int) -> Reservation:
+        """Return a locked segment of at least `nbytes` bytes, recycled if a free one fits.
+
+        Raises
+        ------
+        OutOfRoom
+            Nothing was changed.
+        """
+        nbytes = -(-nbytes // PAGESIZE) * PAGESIZE
+        with self.catalog.write() as write:
+            return self._recycle(write, nbytes) or self._make(write, nbytes)
+
+    def _recycle(self, write: sqlite3.Connection, nbytes: int) -> Reservation | None:
+        most = nbytes + max(nbytes // 4, KEEP_FROM)
+        rows = write.execute(
+            "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' AND nbytes BETWEEN ? AND ? ORDER BY nbytes",
+            (nbytes, most),
+        ).fetchall()
+        mapped = self.pool.inodes()
+        for segment, inode, size in sorted(rows, key=lambda row: row[1] not in mapped):
+            locked = self._lock_free(segment, inode)
+            if locked is None:
+                continue
+            fd, warm = locked
+            number = write.execute("INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)).lastrowid
+            write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
+            path = segments.segment_path(self.directory, number or 0)
+            os.rename(segments.segment_path(self.directory, segment), path)
+            if warm is None and self.in_memory and size >= KEEP_FROM:
+                warm = map_writable(fd, size)
+            return Reservation(number or 0, path, size, fd, warm)
+        return None
+
+    def _lock_free(self, segment: int, inode: int) -> tuple[int, WarmMapping | None] | None:
+        warm = self.pool.take(inode)
+        if warm is not None:
+            if segments.try_exclusive(warm.fd):
+                os.fchmod(warm.fd, 0o600)
+                return warm.fd, warm
+            self.pool.keep(warm)
+            return None
+        fd = segments.open_exclusive(segments.segment_path(self.directory, segment), writable=True)
+        return None if fd is None else (fd, None)
+
+    def _make(self, write: sqlite3.Connection, nbytes: int) -> Reservation:
+        used, capacity = write.execute("SELECT used, capacity FROM store").fetchone()
+        if used + nbytes > capacity:
+            raise OutOfRoom(nbytes, file_system=False)
+        if nbytes > available_nbytes(self.directory):
+            raise OutOfRoom(nbytes, file_system=True)
+        number = write.execute("INSERT INTO segments (inode, nbytes, state) VALUES (0, ?, 'writing')", (nbytes,)).lastrowid
+        path = segments.segment_path(self.directory, number or 0)
+        fd = segments.create(path)
+        write.execute("UPDATE segments SET inode = ? WHERE segment = ?", (os.fstat(fd).st_ino, number))
+        return Reservation(number or 0, path, nbytes, fd, None)
+
+    def write(self, reservation: Reservation, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
+        """Write pieces at their offsets.
+
+        Raises
+        ------
+        OutOfRoom
+            The file system filled up since it was asked. The reservation is still to be abandoned.
+        """
+        warm = reservation.warm
+        if warm is not None and segments.is_allocated(reservation.fd, reservation.nbytes):
+            segments.copy(warm.mapping, pieces, offsets, populate=not warm.populated, threads=self.threads)
+            warm.populated = True
+            return
+        self._pwrite(reservation, pieces, offsets)
+
+    def write_range(self, reservation: Reservation, piece: memoryview, offset: int) -> None:
+        """Write one piece with a system call, so that several threads may write at once.
+
+        Raises
+        ------
+        OutOfRoom
+            The file system filled up.
+        """
+        self._pwrite(reservation, [piece], [offset])
+
+    def _pwrite(self, reservation: Reservation, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
+        try:
+            segments.pwrite(reservation.fd, pieces, offsets)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+                raise OutOfRoom(reservation.nbytes, file_system=True) from error
+            raise
+
+    def seal(self, write: sqlite3.Connection, reservation: Reservation) -> None:
+        """Make the segment read-only and mark it sealed, inside the caller's transaction."""
+        size = os.fstat(reservation.fd).st_size
+        if size < reservation.nbytes:
+            # The last page is allocated already; this only sets the length that the catalog and mappings speak of.
+            os.ftruncate(reservation.fd, reservation.nbytes)
+        os.fchmod(reservation.fd, 0o400)
+        fcntl.flock(reservation.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        sealed = write.execute(
+            "UPDATE segments SET state = 'sealed' WHERE segment = ? AND state = 'writing'", (reservation.segment,)
+        ).rowcount
+        if sealed != 1:
+            raise StoreError(f"Segment {reservation.path} vanished while it was written. Put the object again.")
+
+    def finish(self, reservation: Reservation) -> None:
+        """After the commit: drop the lock, keep a large segment's mapping for the next time."""
+        reservation.sealed = True
+        warm = reservation.warm
+        if warm is None and self.in_memory and reservation.nbytes >= KEEP_FROM:
+            warm = map_writable(reservation.fd, reservation.nbytes)
+        if warm is None:
+            os.close(reservation.fd)
+            return
+        fcntl.flock(reservation.fd, fcntl.LOCK_UN)
+        self.pool.keep(warm)
+
+    def abandon(self, reservation: Reservation) -> None:
+        """Give a segment up that was not sealed; nothing of it stays."""
+        try:
+            with self.catalog.write() as write:
+                # An interrupted sealing may have left a shared lock, which is turned back here, where nobody can get in between.
+                segments.try_exclusive(reservation.fd)
+                write.execute("DELETE FROM segments WHERE segment = ? AND state = 'writing'", (reservation.segment,))
+                segments.remove(reservation.path, reservation.fd)
+        finally:
+            if reservation.warm is not None:
+                reservation.warm.close()
+            else:
+                os.close(reservation.fd)
+
+    def release_free(self, wanted: int | None = None, *, keep: int = 0) -> int:
+        """Remove free segments that nobody maps, oldest first.
+
+        Parameters
+        ----------
+        wanted : int, optional
+            Stop when so many bytes are released; None: all that `keep` allows.
+        keep : int
+            Bytes of free segments that may stay.
+
+        Returns
+        -------
+        int
+            Bytes released.
+        """
+        released = 0
+        with self.catalog.write() as write:
+            rows = write.execute("SELECT segment, inode, nbytes FROM segments WHERE state = 'free' ORDER BY segment").fetchall()
+            total = sum(row[2] for row in rows)
+            for segment, inode, nbytes in rows:
+                if total - released <= keep or (wanted is not None and released >= wanted):
+                    break
+                if self._remove_free(write, segment, inode):
+                    released += nbytes
+        return released
+
+    def _remove_free(self, write: sqlite3.Connection, segment: int, inode: int) -> bool:
+        path = segments.segment_path(self.directory, segment)
+        fd = segments.open_exclusive(path, writable=False)
+        if fd is None and os.path.exists(path):
+            return False
+        self.pool.forget(inode)
+        write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
+        if fd is not None:
+            segments.remove(path, fd)
+            os.close(fd)
+        return True
+
+    def reclaim(self) -> list[str]:
+        """Remove what dead writers left behind; return one sentence for each."""
+        found = []
+        with self.catalog.write() as write:
+            known = dict(write.execute("SELECT segment, state FROM segments"))
+            files = {number for name in os.listdir(self.directory) if (number := segments.segment_number(name)) is not None}
+            for number in sorted(files | known.keys()):
+                state = known.get(number)
+                if state == "writing" or (state is None and number in files) or (state == "free" and number not in files):
+                    if self._reclaim_one(write, number):
+                        found.append(f"Segment {number} was left {state or 'without a row'} by a process that died: removed.")
+        return found
+
+    def _reclaim_one(self, write: sqlite3.Connection, number: int) -> bool:
+        path = segments.segment_path(self.directory, number)
+        fd = segments.open_exclusive(path, writable=False)
+        if fd is None and os.path.exists(path):
+            return False
+        write.execute("DELETE FROM segments WHERE segment = ?", (number,))
+        if fd is not None:
+            segments.remove(path, fd)
+            os.close(fd)
+        return True

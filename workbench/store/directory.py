@@ -1,0 +1,163 @@
+"""Where a store lies: its default directory, whether a directory can be one, and how much it may hold.
+
+Covers paths, owners, modes and sizes; it does not open the catalog (``catalog.py``) or touch segments. A store's
+directory is private to its user (mode 0700): whoever can write there can change what every kernel maps.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+import warnings
+from pathlib import Path
+
+from workbench import config
+from workbench.errors import StoreError
+
+CATALOG = "catalog.sqlite"
+MINIMUM_CAPACITY = 1 << 20
+"""Bytes; the catalog's own files take some of them."""
+
+_SHM = Path("/dev/shm")
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class StoreOnDiskWarning(UserWarning):
+    """The default store lies on disk, because /dev/shm is too small."""
+
+
+def default_directory() -> Path:
+    """Return the directory of this user's store: the setting ``workbench.directory``, else one in /dev/shm.
+
+    Every process of a user must find the same one, so the choice depends on the size of /dev/shm, not on what is free.
+    """
+    if chosen := config.get("directory"):
+        return Path(chosen).expanduser().absolute()
+    minimum = config.get_nbytes("minimum-shm") or 0
+    name = f"workbench-{os.geteuid()}"
+    if _file_system_nbytes(_SHM) >= minimum:
+        return _SHM / name
+    directory = Path(tempfile.gettempdir()) / name
+    warnings.warn(
+        f"/dev/shm holds less than {minimum / 2**20:.0f} MiB, so the workbench's store lies on disk, in {directory}. "
+        "It works, with the speed of the page cache. For shared memory start the container with a larger /dev/shm "
+        "(docker run --shm-size=4g), or set workbench.directory to a tmpfs.",
+        StoreOnDiskWarning,
+        stacklevel=2,
+    )
+    return directory
+
+
+def prepare(directory: Path, *, create: bool) -> None:
+    """Make sure that `directory` is there, is ours, is private and is a store or empty.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be used; the message says why, and what to do.
+    """
+    if create:
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The store directory {directory} cannot be made: {error.strerror}. "
+                "Set workbench.directory (or WORKBENCH_DIR) to a directory that you may write to."
+            ) from error
+    try:
+        status = directory.lstat()
+    except OSError as error:
+        raise StoreError(f"There is no store in {directory}: {error.strerror}. The first put makes it.") from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{directory} is not a directory, so it cannot hold a store. Set WORKBENCH_DIR to another place.")
+    if status.st_uid != os.geteuid():
+        raise StoreError(
+            f"The store directory {directory} belongs to user {status.st_uid}, and you are user {os.geteuid()}: "
+            "stores are private. Set WORKBENCH_DIR to a directory of your own."
+        )
+    _check_contents(directory, create=create)
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        directory.chmod(0o700)
+    if not os.access(directory, os.W_OK | os.X_OK) or os.statvfs(directory).f_flag & os.ST_RDONLY:
+        raise StoreError(
+            f"The store directory {directory} cannot be written to. Set WORKBENCH_DIR to a directory that you may write to."
+        )
+
+
+def _check_contents(directory: Path, *, create: bool) -> None:
+    if (directory / CATALOG).exists():
+        return
+    if not create:
+        raise StoreError(f"There is no store in {directory}: nothing was put there yet. The first put makes it.")
+    others = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith(CATALOG))
+    if others:
+        raise StoreError(
+            f"{directory} holds other files ({', '.join(others[:3])}), and a store needs a directory of its own. "
+            "Set WORKBENCH_DIR to an empty or new directory."
+        )
+
+
+def default_capacity(directory: Path) -> int:
+    """Return how many bytes a new store in `directory` may use.
+
+    Half of the memory of the machine or of the cgroup, whichever is smaller, and at most 90 % of the file system.
+
+    Raises
+    ------
+    StoreError
+        If the file system is too small for any store.
+    """
+    file_system = _file_system_nbytes(directory)
+    if file_system < 4 * MINIMUM_CAPACITY:
+        raise StoreError(
+            f"The file system of {directory} has only {file_system / 2**20:.1f} MiB, too small for a store "
+            f"(it needs at least {4 * MINIMUM_CAPACITY >> 20} MiB). Set WORKBENCH_DIR to a larger one."
+        )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [limit for path in _CGROUP_LIMITS if (limit := _read_limit(Path(path))) is not None]
+    return max(MINIMUM_CAPACITY, min(file_system * 9 // 10, min([memory, *limits]) // 2))
+
+
+def available_nbytes(directory: Path) -> int:
+    """Return how many bytes the file system of `directory` could still take."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def is_memory(directory: Path) -> bool:
+    """Tell whether `directory` lies in a tmpfs, where a file's pages are its only storage."""
+    device = directory.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return False
+    # Fields before " - ": id, parent, major:minor, ...; after it: type, source, options (proc_pid_mountinfo(5)).
+    return any(line.split()[2] == wanted and line.partition(" - ")[2].split()[0] == "tmpfs" for line in lines)
+
+
+def _file_system_nbytes(path: Path) -> int:
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return 0
+    return status.f_blocks * status.f_frsize
+
+
+def _read_limit(path: Path) -> int | None:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
+
+
+def format_nbytes(nbytes: int) -> str:
+    """Return a size for people, in binary units: ``1.5 GiB``."""
+    size = float(nbytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,107 @@
+"""The pool: free segments whose pages stay allocated, and the writable mappings that this process keeps of them.
+
+Writing through a mapping that already has its pages is as fast as memory; a fresh file or a fresh mapping costs three to
+four times as much (page faults and zeroing). So whoever wrote a large segment keeps its mapping, in the hope of
+getting the same segment again once its object was deleted.
+
+Covers the mappings of this process; which segments are free is in the catalog, and every use of one begins with the
+exclusive lock. A kept mapping is only ever written to between that lock and the seal (invariants 1 and 2).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+KEEP_FROM: Final = 1 << 20
+"""Bytes; smaller segments are written with one system call."""
+_MOST: Final = 32
+"""Mappings that one process keeps; each costs two descriptors."""
+
+
+@dataclass(slots=True)
+class WarmMapping:
+    """A writable mapping of a segment's file; `fd` is the open file description that carries the exclusive lock."""
+
+    fd: int
+    inode: int
+    nbytes: int
+    mapping: mmap.mmap
+    populated: bool
+
+    def close(self) -> None:
+        """Unmap and close, which also drops the lock."""
+        self.mapping.close()
+        os.close(self.fd)
+
+
+class Pool:
+    """The writable mappings that this process keeps, least recently used first.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes that may stay mapped.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, WarmMapping] = OrderedDict()
+
+    def inodes(self) -> set[int]:
+        """Inodes of the segments whose mapping is kept."""
+        with self._lock:
+            return set(self._kept)
+
+    def take(self, inode: int) -> WarmMapping | None:
+        """Hand the mapping of a segment to the caller, who puts it back with :meth:`keep`."""
+        with self._lock:
+            return self._kept.pop(inode, None)
+
+    def keep(self, warm: WarmMapping) -> None:
+        """Keep a mapping; the least recently used ones go when there are too many, or when their file is gone."""
+        with self._lock:
+            self._kept[warm.inode] = warm
+            surplus = [old for old in self._kept.values() if os.fstat(old.fd).st_nlink == 0]
+            for old in surplus:
+                del self._kept[old.inode]
+            total = sum(old.nbytes for old in self._kept.values())
+            while self._kept and (total > self.limit or len(self._kept) > _MOST):
+                old = self._kept.popitem(last=False)[1]
+                total -= old.nbytes
+                surplus.append(old)
+        for old in surplus:
+            old.close()
+
+    def forget(self, inode: int) -> None:
+        """Drop the mapping of a segment that is being removed."""
+        warm = self.take(inode)
+        if warm is not None:
+            warm.close()
+
+    def close(self) -> None:
+        """Drop all mappings."""
+        with self._lock:
+            kept, self._kept = list(self._kept.values()), OrderedDict()
+        for warm in kept:
+            warm.close()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: drop the parent's mappings, whose locks are the parent's."""
+        self._lock = threading.Lock()
+        kept, self._kept = list(self._kept.values()), OrderedDict()
+        for warm in kept:
+            os.close(warm.fd)
+            # The parent may have been copying through it in another thread, then it cannot be closed here.
+            warm.mapping = None  # type: ignore[assignment]
+
+
+def map_writable(fd: int, nbytes: int) -> WarmMapping:
+    """Map a segment for writing; the caller has its exclusive lock."""
+    mapping = mmap.mmap(fd, nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    return WarmMapping(fd, os.fstat(fd).st_ino, nbytes, mapping, populated=False)

@@ -1,0 +1,185 @@
+"""Questions to a store that change nothing: listings, changes, holders, memory, damage.
+
+Covers reading the catalog, ``/proc/locks`` and file sizes; nothing here takes a lock or decodes an object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench.objects import Holder, Memory, ObjectId, ObjectInfo
+from workbench.store import holders as processes
+from workbench.store import rows, segments
+from workbench.store.catalog import Catalog
+
+_OBJECTS = """
+SELECT o.seq, o.id, o.kind, o.description, o.nbytes, o.created, o.ttl, o.pinned, o.tags,
+    (SELECT max(segment) FROM uses WHERE object = o.seq)
+FROM objects o WHERE (o.expires IS NULL OR o.expires > ?) AND """
+_IN_CHUNKS_OF = 500
+"""Below SQLite's limit on the number of parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Where a reader of :func:`changes` stands: the last object and the last change that it saw."""
+
+    object: int
+    change: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since a version: objects added, ids removed, and all names if any could have changed (else None)."""
+
+    version: Version
+    added: list[ObjectInfo]
+    removed: list[ObjectId]
+    names: dict[str, ObjectId] | None
+
+
+def objects(
+    catalog: Catalog, directory: Path, *, where: str, parameters: Sequence[Any] = (), limit: int | None = None
+) -> list[ObjectInfo]:
+    """Return the objects for which an SQL condition holds, newest first."""
+    statement = f"{_OBJECTS} {where} ORDER BY o.seq DESC LIMIT ?"
+    found = catalog.rows(statement, (time.time(), *parameters, -1 if limit is None else limit))
+    names: dict[int, list[str]] = defaultdict(list)
+    sequence = [row[0] for row in found]
+    for start in range(0, len(sequence), _IN_CHUNKS_OF):
+        part = sequence[start : start + _IN_CHUNKS_OF]
+        marks = ",".join("?" * len(part))
+        for name, seq in catalog.rows(f"SELECT name, object FROM names WHERE object IN ({marks}) ORDER BY name", tuple(part)):
+            names[seq].append(name)
+    return [_info(row, tuple(names[row[0]]), directory) for row in found]
+
+
+def _info(row: tuple[Any, ...], names: tuple[str, ...], directory: Path) -> ObjectInfo:
+    _, object_id, kind, description, nbytes, created, ttl, pinned, tags, segment = row
+    parsed = rows.parse(kind, description)
+    return ObjectInfo(
+        id=ObjectId(object_id),
+        name=names[0] if names else None,
+        names=names,
+        kind=kind,
+        type=parsed.type,
+        shape=parsed.shape,
+        dtypes=parsed.dtypes,
+        nbytes=nbytes,
+        shared_nbytes=0,
+        created=created,
+        last_used=_last_mapped(directory, segment, created),
+        pinned=bool(pinned),
+        ttl=ttl,
+        tags=json.loads(tags) if tags else {},
+        notes=parsed.notes,
+    )
+
+
+def _last_mapped(directory: Path, segment: int | None, created: float) -> float:
+    # Mapping a segment touches its file, which costs a reader less than writing to the catalog would.
+    if segment is None:
+        return created
+    try:
+        return max(created, os.stat(segments.segment_path(directory, segment)).st_atime)
+    except FileNotFoundError:
+        return created
+
+
+def listing(catalog: Catalog, directory: Path, pattern: str, *, kind: str | None, limit: int | None) -> list[ObjectInfo]:
+    """Return the objects whose name fits a shell pattern; ``*`` also gives those without a name."""
+    conditions, parameters = ["1"], []
+    if pattern != "*":
+        conditions.append("o.seq IN (SELECT object FROM names WHERE name GLOB ?)")
+        parameters.append(pattern)
+    if kind is not None:
+        conditions.append("o.kind = ?")
+        parameters.append(kind)
+    return objects(catalog, directory, where=" AND ".join(conditions), parameters=parameters, limit=limit)
+
+
+def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes:
+    """Return what changed since a version; an object that came and went in between may be in `removed` only."""
+    latest = catalog.row(
+        "SELECT (SELECT coalesce(max(seq), 0) FROM objects), (SELECT coalesce(max(version), 0) FROM changes)"
+    )
+    assert latest is not None
+    version = Version(max(latest[0], since.object if since else 0), latest[1])
+    names = {name: ObjectId(i) for name, i in catalog.rows("SELECT name, id FROM names JOIN objects ON seq = object")}
+    if since is None:
+        added = objects(catalog, directory, where="o.seq <= ?", parameters=(version.object,))
+        return Changes(version, added, [], names)
+    changed = catalog.rows(
+        "SELECT object, what FROM changes WHERE version > ? AND version <= ?", (since.change, version.change)
+    )
+    removed = [ObjectId(object_id) for object_id, what in changed if what == "removed"]
+    added = objects(
+        catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(since.object, version.object)
+    )
+    for object_id in {object_id for object_id, what in changed if what != "removed"}:
+        added += objects(catalog, directory, where="o.id = ?", parameters=(object_id,))
+    return Changes(version, added, removed, names)
+
+
+def holders(catalog: Catalog, directory: Path, object_id: ObjectId | None) -> list[Holder]:
+    """Return who has a lease on an object, or (None) on anything, deleted objects included; most bytes first."""
+    leases = processes.leases(directory)
+    if not leases:
+        return []
+    known = processes.processes(directory)
+    statement = (
+        "SELECT s.inode, s.nbytes, o.id, (SELECT min(name) FROM names WHERE object = o.seq) "
+        "FROM segments s LEFT JOIN uses u ON u.segment = s.segment LEFT JOIN objects o ON o.seq = u.object"
+    )
+    found = []
+    for inode, nbytes, owner, name in catalog.rows(statement):
+        if object_id is not None and owner != object_id:
+            continue
+        for pid in leases.get(inode, ()):
+            process = known.get(pid) or processes.Process(pid, "script", f"pid {pid}", time.time(), {})
+            since = process.since.get(inode, process.started)
+            found.append(Holder(pid, process.kind, process.label, since, nbytes, owner, name))
+    return sorted(found, key=lambda holder: (-holder.nbytes, holder.pid))
+
+
+def memory(catalog: Catalog, directory: Path) -> Memory:
+    """Return where the bytes of the store are."""
+    row = catalog.row("SELECT capacity, used FROM store")
+    assert row is not None
+    capacity, used = row
+    leased = processes.leases(directory)
+    writing = pooled = deleted = 0
+    for state, inode, nbytes in catalog.rows("SELECT state, inode, nbytes FROM segments WHERE state <> 'sealed'"):
+        if state == "writing":
+            writing += nbytes
+        elif inode in leased:
+            deleted += nbytes
+        else:
+            pooled += nbytes
+    sealed = used - writing - pooled - deleted
+    return Memory(capacity, sealed, pooled, writing, deleted, spilled=0, cached=0, free=max(0, capacity - used))
+
+
+def damage(catalog: Catalog, directory: Path) -> list[str]:
+    """Return a sentence for each thing that is broken."""
+    found = [f"The catalog is damaged: {row[0]}" for row in catalog.rows("PRAGMA quick_check") if row[0] != "ok"]
+    statement = (
+        "SELECT s.segment, s.nbytes, o.id FROM segments s JOIN uses u ON u.segment = s.segment JOIN objects o ON o.seq = u.object "
+        "WHERE s.state = 'sealed'"
+    )
+    for segment, nbytes, object_id in catalog.rows(statement):
+        try:
+            size = os.stat(segments.segment_path(directory, segment)).st_size
+        except FileNotFoundError:
+            size = -1
+        if size < nbytes:
+            state = "is missing" if size < 0 else f"has {size} of {nbytes} bytes"
+            found.append(f"Object {object_id}: its segment {segment} {state}. Delete the object and put it again.")
+    return found

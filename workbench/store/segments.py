@@ -1,0 +1,237 @@
+"""Segments: files in the store's directory that hold the buffers of objects.
+
+Covers making, locking, writing, mapping and removing one file; which file belongs to which object is the catalog's.
+Read next: ``pool.py`` (recycling), ``store.py`` (the order of steps).
+
+The lease is a shared ``flock`` on the mapping's own descriptor: Python's mmap keeps a duplicate of the descriptor, and a
+duplicate shares the lock, so the lock goes with the last view, and the kernel drops it when the process dies.
+
+The exclusive lock is taken only inside a write transaction of the catalog, without waiting, and the number of a recycled
+segment changes (its file is renamed). So a reader that has its lock and finds its path still naming the inode that it opened
+has the bytes that the catalog promised, and nobody can take them away from it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from workbench.store import syscalls
+
+ALIGNMENT: Final = 64
+"""Bytes; a cache line, and what Arrow recommends for buffers (Arrow columnar format, "Buffer alignment and padding")."""
+
+_SUFFIX: Final = ".segment"
+_MAX_PIECES: Final = 1000
+"""Below IOV_MAX (1024)."""
+_PARALLEL_FROM: Final = 16 << 20
+"""Bytes; below, starting a thread costs more than it brings."""
+_POPULATE_STEP: Final = 32 << 20
+"""Bytes; the kernel holds the address space's lock for one step."""
+
+
+def segment_path(directory: Path, segment: int) -> str:
+    """Return the path of the file of a segment (a string: paths are slow on the way to 15 microseconds)."""
+    return f"{directory}/{segment:010d}{_SUFFIX}"
+
+
+def segment_number(name: str) -> int | None:
+    """Return the number of the segment whose file is called `name`, or None if it is no segment's file."""
+    stem = name.removesuffix(_SUFFIX)
+    return int(stem) if stem != name and stem.isdigit() else None
+
+
+def layout(sizes: Iterable[int]) -> tuple[list[int], int]:
+    """Return the aligned offset of each buffer, and where the last one ends."""
+    offsets, end = [], 0
+    for nbytes in sizes:
+        start = -(-end // ALIGNMENT) * ALIGNMENT
+        offsets.append(start)
+        end = start + nbytes
+    return offsets, end
+
+
+def create(path: str) -> int:
+    """Make the file of a new segment, exclusively locked; return its descriptor."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
+
+
+def try_exclusive(fd: int) -> bool:
+    """Take the exclusive lock without waiting; False if anybody has a lease."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def open_exclusive(path: str, *, writable: bool) -> int | None:
+    """Open a segment's file and take the exclusive lock; None if it is gone or somebody has a lease."""
+    try:
+        if writable:
+            os.chmod(path, 0o600)
+        fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    if try_exclusive(fd):
+        return fd
+    os.close(fd)
+    return None
+
+
+def remove(path: str, fd: int) -> None:
+    """Remove a segment under its exclusive lock; its pages go at once, even if a pool somewhere still maps it."""
+    size = os.fstat(fd).st_size
+    if size:
+        try:
+            os.chmod(path, 0o600)
+            writable = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            syscalls.punch_hole(writable, size)
+        finally:
+            os.close(writable)
+    os.unlink(path)
+
+
+def is_allocated(fd: int, nbytes: int) -> bool:
+    """Tell whether every page of the first `nbytes` bytes exists, so that writing through a mapping cannot SIGBUS."""
+    status = os.fstat(fd)
+    return status.st_size >= nbytes and status.st_blocks * 512 >= status.st_size
+
+
+def pwrite(fd: int, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
+    """Write each piece at its offset, allocating pages as it goes.
+
+    Raises
+    ------
+    OSError
+        ENOSPC if the file system is full; never SIGBUS.
+    """
+    queue: list[memoryview] = []
+    start = end = 0
+    for piece, offset in zip(pieces, offsets, strict=True):
+        if not piece.nbytes:
+            continue
+        if not queue:
+            start = end = offset
+        if offset > end:
+            queue.append(memoryview(bytes(offset - end)))
+        queue.append(piece)
+        end = offset + piece.nbytes
+    while queue:
+        written = os.pwritev(fd, queue[:_MAX_PIECES], start)
+        start += written
+        while queue and written >= queue[0].nbytes:
+            written -= queue.pop(0).nbytes
+        if written:
+            queue[0] = queue[0][written:]
+
+
+def copy(target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, populate: bool, threads: int) -> None:
+    """Copy each piece to its offset through a writable mapping whose pages exist, with several threads.
+
+    Parameters
+    ----------
+    target : mmap.mmap
+    pieces : sequence of memoryview
+    offsets : sequence of int
+    populate : bool
+        The mapping is new: map its pages in large steps first, each thread those that it writes.
+    threads : int
+    """
+    memory = np.frombuffer(target, np.uint8)
+    spans = [(memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8)) for piece, offset in zip(pieces, offsets, strict=True) if piece.nbytes]
+    total = sum(len(source) for _, source in spans)
+    if total < _PARALLEL_FROM:
+        threads = 1
+    shares = _split(spans, -(-total // threads)) if threads > 1 else [spans]
+    errors: list[BaseException] = []
+
+    def work(share: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        try:
+            for destination, source in share:
+                _copy_span(destination, source, populate=populate)
+        except BaseException as error:  # handed to the caller below
+            errors.append(error)
+
+    helpers = [threading.Thread(target=work, args=(share,), daemon=True) for share in shares[1:]]
+    try:
+        for helper in helpers:
+            helper.start()
+        work(shares[0])
+    finally:
+        # Also on Ctrl-C: nobody may write into the segment after this function has returned.
+        for helper in helpers:
+            if helper.ident is not None:
+                helper.join()
+    if errors:
+        raise errors[0]
+
+
+def _split(spans: list[tuple[np.ndarray, np.ndarray]], share: int) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    share = -(-share // mmap.PAGESIZE) * mmap.PAGESIZE
+    shares: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
+    room = share
+    for destination, source in spans:
+        start = 0
+        while start < len(source):
+            stop = min(len(source), start + room)
+            shares[-1].append((destination[start:stop], source[start:stop]))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                shares.append([])
+                room = share
+    return [part for part in shares if part]
+
+
+def _copy_span(destination: np.ndarray, source: np.ndarray, *, populate: bool) -> None:
+    for start in range(0, len(source), _POPULATE_STEP):
+        stop = min(len(source), start + _POPULATE_STEP)
+        part = destination[start:stop]
+        if populate:
+            first = part.ctypes.data // mmap.PAGESIZE * mmap.PAGESIZE
+            syscalls.populate_write(first, part.ctypes.data + len(part) - first)
+        part[:] = source[start:stop]
+
+
+class SegmentBusy(Exception):
+    """Somebody has the exclusive lock: the segment is about to be recycled, or is being examined."""
+
+
+def map_leased(path: str) -> tuple[mmap.mmap, int]:
+    """Map a sealed segment read-only with a lease; return the mapping and its inode.
+
+    Raises
+    ------
+    FileNotFoundError
+        The segment was recycled or removed.
+    SegmentBusy
+        Ask the catalog again: either the object is gone, or the lock is free in a moment.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SegmentBusy from None
+        status = os.fstat(fd)
+        if os.stat(path).st_ino != status.st_ino:
+            raise FileNotFoundError(errno.ENOENT, "the segment was recycled", path)
+        mapping = mmap.mmap(fd, status.st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+        os.utime(fd)
+        return mapping, status.st_ino
+    finally:
+        os.close(fd)

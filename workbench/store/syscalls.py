@@ -1,0 +1,48 @@
+"""Two system calls that Python lacks or makes while it holds the interpreter lock.
+
+Covers only calls; when to make them is decided in ``segments.py`` and ``pool.py``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+from typing import Any, Final
+
+_FALLOC_FL_KEEP_SIZE: Final = 1
+_FALLOC_FL_PUNCH_HOLE: Final = 2
+"""linux/falloc.h."""
+_MADV_POPULATE_WRITE: Final = 23
+"""linux/mman.h, since Linux 5.14."""
+
+
+@functools.cache
+def _libc() -> Any:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return libc
+
+
+def punch_hole(fd: int, nbytes: int) -> bool:
+    """Give the pages of a file back while others keep it mapped; return False where the file system cannot.
+
+    Truncating would kill those others with SIGBUS; a hole reads as zeros.
+    """
+    result: int = _libc().fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, 0, max(nbytes, 1))
+    if result == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EOPNOTSUPP, errno.ENOSYS):
+        return False
+    raise OSError(code, os.strerror(code))
+
+
+def populate_write(address: int, nbytes: int) -> bool:
+    """Map the pages of a writable mapping at once instead of one fault each; return False where the kernel cannot.
+
+    `address` is a multiple of the page size. The interpreter lock is free meanwhile, which ``mmap.madvise`` does not do.
+    """
+    return bool(_libc().madvise(address, nbytes, _MADV_POPULATE_WRITE) == 0)
