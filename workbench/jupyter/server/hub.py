@@ -1,0 +1,171 @@
+"""What the server knows and does: the state of the host and its cluster, the actions, and who is told of changes.
+
+Covers joining the store of this host (``host.py``) with the cluster (``link.py``), and watching both; how their catalogs
+become JSON is in ``snapshot.py``. The watching starts with the first question, so a server whose panel nobody opens does
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...errors import ClusterError, ObjectNotFoundError
+from ...objects import ObjectId
+from .host import Host
+from .link import ClusterState, Link
+from .snapshot import state_json
+
+__all__ = ["Hub"]
+
+_BUSY_INTERVAL = 0.2
+"""Seconds between two looks at the cluster while an operation runs: its progress is on the screen."""
+
+
+class Hub:
+    """State and actions of the extension.
+
+    Parameters
+    ----------
+    directory : str or None
+        Of the store; None for the user's own.
+    announce : callable
+        Is told the version whenever something changed.
+    poll_interval, holders_interval, cluster_interval, cluster_timeout : float
+        Seconds; see ``app.py``.
+    max_objects : int
+    log : logging.Logger
+    """
+
+    def __init__(
+        self,
+        directory: str | None,
+        *,
+        announce: Callable[[str], None],
+        poll_interval: float,
+        holders_interval: float,
+        cluster_interval: float,
+        cluster_timeout: float,
+        max_objects: int,
+        log: logging.Logger,
+    ) -> None:
+        self._host = Host(directory)
+        self._link = Link(cluster_timeout, log)
+        self._announce = announce
+        self._intervals = (poll_interval, holders_interval, cluster_interval)
+        self._max_objects = max_objects
+        self._log = log
+        self._boot = secrets.token_hex(4)
+        self._count = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def version(self) -> str:
+        """Changes with every change; another one after a restart of the server."""
+        return f"{self._boot}-{self._count}"
+
+    async def state(self) -> dict[str, Any]:
+        """Return the body of ``GET state``, as of now."""
+        await self.start()
+        version = self.version
+        host, cluster = await asyncio.gather(self._host.look(), self._link.look())
+        return state_json(version, host, cluster, self._max_objects)
+
+    async def move(self, object_id: ObjectId, to: str) -> dict[str, Any]:
+        """Begin to move an object; return the operation."""
+        return await self._act(lambda cluster: cluster.a_move(object_id, to=to))
+
+    async def replicate(
+        self, object_id: ObjectId, to: Sequence[str] | None = None, n: int | None = None
+    ) -> dict[str, Any]:
+        """Begin to replicate an object; return the operation."""
+        wish: dict[str, Any] = {"n": n} if to is None else {"to": list(to)}
+        return await self._act(lambda cluster: cluster.a_replicate(object_id, **wish))
+
+    async def drop(self, object_id: ObjectId, node: str, *, force: bool = False) -> None:
+        """Remove the replica on one node."""
+        await self._act(lambda cluster: cluster.a_drop(object_id, node, **({"force": True} if force else {})))
+
+    async def delete(self, object_id: ObjectId) -> None:
+        """Delete an object everywhere."""
+        await self.start()
+        try:
+            cluster = self._link.require()
+        except ClusterError:
+            await self._host.delete(object_id)
+        else:
+            try:
+                await cluster.a_delete(object_id)
+            except ObjectNotFoundError:
+                # Put a moment ago: this host has it, and the cluster has not heard of it yet.
+                await self._host.delete(object_id)
+        self._changed()
+
+    async def _act(self, action: Callable[[Any], Any]) -> Any:
+        await self.start()
+        result = await action(self._link.require())
+        self._changed()
+        return result
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to watch, and look for a cluster at once; later calls do nothing."""
+        if self._tasks:
+            return
+        poll, holders, cluster = self._intervals
+        self._tasks = [
+            asyncio.create_task(self._watch(self._host.version, poll), name="workbench-store"),
+            asyncio.create_task(self._watch(self._host.holders, holders), name="workbench-holders"),
+            asyncio.create_task(self._watch_cluster(cluster), name="workbench-cluster"),
+        ]
+        await self._link.follow(self._host.directory)
+
+    async def close(self) -> None:
+        """Stop watching, and let go of the store and the cluster."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._link.close()
+        await self._host.close()
+
+    def _changed(self) -> None:
+        self._count += 1
+        self._announce(self.version)
+
+    async def _watch(self, look: Callable[[], Any], interval: float) -> None:
+        """Announce each time that what `look` returns differs from the last time."""
+        last = await look()
+        while True:
+            await asyncio.sleep(interval)
+            with self._alive():
+                now = await look()
+                if now != last:
+                    last = now
+                    self._changed()
+
+    async def _watch_cluster(self, interval: float) -> None:
+        last: ClusterState | None = None
+        while True:
+            with self._alive():
+                await self._link.follow(self._host.directory)
+                now = await self._link.look()
+                if last is not None and now != last:
+                    self._changed()
+                last = now
+            busy = last is not None and any(operation["state"] == "running" for operation in last.operations)
+            await asyncio.sleep(min(interval, _BUSY_INTERVAL) if busy else interval)
+
+    @contextlib.contextmanager
+    def _alive(self) -> Any:
+        """Log what goes wrong in a look, and look again: a panel must not stay blind because of one bad moment."""
+        try:
+            yield
+        except Exception:
+            self._log.exception("The workbench could not look at its store or cluster; it will try again")

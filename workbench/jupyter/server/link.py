@@ -1,0 +1,153 @@
+"""The cluster found on this host, as the server sees it: connected to when it appears, let go when it ends.
+
+Covers the life of one asynchronous Dask client: clusters are found through the connection file that a worker leaves in the
+store's directory, never started or stopped here. Dask is imported only when there is such a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ClusterError
+from ...objects import NodeInfo, ObjectInfo
+
+if TYPE_CHECKING:
+    from ...cluster import ClusterClient
+
+__all__ = ["ClusterState", "Link"]
+
+_CONNECTION_FILE = "connection.json"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+"""Seconds between two attempts to reach a scheduler that does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What one look at the cluster found; `state` is ``none``, ``connected`` or ``unreachable``."""
+
+    state: str = "none"
+    address: str | None = None
+    message: str | None = None
+    nodes: tuple[NodeInfo, ...] = ()
+    objects: tuple[ObjectInfo, ...] = ()
+    operations: tuple[dict[str, Any], ...] = ()
+
+
+class Link:
+    """The connection with the cluster.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds that the scheduler has for an answer.
+    log : logging.Logger
+    """
+
+    def __init__(self, timeout: float, log: logging.Logger) -> None:
+        self._timeout = timeout
+        self._log = log
+        self._cluster: ClusterClient | None = None
+        self._client: Any = None
+        self._address: str | None = None
+        self._failure: str | None = None
+        self._next_attempt = 0.0
+        self._pause = _FIRST_PAUSE
+        self._changing = asyncio.Lock()
+
+    def require(self) -> ClusterClient:
+        """Return the cluster.
+
+        Raises
+        ------
+        ClusterError
+            If there is none, or if it does not answer.
+        """
+        if self._cluster is not None and self._client.status == "running":
+            return self._cluster
+        if self._address is not None:
+            raise ClusterError(f"The cluster at {self._address} does not answer. {self._failure or ''}".strip())
+        raise ClusterError(
+            "There is no cluster on this host, so there is no other node. Start one with wb.LocalCluster(nodes=2), or "
+            "connect a notebook to yours with wb.connect(client)."
+        )
+
+    async def follow(self, directory: Path) -> None:
+        """Connect with the cluster whose connection file lies in `directory`, or let go of the one that left."""
+        async with self._changing:
+            address = await asyncio.to_thread(_read_address, directory)
+            if address != self._address:
+                await self._disconnect()
+                self._address, self._failure = address, None
+                self._next_attempt, self._pause = 0.0, _FIRST_PAUSE
+            if self._client is not None and self._client.status != "running":
+                self._failure = "Its scheduler has gone."
+                await self._disconnect()
+            if address is not None and self._cluster is None and time.monotonic() >= self._next_attempt:
+                await self._connect(address)
+
+    async def look(self) -> ClusterState:
+        """Return what the cluster holds, or why it cannot be told."""
+        if self._address is None:
+            return ClusterState()
+        cluster = self._cluster
+        if cluster is None or self._client.status != "running":
+            return ClusterState("unreachable", self._address, self._failure or "Connecting to it.")
+        try:
+            async with asyncio.timeout(self._timeout):
+                nodes, objects, operations = await asyncio.gather(
+                    cluster.a_nodes(), cluster.a_ls(), cluster.a_operations()
+                )
+        except (OSError, ClusterError, TimeoutError) as error:
+            return ClusterState("unreachable", self._address, str(error) or "It did not answer in time.")
+        return ClusterState("connected", self._address, None, tuple(nodes), tuple(objects), tuple(operations))
+
+    async def close(self) -> None:
+        """Let go of the cluster; it goes on without us."""
+        async with self._changing:
+            await self._disconnect()
+            self._address = None
+
+    async def _connect(self, address: str) -> None:
+        try:
+            self._client = await _new_client(address, self._timeout)
+            self._cluster = await _new_cluster(self._client)
+            self._failure, self._pause = None, _FIRST_PAUSE
+            self._log.info("The workbench is connected to the cluster at %s", address)
+        except (OSError, ClusterError, TimeoutError) as error:
+            await self._disconnect()
+            self._failure = str(error) or f"Nothing answers at {address}."
+            self._next_attempt = time.monotonic() + self._pause
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    async def _disconnect(self) -> None:
+        client, self._client, self._cluster = self._client, None, None
+        if client is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                await client.close()
+
+
+def _read_address(directory: Path) -> str | None:
+    if not (directory / _CONNECTION_FILE).exists():
+        return None  # before Dask is imported
+    from ...cluster import connection
+
+    found = connection.read(directory)
+    return None if found is None else found.scheduler
+
+
+async def _new_client(address: str, timeout: float) -> Any:
+    from distributed import Client
+
+    return await Client(address, asynchronous=True, set_as_default=False, timeout=timeout, name="workbench-server")
+
+
+async def _new_cluster(client: Any) -> ClusterClient:
+    from ...cluster import ClusterClient
+
+    return ClusterClient(client)
