@@ -51,6 +51,7 @@ def register(shell: InteractiveShell) -> None:
     ----------
     shell : InteractiveShell
     """
+    assert shell.display_formatter is not None
     formatters = shell.display_formatter.formatters
     for kind, (text, markup) in _VIEWS.items():
         formatters["text/plain"].for_type(kind, _printer(text))
@@ -59,6 +60,7 @@ def register(shell: InteractiveShell) -> None:
 
 def unregister(shell: InteractiveShell) -> None:
     """Undo :func:`register`."""
+    assert shell.display_formatter is not None
     formatters = shell.display_formatter.formatters
     for kind in _VIEWS:
         formatters["text/plain"].pop(kind, None)

@@ -11,6 +11,8 @@ import argparse
 import ast
 import contextlib
 import difflib
+import functools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -43,7 +45,9 @@ def _connect(_session: Session, args: argparse.Namespace) -> Any:
 
 
 def _connect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("where", metavar="ADDRESS", nargs="?", help="scheduler (default: the cluster found on this host)")
+    parser.add_argument(
+        "where", metavar="ADDRESS", nargs="?", help="scheduler (default: the cluster found on this host)"
+    )
 
 
 MAGIC_VERBS: tuple[Verb, ...] = (
@@ -81,6 +85,11 @@ def one_message() -> Iterator[None]:
 class WorkbenchMagics(Magics):
     """The workbench's magics; ``%wb`` alone shows what there is."""
 
+    @property
+    def _ip(self) -> InteractiveShell:
+        assert self.shell is not None  # the magics are only registered with a shell
+        return self.shell
+
     @line_cell_magic
     def share(self, line: str, cell: str | None = None) -> Ref | Listing[Ref]:
         """Put values into the workbench, so that other notebooks can fetch them.
@@ -114,7 +123,7 @@ class WorkbenchMagics(Magics):
             session = current_session()
             value = session.get(wish.name, timeout=wish.timeout)
             info = session.info(wish.name)
-        self.shell.user_ns[wish.variable] = value
+        self._ip.user_ns[wish.variable] = value
         print(_fetched(wish.variable, info))  # noqa: T201  # a magic answers by printing
 
     @line_magic
@@ -139,18 +148,19 @@ class WorkbenchMagics(Magics):
 
     def _values(self, wish: ShareWish) -> dict[str | None, Any]:
         if wish.expression is not None:
-            return {wish.name: self.shell.ev(wish.expression)}
-        missing = [name for name in wish.variables if name not in self.shell.user_ns]
+            return {wish.name: eval(wish.expression, self._ip.user_ns)}
+        missing = [name for name in wish.variables if name not in self._ip.user_ns]
         if missing:
-            near = difflib.get_close_matches(missing[0], self.shell.user_ns, 3)
+            near = difflib.get_close_matches(missing[0], self._ip.user_ns, 3)
             hint = f" There is {', '.join(near)}." if near else ""
             raise MagicError(f"This notebook has no variable {missing[0]!r}.{hint}")
-        return {name: self.shell.user_ns[name] for name in wish.variables}
+        return {name: self._ip.user_ns[name] for name in wish.variables}
 
     def _run(self, cell: str) -> Any:
         """Run a cell and return the value of its last line: an expression, or an assignment to one variable."""
-        shell = self.shell
-        tree = shell.transform_ast(shell.compile.ast_parse(shell.transform_cell(cell)))
+        shell = self._ip
+        source = shell.transform_cell(cell)  # type: ignore[no-untyped-call]
+        tree = shell.transform_ast(shell.compile.ast_parse(source))  # type: ignore[no-untyped-call]
         last = tree.body[-1] if tree.body else None
         match last:
             case ast.Expr(value=value):
@@ -160,8 +170,8 @@ class WorkbenchMagics(Magics):
             case _:
                 raise MagicError("The last line of the cell has no value; end it with an expression or an assignment.")
         name = shell.compile.cache(cell)
-        exec(shell.compile(tree, name, "exec"), shell.user_ns)
-        return eval(shell.compile(ast.Expression(value), name, "eval"), shell.user_ns)
+        exec(compile(tree, name, "exec"), shell.user_ns)
+        return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)
 
 
 def _fetched(variable: str, info: ObjectInfo) -> str:
@@ -196,13 +206,17 @@ class _Completer:
         return [verb.name for verb in MAGIC_VERBS] if first else self.objects(event)
 
 
-_SWEEPERS: dict[int, Callable[..., None]] = {}
+_REGISTERED: weakref.WeakSet[InteractiveShell] = weakref.WeakSet()
 
 
 def _sweep(*_result: object) -> None:
     """After each cell: give back what no variable refers to any more."""
     with contextlib.suppress(WorkbenchError):
         current_session().sweep()
+
+
+def _complete(complete: Callable[[Any], list[str]], _shell: InteractiveShell, event: Any) -> list[str]:
+    return complete(event)  # IPython makes a method of it, with the shell as first argument
 
 
 def register(shell: InteractiveShell) -> None:
@@ -213,7 +227,7 @@ def register(shell: InteractiveShell) -> None:
     shell : InteractiveShell
     """
     display.register(shell)
-    if id(shell) in _SWEEPERS:
+    if shell in _REGISTERED:
         return
     shell.register_magics(WorkbenchMagics)
     completer = _Completer(shell)
@@ -222,14 +236,16 @@ def register(shell: InteractiveShell) -> None:
         (("%fetch",), completer.objects),
         (("%wb",), completer.wb),
     ):
+        hook = functools.partial(_complete, complete)
         for word in words:
-            shell.set_hook("complete_command", lambda _self, event, complete=complete: complete(event), str_key=word)
+            shell.set_hook("complete_command", hook, str_key=word)  # type: ignore[no-untyped-call]
     shell.events.register("post_run_cell", _sweep)
-    _SWEEPERS[id(shell)] = _sweep
+    _REGISTERED.add(shell)
 
 
 def unregister(shell: InteractiveShell) -> None:
     """Undo :func:`register` as far as IPython can: its magics stay known to the shell."""
     display.unregister(shell)
-    if _SWEEPERS.pop(id(shell), None) is not None:
+    if shell in _REGISTERED:
+        _REGISTERED.remove(shell)
         shell.events.unregister("post_run_cell", _sweep)

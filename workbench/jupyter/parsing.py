@@ -137,5 +137,7 @@ def parse_fetch(line: str) -> FetchWish:
         case _:
             raise MagicError("Say what to fetch: %fetch NAME [as VAR] [--timeout SECONDS].")
     if not variable.isidentifier() or keyword.iskeyword(variable):
-        raise MagicError(f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR.")
+        raise MagicError(
+            f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR."
+        )
     return FetchWish(name, variable, timeout)

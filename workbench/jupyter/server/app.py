@@ -17,7 +17,7 @@ from .stream import SCHEMA, SCHEMA_ID
 __all__ = ["WorkbenchApp"]
 
 
-class WorkbenchApp(ExtensionApp):  # type: ignore[misc]  # jupyter_server is not typed
+class WorkbenchApp(ExtensionApp):
     """The shared-memory workbench in a Jupyter server."""
 
     name = "workbench"
@@ -31,14 +31,19 @@ class WorkbenchApp(ExtensionApp):  # type: ignore[misc]  # jupyter_server is not
         0.15, help="Seconds between two looks at the catalog of this host (a look takes some microseconds)."
     ).tag(config=True)
     holders_interval = Float(1.0, help="Seconds between two looks at who has what mapped.").tag(config=True)
-    cluster_interval = Float(0.5, help="Seconds between two looks at the cluster and its connection file.").tag(config=True)
+    cluster_interval = Float(0.5, help="Seconds between two looks at the cluster and its connection file.").tag(
+        config=True
+    )
     cluster_timeout = Float(5.0, help="Seconds after which a cluster that does not answer counts as unreachable.").tag(
         config=True
     )
-    max_objects = Int(5000, help="How many objects a listing has at most; it says how many it left out.").tag(config=True)
+    max_objects = Int(5000, help="How many objects a listing has at most; it says how many it left out.").tag(
+        config=True
+    )
 
     def initialize_settings(self) -> None:
         """Make the hub, and register what it will say on the event bus."""
+        assert self.serverapp is not None and self.serverapp.event_logger is not None
         bus = self.serverapp.event_logger
         if SCHEMA_ID not in bus.schemas:
             bus.register_event_schema(SCHEMA)

@@ -11,8 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ...errors import ClusterError, ObjectNotFoundError
@@ -78,14 +77,16 @@ class Hub:
 
     async def move(self, object_id: ObjectId, to: str) -> dict[str, Any]:
         """Begin to move an object; return the operation."""
-        return await self._act(lambda cluster: cluster.a_move(object_id, to=to))
+        operation: dict[str, Any] = await self._act(lambda cluster: cluster.a_move(object_id, to=to))
+        return operation
 
     async def replicate(
         self, object_id: ObjectId, to: Sequence[str] | None = None, n: int | None = None
     ) -> dict[str, Any]:
         """Begin to replicate an object; return the operation."""
         wish: dict[str, Any] = {"n": n} if to is None else {"to": list(to)}
-        return await self._act(lambda cluster: cluster.a_replicate(object_id, **wish))
+        operation: dict[str, Any] = await self._act(lambda cluster: cluster.a_replicate(object_id, **wish))
+        return operation
 
     async def drop(self, object_id: ObjectId, node: str, *, force: bool = False) -> None:
         """Remove the replica on one node."""
@@ -141,14 +142,15 @@ class Hub:
 
     async def _watch(self, look: Callable[[], Any], interval: float) -> None:
         """Announce each time that what `look` returns differs from the last time."""
-        last = await look()
+        last: Any = None
+        first = True
         while True:
-            await asyncio.sleep(interval)
             with self._alive():
                 now = await look()
-                if now != last:
-                    last = now
+                if not first and now != last:
                     self._changed()
+                last, first = now, False
+            await asyncio.sleep(interval)
 
     async def _watch_cluster(self, interval: float) -> None:
         last: ClusterState | None = None
@@ -163,7 +165,7 @@ class Hub:
             await asyncio.sleep(min(interval, _BUSY_INTERVAL) if busy else interval)
 
     @contextlib.contextmanager
-    def _alive(self) -> Any:
+    def _alive(self) -> Iterator[None]:
         """Log what goes wrong in a look, and look again: a panel must not stay blind because of one bad moment."""
         try:
             yield

@@ -144,7 +144,9 @@ def _read_address(directory: Path) -> str | None:
 async def _new_client(address: str, timeout: float) -> Any:
     from distributed import Client
 
-    return await Client(address, asynchronous=True, set_as_default=False, timeout=timeout, name="workbench-server")
+    return await Client(  # type: ignore[no-untyped-call]
+        address, asynchronous=True, set_as_default=False, timeout=timeout, name="workbench-server"
+    )
 
 
 async def _new_cluster(client: Any) -> ClusterClient:

@@ -51,7 +51,7 @@ def status_of(error: WorkbenchError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
 
 
-class WorkbenchHandler(APIHandler):  # type: ignore[misc]  # jupyter_server is not typed
+class WorkbenchHandler(APIHandler):
     """What all routes have in common."""
 
     auth_resource = "workbench:objects"

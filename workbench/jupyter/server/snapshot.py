@@ -43,7 +43,9 @@ def merge(host: HostState, node_name: str, cluster: Sequence[ObjectInfo]) -> lis
         here = info.replicas or (Replica(host.node, node_name, "memory", info.nbytes),)
         here = tuple(dataclasses.replace(r, node=host.node, node_name=node_name) for r in here)
         names = info.names if remote is None else tuple(dict.fromkeys((*info.names, *remote.names)))
-        merged.append(dataclasses.replace(info, names=names, name=names[0] if names else None, replicas=here + elsewhere))
+        merged.append(
+            dataclasses.replace(info, names=names, name=names[0] if names else None, replicas=here + elsewhere)
+        )
     for info in known.values():
         # The cluster may not have heard yet that this host has dropped its replica.
         replicas = tuple(replica for replica in info.replicas if replica.node != host.node)
@@ -54,7 +56,8 @@ def merge(host: HostState, node_name: str, cluster: Sequence[ObjectInfo]) -> lis
 
 def fold_datasets(infos: Iterable[ObjectInfo], holders: Iterable[Holder]) -> tuple[list[ObjectInfo], list[Holder]]:
     """Hide the partitions of datasets, and add their bytes, replicas and holders to the datasets."""
-    shown, members = [], defaultdict(list)
+    shown: list[ObjectInfo] = []
+    members: dict[str, list[ObjectInfo]] = defaultdict(list)
     for info in infos:
         (members[info.tags[_MEMBER_TAG]] if _MEMBER_TAG in info.tags else shown).append(info)
     owner: dict[ObjectId, ObjectInfo] = {}

@@ -20,6 +20,9 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["version"],
     "properties": {
-        "version": {"type": "string", "description": "The version that GET state will have at least; compare for equality."}
+        "version": {
+            "type": "string",
+            "description": "The version that GET state will have at least; compare for equality.",
+        }
     },
 }
