@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NewType, TypeAlias
 
@@ -210,6 +211,56 @@ class Memory:
     def used(self) -> int:
         """Bytes in use, the pool included."""
         return self.sealed + self.pooled + self.writing + self.deleted + self.cached
+
+
+def fold_datasets(infos: Iterable[ObjectInfo]) -> list[ObjectInfo]:
+    """Show each dataset as one object: with the bytes and the nodes of its partitions, which are left out.
+
+    A partition says in its tag ``dataset`` which dataset it belongs to (the id of its manifest); one whose manifest is
+    not in `infos` is kept, so that no memory is hidden.
+    """
+    infos = list(infos)
+    manifests = {info.id for info in infos if info.kind == "dataset"}
+    parts: dict[str, list[ObjectInfo]] = {}
+    folded = []
+    for info in infos:
+        owner = info.tags.get("dataset")
+        if owner in manifests:
+            parts.setdefault(owner, []).append(info)
+    for info in infos:
+        if info.tags.get("dataset") in manifests:
+            continue
+        members = parts.get(info.id, [])
+        if members:
+            info = dataclasses.replace(
+                info,
+                nbytes=info.nbytes + sum(member.nbytes for member in members),
+                last_used=max(member.last_used for member in members),
+                replicas=_fold_replicas(members),
+            )
+        folded.append(info)
+    return folded
+
+
+def _fold_replicas(members: Iterable[ObjectInfo]) -> tuple[Replica, ...]:
+    found: dict[str, Replica] = {}
+    for member in members:
+        for replica in member.replicas:
+            nbytes = replica.nbytes + (found[replica.node].nbytes if replica.node in found else 0)
+            found[replica.node] = dataclasses.replace(replica, nbytes=nbytes)
+    return tuple(found.values())
+
+
+def format_nbytes(nbytes: int) -> str:
+    """Return a size for people, in binary units: ``512 B``, ``1.5 GiB``."""
+    if abs(nbytes) < 1024:
+        return f"{nbytes} B"
+    size = float(nbytes)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if abs(size) < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"
 
 
 def to_json(value: Any) -> Any:

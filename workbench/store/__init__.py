@@ -9,9 +9,20 @@ Reading order: ``store.py`` (the verbs), ``allocation.py`` (the life of a segmen
 
 from __future__ import annotations
 
-from workbench.store.directory import StoreOnDiskWarning, default_directory
+from workbench.store.directory import StoreOnDiskWarning, default_directory, node_name
 from workbench.store.queries import Changes, Version
 from workbench.store.raw import Export, Import
 from workbench.store.store import Record, Store, check_name
 
-__all__ = ["Changes", "Export", "Import", "Record", "Store", "StoreOnDiskWarning", "Version", "check_name", "default_directory"]
+__all__ = [
+    "Changes",
+    "Export",
+    "Import",
+    "Record",
+    "Store",
+    "StoreOnDiskWarning",
+    "Version",
+    "check_name",
+    "default_directory",
+    "node_name",
+]

@@ -7,6 +7,7 @@ directory is private to its user (mode 0700): whoever can write there can change
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import tempfile
 import warnings
@@ -153,11 +154,6 @@ def _read_limit(path: Path) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def format_nbytes(nbytes: int) -> str:
-    """Return a size for people, in binary units: ``1.5 GiB``."""
-    size = float(nbytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
+def node_name() -> str:
+    """Return what this host is called in the cluster: the setting ``workbench.node``, else the host's name."""
+    return str(config.get("node") or socket.gethostname())

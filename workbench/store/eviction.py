@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.errors import StoreFullError
+from workbench.objects import format_nbytes
 from workbench.store import directory as places
 from workbench.store import queries
 
@@ -34,7 +35,7 @@ def make_room(store: Store, nbytes: int) -> bool:
 def full_error(store: Store, nbytes: int, *, file_system: bool) -> StoreFullError:
     """Return the error that says what is full, who fills it, and what would free it."""
     memory = queries.memory(store.catalog, store.directory)
-    size = places.format_nbytes
+    size = format_nbytes
     if file_system:
         what = (
             f"The file system of the store {store.directory} has no room for {size(nbytes)}: "

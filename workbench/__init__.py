@@ -1,0 +1,198 @@
+"""Several notebooks, a Dask cluster, one copy of the data.
+
+::
+
+    import workbench as wb
+
+    wb.put(df, "flights")        # one notebook
+    df = wb.get("flights")       # another: microseconds, read-only, the same pages
+
+The functions here act on the current session of this process, which opens this user's store when it is first used
+(:func:`current_session`). Sizes are in bytes, times in seconds. Read next: ``session.py``, ``objects.py``, ``errors.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import (
+    ClusterError,
+    CodecError,
+    NameConflictError,
+    NodeNotFoundError,
+    ObjectNotFoundError,
+    OperationCancelledError,
+    StoreError,
+    StoreFullError,
+    TransferError,
+    WorkbenchError,
+)
+from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+from workbench.session import Session, current_session, use_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import dask.dataframe
+    from distributed import Client
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from workbench.cluster.operations import Operation
+    from workbench.listing import Listing
+    from workbench.session import SortOrder
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ClusterError",
+    "CodecError",
+    "Holder",
+    "LocalCluster",
+    "Memory",
+    "NameConflictError",
+    "NodeInfo",
+    "NodeNotFoundError",
+    "ObjectId",
+    "ObjectInfo",
+    "ObjectNotFoundError",
+    "OperationCancelledError",
+    "Ref",
+    "Replica",
+    "Session",
+    "StoreError",
+    "StoreFullError",
+    "TransferError",
+    "WorkbenchError",
+    "connect",
+    "current_session",
+    "delete",
+    "drop",
+    "exists",
+    "get",
+    "holders",
+    "info",
+    "ls",
+    "memory",
+    "move",
+    "nodes",
+    "open",
+    "pin",
+    "put",
+    "replicate",
+    "unpin",
+    "use_session",
+    "where",
+]
+
+
+def put(
+    obj: Any,
+    name: str | None = None,
+    *,
+    pin: bool = False,
+    ttl: float | None = None,
+    replicas: int = 1,
+    tags: dict[str, str] | None = None,
+) -> Ref:
+    """Share an object under a name; see :meth:`Session.put`."""
+    return current_session().put(obj, name, pin=pin, ttl=ttl, replicas=replicas, tags=tags)
+
+
+def get(key: Key, *, timeout: float | None = None) -> Any:
+    """Return a shared object, mapped read-only; see :meth:`Session.get`."""
+    return current_session().get(key, timeout=timeout)
+
+
+def exists(key: Key) -> bool:
+    """Tell whether an object has this name or id."""
+    return current_session().exists(key)
+
+
+def info(key: Key) -> ObjectInfo:
+    """Return what is known about an object; see :meth:`Session.info`."""
+    return current_session().info(key)
+
+
+def ls(
+    pattern: str = "*", *, sort_by: SortOrder = "created", node: str | None = None, parts: bool = False
+) -> Listing[ObjectInfo]:
+    """List objects; see :meth:`Session.ls`."""
+    return current_session().ls(pattern, sort_by=sort_by, node=node, parts=parts)
+
+
+def delete(key: Key) -> None:
+    """Delete an object everywhere; who has it mapped keeps it. See :meth:`Session.delete`."""
+    current_session().delete(key)
+
+
+def pin(key: Key) -> None:
+    """Keep an object in memory on this host, and keep it when its last name goes."""
+    current_session().pin(key)
+
+
+def unpin(key: Key) -> None:
+    """Undo :func:`pin`."""
+    current_session().unpin(key)
+
+
+def holders(key: Key | None = None) -> Listing[Holder]:
+    """List the processes of this host that have an object mapped; see :meth:`Session.holders`."""
+    return current_session().holders(key)
+
+
+def memory() -> Memory:
+    """Tell where the bytes of this host's store are."""
+    return current_session().memory()
+
+
+def connect(where: Any = None, *, timeout: float | None = None) -> Client:
+    """Connect to a Dask cluster; see :meth:`Session.connect`."""
+    return current_session().connect(where, timeout=timeout)
+
+
+def nodes() -> Listing[NodeInfo]:
+    """List the nodes of the cluster; without one, this host."""
+    return current_session().nodes()
+
+
+def where(key: Key) -> Listing[Replica]:
+    """List the replicas of an object."""
+    return current_session().where(key)
+
+
+def move(key: Key, to: str) -> Operation:
+    """Move an object to a node; see :meth:`Session.move`."""
+    return current_session().move(key, to)
+
+
+def replicate(key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None) -> Operation:
+    """Make more replicas of an object; see :meth:`Session.replicate`."""
+    return current_session().replicate(key, n, to=to)
+
+
+def drop(key: Key, node: str, *, force: bool = False) -> None:
+    """Remove the replica of an object on one node; the last one only with `force`."""
+    current_session().drop(key, node, force=force)
+
+
+def open(name: str) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa: A001  # as in the public API
+    """Open a dataset that ``persist_shared`` put: a lazy Dask collection whose partitions are mapped, not copied."""
+    from workbench.collections import open_dataset
+
+    return open_dataset(name)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register the magics; called by ``%load_ext workbench``."""
+    from workbench.jupyter import magics
+
+    magics.register(shell)
+
+
+def __getattr__(name: str) -> Any:
+    # Dask's scheduler side takes a second to import, and a notebook without a cluster never needs it.
+    if name == "LocalCluster":
+        from workbench.cluster.local import LocalCluster
+
+        return LocalCluster
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,401 @@
+"""A session: one process's view of its host's store and, when connected, of a cluster.
+
+Covers the verbs, each a short sentence over a store and a cluster; how they do it is theirs. The module functions ``wb.put``,
+``wb.get`` and so on act on the current session. Read next: ``store/store.py``, ``cluster/client.py``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from workbench import codecs
+from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError
+from workbench.listing import Listing
+from workbench.objects import (
+    Holder,
+    Key,
+    Memory,
+    NodeInfo,
+    ObjectInfo,
+    Ref,
+    Replica,
+    fold_datasets,
+)
+from workbench.store import Store, check_name
+
+if TYPE_CHECKING:
+    import os
+
+    from distributed import Client
+
+    from workbench.cluster.client import ClusterClient
+    from workbench.cluster.operations import Operation
+
+SortOrder = Literal["created", "name", "nbytes", "last_used", "kind"]
+
+_NEWEST_FIRST = {"created", "last_used", "nbytes"}
+_POLL_LOCAL = 0.005
+_POLL_CLUSTER = 0.2
+"""Seconds between two looks for an object that is awaited."""
+
+
+class Session:
+    """Puts and gets objects in one store; asks a cluster for what the store does not have.
+
+    Parameters
+    ----------
+    directory : path, optional
+        The store; the setting ``workbench.directory``, else the user's store in /dev/shm.
+    capacity : int or str, optional
+        Bytes, or text such as ``"2 GiB"``; becomes the store's capacity.
+
+    Raises
+    ------
+    StoreError
+        If the directory cannot be a store.
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str] | None = None, *, capacity: int | str | None = None, create: bool = True
+    ) -> None:
+        self.store = Store.open(directory, capacity=capacity, create=create)
+        self.cluster: ClusterClient | None = None
+        self._handouts = codecs.Handouts()
+
+    def __repr__(self) -> str:
+        cluster = f", cluster {self.cluster.address}" if self.cluster else ""
+        return f"<Session {self.store.directory}{cluster}>"
+
+    def close(self) -> None:
+        """Close the store and leave the cluster; objects that were got stay valid."""
+        if self.cluster is not None:
+            self.cluster.close()
+            self.cluster = None
+        self.store.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        obj: Any,
+        name: str | None = None,
+        *,
+        pin: bool = False,
+        ttl: float | None = None,
+        replicas: int = 1,
+        tags: dict[str, str] | None = None,
+    ) -> Ref:
+        """Share an object: one copy, which every process on this host can map.
+
+        Parameters
+        ----------
+        obj : object
+            A DataFrame, an array, a table, or anything that can be pickled.
+        name : str, optional
+            What others get it by. The object that had the name before is deleted, unless another name or a pin keeps it;
+            who has it mapped keeps it. An object without a name stays until it is deleted.
+        pin : bool
+            Keep the object in memory, and keep it when its last name goes.
+        ttl : float, optional
+            Seconds after which the object is deleted.
+        replicas : int
+            How many nodes shall have it; more than one needs a cluster.
+        tags : dict of str to str, optional
+
+        Returns
+        -------
+        Ref
+            Small and picklable.
+
+        Raises
+        ------
+        StoreFullError
+            There is no room; nothing was written, nothing was lost.
+        CodecError
+            The object cannot be pickled.
+        """
+        if name is not None:
+            check_name(name)
+        if replicas != 1:
+            self._require_cluster(f"put with replicas={replicas}")
+        ref = self.store.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
+        if replicas != 1:
+            self.replicate(ref, n=replicas).wait()
+        self.sweep()
+        return ref
+
+    def get(self, key: Key, *, timeout: float | None = None) -> Any:
+        """Return an object, mapped read-only: no copy, whoever put it.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+        timeout : float, optional
+            Seconds to wait for the object to appear; None: not at all.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            If there is no such object (within the timeout); the message lists the nearest names.
+        """
+        try:
+            record = self.store.read(key)
+        except ObjectNotFoundError:
+            record = self._await(key, timeout)
+        return self._handouts.decode(record.header, record.buffers)
+
+    def _await(self, key: Key, timeout: float | None) -> Any:
+        deadline = time.monotonic() + (timeout or 0)
+        next_look = 0.0
+        version = self.store.data_version()
+        while True:
+            now = time.monotonic()
+            if self.cluster is not None and now >= next_look:
+                next_look = now + _POLL_CLUSTER
+                try:
+                    return self.store.read(self.cluster.fetch(key, self.store))
+                except ObjectNotFoundError:
+                    if timeout is None:
+                        raise
+            try:
+                return self.store.read(key)
+            except ObjectNotFoundError:
+                if timeout is None or time.monotonic() >= deadline:
+                    raise
+            while version == (version := self.store.data_version()) and time.monotonic() < min(deadline, next_look or deadline):
+                time.sleep(_POLL_LOCAL)
+
+    def exists(self, key: Key) -> bool:
+        """Tell whether an object has this name or id, here or in the cluster."""
+        if self.store.exists(key):
+            return True
+        return self._in_cluster(key) is not None
+
+    def info(self, key: Key) -> ObjectInfo:
+        """Return what is known about an object.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        infos = {info.id: info for info in self._all()}
+        return infos[self._resolve(key).id]
+
+    def ls(
+        self, pattern: str = "*", *, sort_by: SortOrder = "created", node: str | None = None, parts: bool = False
+    ) -> Listing[ObjectInfo]:
+        """List objects.
+
+        Parameters
+        ----------
+        pattern : str
+            Shell pattern for the names; ``"*"`` also lists objects without a name.
+        sort_by : str
+            ``created`` (newest first), ``name``, ``nbytes`` (largest first), ``last_used`` or ``kind``.
+        node : str, optional
+            Name or id of a node: only what it has.
+        parts : bool
+            Also list the partitions of datasets, which else count as part of their dataset.
+        """
+        if sort_by not in ("created", "name", "nbytes", "last_used", "kind"):
+            raise ValueError(f"sort_by is {sort_by!r}; it can be created, name, nbytes, last_used or kind.")
+        found = self._all(parts=parts)
+        if pattern != "*":
+            from fnmatch import fnmatchcase
+
+            found = [info for info in found if any(fnmatchcase(name, pattern) for name in info.names)]
+        if node is not None:
+            wanted = self._node(node)
+            found = [info for info in found if any(replica.node == wanted.id for replica in info.replicas)]
+        order: Callable[[ObjectInfo], Any] = lambda info: getattr(info, sort_by) or ""  # noqa: E731  # one expression
+        return Listing(sorted(found, key=order, reverse=sort_by in _NEWEST_FIRST), of=ObjectInfo)
+
+    def _all(self, *, parts: bool = False) -> list[ObjectInfo]:
+        if self.cluster is not None:
+            infos = self.cluster.ls()
+            known = {info.id for info in infos}
+            # What this process put a moment ago may not have been announced yet.
+            infos += [self._localise(info) for info in self.store.ls() if info.id not in known]
+        else:
+            infos = [self._localise(info) for info in self.store.ls()]
+        return infos if parts else fold_datasets(infos)
+
+    def _localise(self, info: ObjectInfo) -> ObjectInfo:
+        from dataclasses import replace
+
+        here = self._here()
+        return replace(info, replicas=(Replica(here.id, here.name, "memory", info.nbytes),))
+
+    def delete(self, key: Key) -> None:
+        """Delete an object everywhere; who has it mapped keeps it.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        info = self._resolve(key)
+        if self.cluster is not None and self._in_cluster(info.id) is not None:
+            self.cluster.delete(info.id)
+        if self.store.exists(info.id):
+            self._delete_here(info)
+        self.sweep()
+
+    def _delete_here(self, info: ObjectInfo) -> None:
+        if info.kind == "dataset":
+            for member in self.store.ls():
+                if member.tags.get("dataset") == info.id:
+                    self.store.delete(member.id)
+        self.store.delete(info.id)
+
+    def pin(self, key: Key) -> None:
+        """Keep an object in memory on this host, and keep it when its last name goes."""
+        self.store.pin(key)
+
+    def unpin(self, key: Key) -> None:
+        """Undo :meth:`pin`."""
+        self.store.unpin(key)
+
+    def holders(self, key: Key | None = None) -> Listing[Holder]:
+        """List the processes of this host that have an object mapped (None: any object, deleted ones included)."""
+        return Listing(self.store.holders(key), of=Holder)
+
+    def memory(self) -> Memory:
+        """Tell where the bytes of this host's store are."""
+        return self.store.memory()
+
+    def sweep(self) -> None:
+        """Let go of shared frames that were kept for copy-on-write and that no variable refers to any more."""
+        self._handouts.sweep()
+
+    # -- cluster ---------------------------------------------------------------------------------------------------
+
+    def connect(self, where: Any = None, *, timeout: float | None = None) -> Client:
+        """Connect to a Dask cluster, so that objects of its nodes can be listed, got, moved and replicated.
+
+        Parameters
+        ----------
+        where : distributed.Client, cluster or str, optional
+            A client, anything with a ``scheduler_address``, an address, or None: the cluster found on this host.
+        timeout : float, optional
+            Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``.
+
+        Returns
+        -------
+        distributed.Client
+
+        Raises
+        ------
+        ClusterError
+            No cluster is found or answers, or a worker lacks the workbench's plugin.
+        """
+        from workbench.cluster import connect
+
+        cluster = connect(where, self.store, timeout=timeout)
+        if self.cluster is not None:
+            self.cluster.close()
+        self.cluster = cluster
+        return cluster.client
+
+    def _require_cluster(self, what: str) -> ClusterClient:
+        if self.cluster is None:
+            raise ClusterError(
+                f"{what} needs a cluster, and this session is not connected to one. Connect with wb.connect(client), "
+                "or start one on this machine with wb.LocalCluster(nodes=2)."
+            )
+        return self.cluster
+
+    def nodes(self) -> Listing[NodeInfo]:
+        """List the nodes of the cluster; without one, this host."""
+        return Listing([self._here()] if self.cluster is None else self.cluster.nodes(), of=NodeInfo)
+
+    def _here(self) -> NodeInfo:
+        from workbench.store import node_name
+
+        catalog = self.store.catalog
+        return NodeInfo(self.store.id, node_name(), "", (), catalog.capacity, catalog.used, "local")
+
+    def _node(self, node: str) -> NodeInfo:
+        nodes = self.nodes()
+        for info in nodes:
+            if node in (info.id, info.name):
+                return info
+        names = ", ".join(info.name for info in nodes) or "none"
+        raise NodeNotFoundError(f"There is no node {node!r}. The nodes are: {names}.")
+
+    def where(self, key: Key) -> Listing[Replica]:
+        """List the replicas of an object."""
+        return Listing(self._resolve(key).replicas, of=Replica)
+
+    def move(self, key: Key, to: str) -> Operation:
+        """Move an object to a node (name or id): replicate it there, then drop its other replicas."""
+        cluster = self._require_cluster("Moving an object")
+        return cluster.move(self._resolve(key).id, to)
+
+    def replicate(self, key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None) -> Operation:
+        """Make more replicas of an object.
+
+        Parameters
+        ----------
+        key : str or Ref
+        n : int, optional
+            How many nodes shall have it.
+        to : str or iterable of str, optional
+            Names or ids of nodes that shall have it.
+        """
+        if (n is None) == (to is None):
+            raise TypeError("replicate takes either n (how many nodes) or to (which nodes).")
+        cluster = self._require_cluster("Replicating an object")
+        nodes: Sequence[str] | None = [to] if isinstance(to, str) else None if to is None else list(to)
+        return cluster.replicate(self._resolve(key).id, to=nodes, n=n)
+
+    def drop(self, key: Key, node: str, *, force: bool = False) -> None:
+        """Remove the replica on one node; the last one only with `force`."""
+        cluster = self._require_cluster("Dropping a replica")
+        cluster.drop(self._resolve(key).id, node, force=force)
+
+    def _in_cluster(self, key: Key) -> ObjectInfo | None:
+        if self.cluster is None:
+            return None
+        try:
+            return self.cluster.locate(key)
+        except ObjectNotFoundError:
+            return None
+
+    def _resolve(self, key: Key) -> ObjectInfo:
+        """Return the object that a key names, with its replicas; this host's names come first."""
+        if not isinstance(key, (str, Ref)):
+            raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+        if self.store.exists(key):
+            info = self.store.info(key)
+            return self._in_cluster(info.id) or self._localise(info)
+        found = self._in_cluster(key)
+        if found is None:
+            raise self.store.not_found(key)
+        return found
+
+
+_current: Session | None = None
+
+
+def current_session() -> Session:
+    """Return the session that the module functions act on; the first call opens it."""
+    global _current  # noqa: PLW0603  # one current session for each process
+    if _current is None:
+        _current = Session()
+    return _current
+
+
+def use_session(session: Session | None) -> Session | None:
+    """Make `session` the current one; return the one it replaces, which stays open."""
+    global _current  # noqa: PLW0603  # one current session for each process
+    previous, _current = _current, session
+    return previous
