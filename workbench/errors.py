@@ -13,6 +13,7 @@ that travels to the JupyterLab panel and to the command line, where class names 
     ├── CodecError          (TypeError)     codec
     ├── ClusterError        (RuntimeError)  cluster
     │   ├── NodeNotFoundError (LookupError) node-not-found
+    │   ├── LastReplicaError            last-replica
     │   └── TransferError   (OSError)       transfer
     └── OperationCancelledError             operation-cancelled
 
@@ -26,6 +27,7 @@ from typing import ClassVar
 __all__ = [
     "ClusterError",
     "CodecError",
+    "LastReplicaError",
     "NameConflictError",
     "NodeNotFoundError",
     "ObjectNotFoundError",
@@ -91,6 +93,12 @@ class NodeNotFoundError(ClusterError, LookupError):
     """No node has this name or id; the message lists the nodes there are."""
 
     kind = "node-not-found"
+
+
+class LastReplicaError(ClusterError):
+    """The replica is the last one of its object: dropping it would lose the object, and a user must say that twice."""
+
+    kind = "last-replica"
 
 
 class TransferError(ClusterError, OSError):
