@@ -14,12 +14,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import __version__
-from .errors import WorkbenchError
-from .listing import fields_of, printable, text_fields
-from .objects import to_json
-from .session import Session
-from .verbs import VERBS, Verb, add_verbs
+from workbench import __version__
+from workbench.errors import WorkbenchError
+from workbench.listing import fields_of, printable, text_fields
+from workbench.objects import to_json
+from workbench.session import Session
+from workbench.verbs import VERBS, Verb, add_verbs
 
 __all__ = ["main"]
 
@@ -42,7 +42,9 @@ def _common() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--json", action="store_true", help="write JSON: sizes in bytes, times in seconds")
     parser.add_argument("--directory", metavar="DIR", help="the store's directory")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="the cluster's scheduler (default: the one found on this host)")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="the cluster's scheduler (default: the one found on this host)"
+    )
     return parser
 
 

@@ -13,42 +13,20 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from .objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica, to_json
+from workbench.objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica, to_json
+from workbench.objects import format_nbytes as size
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Listing", "age", "html_table", "printable", "shape_text", "size", "text_table"]
+__all__ = ["Listing", "age", "html_table", "printable", "shape_text", "text_table"]
 
 T = TypeVar("T")
 
 Column = tuple[str, Callable[[Any], str]]
 
 _LONGEST_CELL = 60
-_PREFIXES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers"})
-
-
-def size(nbytes: int) -> str:
-    """Write a size in bytes for people.
-
-    Parameters
-    ----------
-    nbytes : int
-
-    Returns
-    -------
-    str
-        For example ``512 B`` or ``1.5 GiB``.
-    """
-    value = float(nbytes)
-    for prefix in _PREFIXES[:-1]:
-        if abs(value) < 1024:
-            break
-        value /= 1024
-    else:
-        prefix = _PREFIXES[-1]
-    return f"{nbytes} B" if prefix == "B" else f"{value:.1f} {prefix}"
 
 
 def age(moment: float, now: float | None = None) -> str:

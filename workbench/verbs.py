@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .listing import Listing
-from .objects import Holder, NodeInfo, ObjectInfo, Replica
+from workbench.listing import Listing
+from workbench.objects import Holder, NodeInfo, ObjectInfo, Replica
 
 if TYPE_CHECKING:
-    from .session import Session
+    from workbench.session import Session
 
 __all__ = ["VERBS", "Verb", "add_verbs", "overview"]
 
@@ -90,6 +90,7 @@ def _replicate_arguments(parser: argparse.ArgumentParser) -> None:
 def _drop_arguments(parser: argparse.ArgumentParser) -> None:
     _key(parser)
     parser.add_argument("--node", metavar="NODE", required=True, help="name or id of the node that gives it up")
+    parser.add_argument("--force", action="store_true", help="even if it is the last replica")
 
 
 def _holders_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,8 +132,8 @@ def _finish(session: Session, key: str, operation: Any) -> Any:
 
 
 def _drop(session: Session, args: argparse.Namespace) -> Any:
-    session.drop(args.key, args.node)
-    return Listing(session.where(args.key), of=Replica)
+    session.drop(args.key, args.node, force=args.force)
+    return Listing(session.where(args.key) if session.exists(args.key) else (), of=Replica)
 
 
 def _delete(session: Session, args: argparse.Namespace) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from ..listing import fields_of, html_fields, printable, size, text_fields
-from ..objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica
+from workbench.listing import fields_of, html_fields, printable, text_fields
+from workbench.objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica
+from workbench.objects import format_nbytes as size
 
 __all__ = ["ref_html", "ref_text", "register"]
 

@@ -19,13 +19,15 @@ from typing import Any, NoReturn
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
-from ..errors import WorkbenchError
-from ..listing import Listing, printable, shape_text, size
-from ..objects import ObjectInfo, Ref
-from ..session import Session, current_session
-from ..verbs import VERBS, Verb, add_verbs, overview
-from . import display
-from .parsing import MagicError, ShareWish, parse_fetch, parse_share, split
+from workbench import session as sessions
+from workbench.errors import WorkbenchError
+from workbench.jupyter import display
+from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
+from workbench.listing import Listing, printable, shape_text
+from workbench.objects import ObjectInfo, Ref
+from workbench.objects import format_nbytes as size
+from workbench.session import Session, current_session
+from workbench.verbs import VERBS, Verb, add_verbs, overview
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
@@ -211,8 +213,9 @@ _REGISTERED: weakref.WeakSet[InteractiveShell] = weakref.WeakSet()
 
 def _sweep(*_result: object) -> None:
     """After each cell: give back what no variable refers to any more."""
-    with contextlib.suppress(WorkbenchError):
-        current_session().sweep()
+    current = sessions._current  # only if there is one: a cell that shares nothing opens no store
+    if current is not None:
+        current.sweep()
 
 
 def _complete(complete: Callable[[Any], list[str]], _shell: InteractiveShell, event: Any) -> list[str]:

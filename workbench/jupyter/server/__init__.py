@@ -17,6 +17,6 @@ __all__ = ["_jupyter_server_extension_points"]
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Tell Jupyter Server where the extension is (its name for this is fixed)."""
-    from .app import WorkbenchApp
+    from workbench.jupyter.server.app import WorkbenchApp
 
     return [{"module": "workbench.jupyter.server", "app": WorkbenchApp}]

@@ -10,9 +10,9 @@ from typing import Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Int, Unicode
 
-from .hub import Hub
-from .routes import HANDLERS
-from .stream import SCHEMA, SCHEMA_ID
+from workbench.jupyter.server.hub import Hub
+from workbench.jupyter.server.routes import HANDLERS
+from workbench.jupyter.server.stream import SCHEMA, SCHEMA_ID
 
 __all__ = ["WorkbenchApp"]
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ...errors import StoreError, WorkbenchError
-from ...objects import Holder, Memory, ObjectInfo
-from ...store import Store
-from ...store.directory import CATALOG, default_directory
+from workbench.errors import StoreError, WorkbenchError
+from workbench.objects import Holder, Memory, ObjectInfo
+from workbench.store import Store
+from workbench.store.directory import CATALOG, default_directory
 
 __all__ = ["Host", "HostState"]
 

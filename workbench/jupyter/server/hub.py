@@ -14,11 +14,11 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ...errors import ClusterError, ObjectNotFoundError
-from ...objects import ObjectId
-from .host import Host
-from .link import ClusterState, Link
-from .snapshot import state_json
+from workbench.errors import ClusterError, ObjectNotFoundError
+from workbench.jupyter.server.host import Host
+from workbench.jupyter.server.link import ClusterState, Link
+from workbench.jupyter.server.snapshot import state_json
+from workbench.objects import ObjectId
 
 __all__ = ["Hub"]
 
@@ -122,7 +122,7 @@ class Hub:
         poll, holders, cluster = self._intervals
         self._tasks = [
             asyncio.create_task(self._watch(self._host.version, poll), name="workbench-store"),
-            asyncio.create_task(self._watch(self._host.holders, holders), name="workbench-holders"),
+            asyncio.create_task(self._watch(self._who_holds, holders), name="workbench-holders"),
             asyncio.create_task(self._watch_cluster(cluster), name="workbench-cluster"),
         ]
         await self._link.follow(self._host.directory)
@@ -151,6 +151,9 @@ class Hub:
                     self._changed()
                 last, first = now, False
             await asyncio.sleep(interval)
+
+    async def _who_holds(self) -> frozenset[tuple[int, str | None]]:
+        return frozenset((holder.pid, holder.object) for holder in await self._host.holders())
 
     async def _watch_cluster(self, interval: float) -> None:
         last: ClusterState | None = None

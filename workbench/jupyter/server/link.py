@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ClusterError
-from ...objects import NodeInfo, ObjectInfo
+from workbench.errors import ClusterError
+from workbench.objects import NodeInfo, ObjectInfo
 
 if TYPE_CHECKING:
-    from ...cluster import ClusterClient
+    from workbench.cluster import ClusterClient
 
 __all__ = ["ClusterState", "Link"]
 
@@ -135,7 +135,7 @@ class Link:
 def _read_address(directory: Path) -> str | None:
     if not (directory / _CONNECTION_FILE).exists():
         return None  # before Dask is imported
-    from ...cluster import connection
+    from workbench.cluster import connection
 
     found = connection.read(directory)
     return None if found is None else found.scheduler
@@ -150,6 +150,6 @@ async def _new_client(address: str, timeout: float) -> Any:
 
 
 async def _new_cluster(client: Any) -> ClusterClient:
-    from ...cluster import ClusterClient
+    from workbench.cluster import ClusterClient
 
     return ClusterClient(client)

@@ -13,7 +13,7 @@ from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from ...errors import (
+from workbench.errors import (
     ClusterError,
     NameConflictError,
     NodeNotFoundError,
@@ -24,8 +24,8 @@ from ...errors import (
     TransferError,
     WorkbenchError,
 )
-from ...objects import ObjectId, is_object_id
-from .hub import Hub
+from workbench.jupyter.server.hub import Hub
+from workbench.objects import ObjectId, is_object_id
 
 __all__ = ["HANDLERS", "WorkbenchHandler", "status_of"]
 

@@ -8,27 +8,25 @@ the nodes and the holders of all of them.
 from __future__ import annotations
 
 import dataclasses
-import socket
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ...objects import Holder, NodeInfo, ObjectId, ObjectInfo, Replica, to_json
-from .host import HostState
-from .link import ClusterState
+from workbench.jupyter.server.host import HostState
+from workbench.jupyter.server.link import ClusterState
+from workbench.objects import Holder, NodeInfo, ObjectId, ObjectInfo, Replica, fold_datasets, to_json
+from workbench.store import node_name
 
-__all__ = ["fold_datasets", "merge", "state_json"]
-
-_MEMBER_TAG = "dataset"
+__all__ = ["holders_of_datasets", "merge", "state_json"]
 
 
-def merge(host: HostState, node_name: str, cluster: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+def merge(host: HostState, here: str, cluster: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     """Return every object once, with all its replicas, newest first.
 
     Parameters
     ----------
     host : HostState
-    node_name : str
+    here : str
         What this host is called.
     cluster : sequence of ObjectInfo
         What the cluster knows; empty without one.
@@ -40,11 +38,11 @@ def merge(host: HostState, node_name: str, cluster: Sequence[ObjectInfo]) -> lis
     for info in host.objects:
         remote = known.pop(info.id, None)
         elsewhere = () if remote is None else tuple(r for r in remote.replicas if r.node != host.node)
-        here = info.replicas or (Replica(host.node, node_name, "memory", info.nbytes),)
-        here = tuple(dataclasses.replace(r, node=host.node, node_name=node_name) for r in here)
+        local = info.replicas or (Replica(host.node, here, "memory", info.nbytes),)
+        local = tuple(dataclasses.replace(r, node=host.node, node_name=here) for r in local)
         names = info.names if remote is None else tuple(dict.fromkeys((*info.names, *remote.names)))
         merged.append(
-            dataclasses.replace(info, names=names, name=names[0] if names else None, replicas=here + elsewhere)
+            dataclasses.replace(info, names=names, name=names[0] if names else None, replicas=local + elsewhere)
         )
     for info in known.values():
         # The cluster may not have heard yet that this host has dropped its replica.
@@ -54,48 +52,22 @@ def merge(host: HostState, node_name: str, cluster: Sequence[ObjectInfo]) -> lis
     return sorted(merged, key=lambda info: (info.created, info.id), reverse=True)
 
 
-def fold_datasets(infos: Iterable[ObjectInfo], holders: Iterable[Holder]) -> tuple[list[ObjectInfo], list[Holder]]:
-    """Hide the partitions of datasets, and add their bytes, replicas and holders to the datasets."""
-    shown: list[ObjectInfo] = []
-    members: dict[str, list[ObjectInfo]] = defaultdict(list)
-    for info in infos:
-        (members[info.tags[_MEMBER_TAG]] if _MEMBER_TAG in info.tags else shown).append(info)
-    owner: dict[ObjectId, ObjectInfo] = {}
-    for at, info in enumerate(shown):
-        if info.kind != "dataset":
-            continue
-        parts = [part for name in (*info.names, info.id) for part in members.get(name, ())]
-        shown[at] = _folded(info, parts)
-        owner.update({part.id: info for part in parts})
-    folded = [
-        dataclasses.replace(holder, object=owner[holder.object].id, name=owner[holder.object].name)
-        if holder.object in owner
-        else holder
-        for holder in holders
-    ]
-    return shown, folded
-
-
-def _folded(dataset: ObjectInfo, parts: Sequence[ObjectInfo]) -> ObjectInfo:
-    by_node: dict[str, list[Replica]] = defaultdict(list)
-    for part in parts:
-        for replica in part.replicas:
-            by_node[replica.node].append(replica)
-    replicas = tuple(
-        Replica(node, of_node[0].node_name, _state({r.state for r in of_node}), sum(r.nbytes for r in of_node))
-        for node, of_node in sorted(by_node.items(), key=lambda item: item[1][0].node_name)
-    )
-    return dataclasses.replace(
-        dataset,
-        nbytes=dataset.nbytes + sum(part.nbytes for part in parts),
-        shared_nbytes=dataset.shared_nbytes + sum(part.shared_nbytes for part in parts),
-        last_used=max([dataset.last_used, *(part.last_used for part in parts)]),
-        replicas=replicas or dataset.replicas,
-    )
-
-
-def _state(states: set[str]) -> str:
-    return next(state for state in ("memory", "cached", "disk") if state in states or state == "disk")
+def holders_of_datasets(infos: Iterable[ObjectInfo], holders: Iterable[Holder]) -> list[Holder]:
+    """Say of each holder of a partition that it holds the dataset; add up what one process holds of one object."""
+    infos = list(infos)
+    datasets: dict[str, ObjectInfo] = {info.id: info for info in infos if info.kind == "dataset"}
+    owners = {info.id: datasets[owner] for info in infos if (owner := info.tags.get("dataset")) in datasets}
+    found: dict[tuple[int, ObjectId | None], Holder] = {}
+    for holder in holders:
+        dataset = None if holder.object is None else owners.get(holder.object)
+        if dataset is not None:
+            holder = dataclasses.replace(holder, object=dataset.id, name=dataset.name)
+        known = found.get((holder.pid, holder.object))
+        if known is not None:
+            since, nbytes = min(known.since, holder.since), known.nbytes + holder.nbytes
+            holder = dataclasses.replace(known, since=since, nbytes=nbytes)
+        found[holder.pid, holder.object] = holder
+    return list(found.values())
 
 
 def state_json(version: str, host: HostState, cluster: ClusterState, limit: int) -> dict[str, Any]:
@@ -112,10 +84,11 @@ def state_json(version: str, host: HostState, cluster: ClusterState, limit: int)
     nodes = list(cluster.nodes)
     if host.node is not None and all(node.id != host.node for node in nodes):
         nodes.insert(0, _local_node(host))
-    name = next((node.name for node in nodes if node.id == host.node), socket.gethostname())
-    infos, holders = fold_datasets(merge(host, name, cluster.objects), host.holders)
+    name = next((node.name for node in nodes if node.id == host.node), node_name())
+    everything = merge(host, name, cluster.objects)
+    infos = fold_datasets(everything)
     holders_of: dict[ObjectId | None, list[Holder]] = defaultdict(list)
-    for holder in _once(holders):
+    for holder in holders_of_datasets(everything, host.holders):
         holders_of[holder.object].append(holder)
     return {
         "version": version,
@@ -138,16 +111,4 @@ def _store_json(host: HostState) -> dict[str, Any] | None:
 
 def _local_node(host: HostState) -> NodeInfo:
     assert host.node is not None and host.memory is not None
-    return NodeInfo(host.node, socket.gethostname(), "", (), host.memory.capacity, host.memory.used, "local")
-
-
-def _once(holders: Iterable[Holder]) -> list[Holder]:
-    """Add up what one process holds of one object, as of the partitions of a dataset."""
-    found: dict[tuple[int, ObjectId | None], Holder] = {}
-    for holder in holders:
-        known = found.get((holder.pid, holder.object))
-        if known is not None:
-            since, nbytes = min(known.since, holder.since), known.nbytes + holder.nbytes
-            holder = dataclasses.replace(known, since=since, nbytes=nbytes)
-        found[holder.pid, holder.object] = holder
-    return list(found.values())
+    return NodeInfo(host.node, node_name(), "", (), host.memory.capacity, host.memory.used, "local")

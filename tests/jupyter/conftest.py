@@ -1,0 +1,33 @@
+"""A Jupyter server with the extension, and a store of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_jupyter.jupyter_server import *  # noqa: F403  # its fixtures, and its hooks for asynchronous tests
+from traitlets.config import Config
+
+
+@pytest.fixture
+def jp_server_config(store_directory: Path) -> Config:
+    """Enable the extension as an installation does: by its module's name, and nothing open to strangers."""
+    return Config(
+        {
+            "ServerApp": {
+                "jpserver_extensions": {"workbench.jupyter.server": True},
+                "allow_unauthenticated_access": False,
+            },
+            "WorkbenchApp": {"poll_interval": 0.05, "holders_interval": 0.1, "cluster_interval": 0.1},
+        }
+    )
+
+
+@pytest.fixture
+def hub(jp_serverapp: Any, jp_asyncio_loop: Any) -> Iterator[Any]:
+    """Give the extension's hub, stopped afterwards as the server would."""
+    extension = jp_serverapp.extension_manager.extension_points["workbench"].app
+    yield extension.hub
+    jp_asyncio_loop.run_until_complete(extension.stop_extension())
