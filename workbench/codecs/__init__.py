@@ -1,0 +1,28 @@
+"""Codecs: an object becomes a description, a small header and buffers, and becomes the object again around them.
+
+Covers every Python object that pickle or cloudpickle can carry; NumPy, pandas, Arrow, Polars and SciPy objects keep
+their bytes in buffers, which the decoded object uses where they lie, without a copy. Knows nothing of files, stores,
+sessions or Dask. Importing this package imports NumPy only: the adapter of any other library is loaded when an
+object of that library passes through.
+
+============================ ==========================================================================
+``numpy_arrays.py``          every dtype and memory order; the short path for a plain array
+``pandas_frames.py``         frames, series, indexes, extension arrays, through pandas' own pickling
+``arrow_tables.py``          Arrow arrays, batches, tables; slices are cut down to what they show
+``polars_frames.py``         Polars frames and series, as Arrow tables
+``pickling.py``              the pickler that sends each type to its adapter; cloudpickle where it must
+``describing.py``            kind, shape, dtypes and notes, without looking at rows
+``handouts.py``              keeps alive what pandas' copy-on-write needs, until nobody uses it
+``culprits.py``              finds the part of an object that cannot be pickled
+============================ ==========================================================================
+
+Read next: ``pickling.py``.
+"""
+
+from __future__ import annotations
+
+from workbench.codecs.describing import describe
+from workbench.codecs.handouts import Decoded, HandOut, HandOuts
+from workbench.codecs.pickling import decode, encode
+
+__all__ = ["Decoded", "HandOut", "HandOuts", "decode", "describe", "encode"]

@@ -1,0 +1,134 @@
+"""What an object is, told from its types and labels alone: never a look at rows, never a cost that grows with them.
+
+The kinds and fields are those of :class:`workbench.objects.Description`. A library that is not imported cannot have
+made the object, so none is imported here. Read next: ``pickling.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from workbench.codecs.culprits import type_name
+from workbench.objects import Description
+
+__all__ = ["describe"]
+
+_MAX_COLUMNS = 1000
+
+
+def describe(value: Any) -> Description:
+    """Return kind, type, shape, dtypes and notes of `value`."""
+    for base in type(value).__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in _DESCRIBERS:
+            description = _DESCRIBERS[root](value)
+            if description is not None:
+                return description
+            break
+    return Description("object", type_name(type(value)))
+
+
+def _by_column(columns: Iterable[tuple[Any, Any]], width: int) -> tuple[dict[str, str], list[str]]:
+    """Return dtypes by label (repeated labels get a number) and a note when there are too many columns."""
+    dtypes: dict[str, str] = {}
+    for position, (column, dtype) in enumerate(columns):
+        if position == _MAX_COLUMNS:
+            return dtypes, [f"dtypes lists the first {_MAX_COLUMNS:,} of {width:,} columns"]
+        label = str(column)
+        if label in dtypes:
+            label = f"{label} (column {position})"
+        dtypes[label] = str(dtype)
+    return dtypes, []
+
+
+def _array(value: Any) -> Description | None:
+    if not isinstance(value, np.ndarray):
+        return None
+    notes = []
+    if value.dtype.hasobject:
+        notes.append(f"dtype {value.dtype}: pickled, copied by each reader")
+    if isinstance(value, np.memmap):
+        notes.append("a memmap comes back as a plain array")
+    return Description("array", type_name(type(value)), value.shape, {"": str(value.dtype)}, tuple(notes))
+
+
+def _object_note(what: str) -> str:
+    return f"{what} is dtype object: pickled, copied by each reader; convert it with astype('str') to share it"
+
+
+def _pandas(value: Any) -> Description | None:
+    import pandas as pd
+
+    name = type_name(type(value))
+    if isinstance(value, pd.DataFrame):
+        dtypes, notes = _by_column(zip(value.columns, value.dtypes, strict=True), value.shape[1])
+        notes += [_object_note(f"column {label!r}") for label, dtype in dtypes.items() if dtype == "object"]
+        notes += _index_notes(value.index)
+        return Description("dataframe", name, value.shape, dtypes, tuple(notes))
+    if isinstance(value, pd.Series):
+        notes = [_object_note("the series")] if value.dtype == object else []
+        return Description("series", name, value.shape, {"": str(value.dtype)}, (*notes, *_index_notes(value.index)))
+    if isinstance(value, pd.MultiIndex):
+        levels = ((label, level.dtype) for label, level in zip(value.names, value.levels, strict=True))
+        dtypes, notes = _by_column(levels, value.nlevels)
+        return Description("index", name, value.shape, dtypes, tuple([*notes, *_index_notes(value)]))
+    if isinstance(value, pd.Index):
+        return Description("index", name, value.shape, {"": str(value.dtype)}, tuple(_index_notes(value)))
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        return Description("array", name, tuple(value.shape), {"": str(value.dtype)})
+    return None
+
+
+def _index_notes(index: Any) -> list[str]:
+    if index.nlevels > 1:
+        return [note for level in index.levels for note in _index_notes(level)]
+    if index.dtype != object or len(index) == 0:
+        return []
+    return [_object_note("the index" if index.name is None else f"the index {index.name!r}")]
+
+
+def _arrow(value: Any) -> Description | None:
+    import pyarrow as pa
+
+    name = type_name(type(value))
+    if isinstance(value, (pa.Table, pa.RecordBatch)):
+        kind = "table" if isinstance(value, pa.Table) else "batch"
+        dtypes, notes = _by_column(((field.name, field.type) for field in value.schema), value.num_columns)
+        return Description(kind, name, (value.num_rows, value.num_columns), dtypes, tuple(notes))
+    if isinstance(value, (pa.Array, pa.ChunkedArray)):
+        return Description("array", name, (len(value),), {"": str(value.type)})
+    return None
+
+
+def _polars(value: Any) -> Description | None:
+    import polars as pl
+
+    from workbench.codecs.polars_frames import survives_arrow
+
+    name = type_name(type(value))
+    pickled = ("Polars pickles this schema: copied by each reader",)
+    if isinstance(value, pl.DataFrame):
+        dtypes, notes = _by_column(value.schema.items(), value.width)
+        notes += () if survives_arrow(value) else pickled
+        return Description("polars", name, value.shape, dtypes, tuple(notes))
+    if isinstance(value, pl.Series):
+        shared = survives_arrow(value.to_frame())
+        return Description("polars", name, value.shape, {"": str(value.dtype)}, () if shared else pickled)
+    if isinstance(value, pl.LazyFrame):
+        return Description("polars", name)
+    return None
+
+
+def _scipy(value: Any) -> Description | None:
+    import scipy.sparse
+
+    if not scipy.sparse.issparse(value):
+        return None
+    notes = (f"{value.format} format: pickled, copied by each reader",) if value.format in {"dok", "lil"} else ()
+    return Description("sparse", type_name(type(value)), tuple(value.shape), {"": str(value.dtype)}, notes)
+
+
+_DESCRIBERS = {"numpy": _array, "pandas": _pandas, "pyarrow": _arrow, "polars": _polars, "scipy": _scipy}

@@ -1,0 +1,179 @@
+"""What must stay alive beside a decoded pandas object, and how to know when it no longer must.
+
+pandas writes in place to a column that nobody else refers to. The columns of a decoded frame lie in read-only memory, so
+``df.loc[0, "x"] = 1`` would fail. pandas' copy-on-write helps: while a second frame shares the column, pandas copies
+the one block that is assigned to. So each decoded frame has a second one beside it, an *original* that no user ever
+sees, made by ``copy(deep=False)``.
+
+The original must live as long as anything the user took from the frame (``s = df["a"]; del df; s.iloc[0] = 1`` works),
+and must then go, for it holds the lease. Python's reference counts tell: each array of the frame, and the flat array that
+its views refer to, is counted against the references that the original itself has. Once nobody but the original refers to any
+of them, nobody can again, so no lock is needed between looking and dropping.
+
+Arrow-backed columns are not counted. pandas never writes to Arrow's memory, so they need no original, and they hold
+their buffers by themselves.
+
+When to look: when the handed-out frame dies, after a garbage collection, and whenever the owner calls
+:meth:`HandOuts.sweep`. Read next: ``pandas_frames.py``, which notes frames and arrays.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from dataclasses import dataclass
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Decoded", "HandOut", "HandOuts"]
+
+_ATTRIBUTE = "_workbench_goodbye"
+
+
+class _Goodbye:
+    """An attribute of each handed-out frame; it dies right after the frame's columns."""
+
+    __slots__ = ("__weakref__",)
+
+
+def _counts(watched: tuple[Any, ...]) -> list[int]:
+    # Only differences between results of this one function mean anything: how it calls is part of each count.
+    return [getrefcount(each) for each in watched]
+
+
+def _unshared_count() -> int:
+    """Return the count of an object that only the tuple of watched objects refers to."""
+    return _counts((object(),))[0]
+
+
+class HandOut:
+    """The originals of one decoded object, and the counts that tell whether anyone uses it.
+
+    Parameters
+    ----------
+    frames : list
+        The decoded frames and series.
+    arrays : list
+        The arrays and extension arrays in them that pandas may write to. Emptied.
+    """
+
+    __slots__ = ("_alone", "_watched", "goodbye", "originals")
+
+    def __init__(self, frames: list[Any], arrays: list[Any]) -> None:
+        flat = [array.base for array in arrays if type(array) is np.ndarray and type(array.base) is np.ndarray]
+        self._watched: tuple[Any, ...] = (*arrays, *flat)
+        arrays.clear()
+        del flat
+        before = _counts(self._watched)
+        self.originals: tuple[Any, ...] = tuple(frame.copy(deep=False) for frame in frames)
+        after = _counts(self._watched)
+        # What the original refers to itself is the difference. An array inside of an extension array, which both
+        # frames share, has no difference: its only reference is that extension array's.
+        unshared = _unshared_count()
+        self._alone = [
+            unshared + new - old if new > old else new for old, new in zip(before, after, strict=True)
+        ]  # fmt: skip
+        goodbye = _Goodbye()
+        for frame in frames:
+            # Not pandas' own __setattr__, which would look for a column. The attribute is not copied or pickled.
+            object.__setattr__(frame, _ATTRIBUTE, goodbye)
+        self.goodbye = weakref.ref(goodbye)
+
+    def in_use(self) -> bool:
+        """Tell whether anybody but the originals refers to an array of the handed-out object."""
+        return any(now > alone for now, alone in zip(_counts(self._watched), self._alone, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded object and what must be kept alive beside it.
+
+    Parameters
+    ----------
+    value : object
+        What the user gets.
+    handout : HandOut or None
+        To be given to :meth:`HandOuts.add`; None where the value needs nothing beside it.
+    """
+
+    value: Any
+    handout: HandOut | None = None
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """The originals that pandas' copy-on-write needs alive."""
+        return () if self.handout is None else self.handout.originals
+
+
+class HandOuts:
+    """All hand-outs of one owner (a session); drops each when nobody uses its object any more.
+
+    Thread-safe. Nothing here waits for a lock: it is also called by the garbage collector, anywhere.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._again = False
+        self._handouts: list[HandOut] = []
+        self._goodbyes: set[weakref.ref[_Goodbye]] = set()
+        _sweep_after_collections(self)
+
+    def __len__(self) -> int:
+        return len(self._handouts)
+
+    def add(self, decoded: Decoded) -> None:
+        """Keep what `decoded` needs, until nobody uses its value."""
+        handout = decoded.handout
+        if handout is None:
+            return
+        goodbye = handout.goodbye()
+        self._handouts.append(handout)
+        if goodbye is not None:
+            self._goodbyes.add(weakref.ref(goodbye, self._on_goodbye))
+
+    def _on_goodbye(self, reference: weakref.ref[_Goodbye]) -> None:
+        self._goodbyes.discard(reference)
+        self.sweep()
+
+    def sweep(self) -> int:
+        """Drop the originals of every object that nobody uses any more.
+
+        Returns
+        -------
+        int
+            How many were dropped. Zero while another thread sweeps: that one looks again then.
+        """
+        dropped: list[HandOut] = []
+        self._again = True
+        while self._again and self._lock.acquire(blocking=False):
+            try:
+                self._again = False
+                # Only here are elements removed, and a list is appended to from other threads as one step.
+                for handout in self._handouts.copy():
+                    if not handout.in_use():
+                        self._handouts.remove(handout)
+                        dropped.append(handout)
+            finally:
+                self._lock.release()
+        return len(dropped)
+
+    def clear(self) -> None:
+        """Forget all originals: columns that users still hold become read-only."""
+        self._handouts.clear()
+        self._goodbyes.clear()
+
+
+def _sweep_after_collections(handouts: HandOuts) -> None:
+    """Let `handouts` sweep after each collection of the two older generations, as long as it lives."""
+    weak = weakref.ref(handouts)
+
+    def after_collection(phase: str, info: dict[str, int]) -> None:
+        owner = weak()
+        if owner is not None and phase == "stop" and info["generation"] > 0 and len(owner):
+            owner.sweep()
+
+    gc.callbacks.append(after_collection)
+    weakref.finalize(handouts, gc.callbacks.remove, after_collection).atexit = False

@@ -1,0 +1,208 @@
+"""NumPy arrays: any dtype, any memory order, their bytes in one buffer that the decoded array shows in place.
+
+NumPy's own pickling sends only C- and F-contiguous arrays of plain dtypes out of band; here every dtype without Python
+objects goes (dates, structures, big-endian, zero-dimensional), in any dense order of axes. An array with gaps is copied
+once, in its own order (``copy(order="K")``). Object arrays and `StringDType` keep NumPy's own pickling.
+
+A plain array that is put by itself does not meet the pickler at all: its header is one letter and a few cached bytes.
+Read next: ``pickling.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.objects import Description, Encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workbench.codecs.pickling import EncodingPickler, Reducer
+
+__all__ = ["ARRAY_TAG", "decode_array", "encode_array", "reducer_for", "restore_array"]
+
+ARRAY_TAG = ord("A")
+"""First byte of the header of a plain array."""
+
+INLINE_NBYTES = 256
+"""Arrays up to this size inside of other objects travel in the header: a buffer of their own would cost more."""
+
+_EMPTY = memoryview(b"")
+_LAST_PLAIN_NUM = 23  # numpy's type numbers of built-in dtypes end with float16 (NPY_HALF)
+_OBJECT_NUM = 17  # NPY_OBJECT
+
+
+def is_plain(dtype: np.dtype[Any]) -> bool:
+    """Tell whether `dtype` is wholly told by ``dtype.str``: built in, no fields, no metadata, no Python objects."""
+    num = dtype.num
+    return num <= _LAST_PLAIN_NUM and num != _OBJECT_NUM and dtype.names is None and dtype.metadata is None
+
+
+def dense_axes(array: np.ndarray[Any, Any]) -> tuple[int, ...] | None:
+    """Return the order of axes in which `array` lies densely in memory, or None when it has gaps or goes backwards."""
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
+    axes = tuple(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+    return axes if array.transpose(axes).flags.c_contiguous else None
+
+
+def raw_bytes(array: np.ndarray[Any, Any], axes: tuple[int, ...]) -> memoryview:
+    """Return the bytes of a dense `array` as they lie in memory; nothing is copied.
+
+    The detour by ``uint8`` is for the dtypes that have no buffer protocol (dates, and structures of dates).
+    """
+    if array.nbytes == 0:
+        return _EMPTY
+    if array.ndim > 1 and not array.flags.c_contiguous:
+        array = array.transpose(axes)
+    view: memoryview = array.reshape(-1).view(np.uint8).data
+    return view
+
+
+def flatten(array: np.ndarray[Any, Any]) -> tuple[memoryview, tuple[int, ...] | None]:
+    """Return the bytes of `array` and its strides, which are None for C order.
+
+    Copies only an array with gaps, and keeps its order of axes then.
+    """
+    if array.flags.c_contiguous:
+        return raw_bytes(array, ()), None
+    axes = dense_axes(array)
+    if axes is None:
+        array = array.copy(order="K")
+        axes = dense_axes(array) or ()
+    return raw_bytes(array, axes), None if array.flags.c_contiguous else array.strides
+
+
+def restore_array(
+    buffer: Any, dtype: np.dtype[Any] | str, shape: tuple[int, ...], strides: tuple[int, ...] | None = None
+) -> np.ndarray[Any, Any]:
+    """Show `buffer` as an array; named in headers, so its name and arguments never change."""
+    if len(buffer) == 0:
+        empty = np.zeros(shape, dtype)
+        empty.flags.writeable = False
+        return empty
+    flat = np.frombuffer(buffer, dtype)
+    if strides is not None:
+        return np.ndarray(shape, flat.dtype, flat, 0, strides)
+    return flat if len(shape) == 1 else flat.reshape(shape)
+
+
+@lru_cache(maxsize=1024)
+def _plain_parts(
+    dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...] | None
+) -> tuple[Description, bytes]:
+    header = bytes([ARRAY_TAG]) + pickle.dumps((dtype.str, shape, strides), 5)
+    return Description("array", "numpy.ndarray", shape, {"": str(dtype)}), header
+
+
+@lru_cache(maxsize=1024)
+def _parse_plain(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...] | None, int]:
+    dtype, shape, strides = pickle.loads(memoryview(header)[1:])
+    dtype = np.dtype(dtype)
+    return dtype, shape, strides, dtype.itemsize * math.prod(shape)
+
+
+def encode_array(array: np.ndarray[Any, Any]) -> Encoded | None:
+    """Encode a plain array by the short path.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        Of exactly this type.
+
+    Returns
+    -------
+    Encoded or None
+        None when the dtype is not plain: the pickler takes such arrays.
+    """
+    dtype = array.dtype
+    if not is_plain(dtype):
+        return None
+    if array.flags.c_contiguous and array.nbytes:
+        description, header = _plain_parts(dtype, array.shape, None)
+        return Encoded(description, header, (array.reshape(-1).view(np.uint8).data,))
+    data, strides = flatten(array)
+    description, header = _plain_parts(dtype, array.shape, strides)
+    return Encoded(description, header, (data,))
+
+
+def decode_array(header: bytes, buffers: Sequence[memoryview]) -> np.ndarray[Any, Any]:
+    """Decode what :func:`encode_array` encoded: a read-only array on the buffer."""
+    dtype, shape, strides, nbytes = _parse_plain(header)
+    if not nbytes or strides is not None:
+        return restore_array(buffers[0], dtype, shape, strides)
+    flat = np.frombuffer(buffers[0], dtype)
+    return flat if len(shape) == 1 else flat.reshape(shape)
+
+
+def reduce_array(array: np.ndarray[Any, Any], pickler: EncodingPickler) -> Any:
+    """Reduce an array inside of another object; its bytes go out of band unless they are very few."""
+    dtype = array.dtype
+    if dtype.hasobject:
+        return NotImplemented
+    data, strides = flatten(array)
+    pickler.note_array(array)
+    code = dtype.str if is_plain(dtype) else dtype
+    content = bytes(data) if data.nbytes <= INLINE_NBYTES else pickle.PickleBuffer(data)
+    if strides is None:
+        return restore_array, (content, code, array.shape)
+    return restore_array, (content, code, array.shape, strides)
+
+
+def restore_view(base: np.ndarray[Any, Any], cls: type[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+    """Show an array as one of NumPy's own subclasses; named in headers."""
+    return base.view(cls)
+
+
+def _reduce_subclass(array: np.ndarray[Any, Any], _pickler: EncodingPickler) -> Any:
+    if array.dtype.hasobject:
+        return NotImplemented
+    state = {key: value for key, value in vars(array).items() if key != "_mmap"}
+    return (restore_view, (array.view(np.ndarray), type(array)), state) if state else (
+        restore_view, (array.view(np.ndarray), type(array)))  # fmt: skip
+
+
+def _reduce_memmap(array: np.ndarray[Any, Any], _pickler: EncodingPickler) -> Any:
+    """Reduce a memory map to its array: the decoded one does not lie in that file."""
+    return restore_view, (array.view(np.ndarray), np.ndarray)
+
+
+def restore_masked(
+    data: np.ndarray[Any, Any], mask: Any, fill_value: Any, hard: bool
+) -> np.ma.MaskedArray[Any, Any]:  # named in headers
+    """Build a masked array on `data` and `mask` without copying either."""
+    masked = np.ma.MaskedArray(data, mask=np.ma.nomask if mask is None else mask, copy=False, hard_mask=hard)
+    if fill_value is not None:
+        masked.fill_value = fill_value
+    return masked
+
+
+def _reduce_masked(array: np.ma.MaskedArray[Any, Any], _pickler: EncodingPickler) -> Any:
+    if array.dtype.hasobject or array.baseclass is not np.ndarray:
+        return NotImplemented
+    mask = None if array.mask is np.ma.nomask else np.asarray(array.mask)
+    # A fill value that nobody set stays unset, so that it follows a later change of dtype.
+    fill_value = array.fill_value if vars(array).get("_fill_value") is not None else None
+    return restore_masked, (np.asarray(array.data), mask, fill_value, array.hardmask)
+
+
+_REDUCERS: dict[type, Reducer] = {
+    np.ndarray: reduce_array,
+    np.memmap: _reduce_memmap,
+    np.recarray: _reduce_subclass,
+    np.matrix: _reduce_subclass,
+    np.ma.MaskedArray: _reduce_masked,
+}
+
+
+def reducer_for(cls: type) -> Reducer | None:
+    """Return what reduces instances of `cls`, or None where NumPy's own pickling serves.
+
+    Subclasses that others wrote have pickling of their own, which must be respected.
+    """
+    return _REDUCERS.get(cls)

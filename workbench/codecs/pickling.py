@@ -1,0 +1,268 @@
+"""The pickler that sends every type to its adapter, and the way back.
+
+An object is pickled by protocol 5 as ``(object, frames, arrays)``: the two lists name, by pickle's memo, the pandas
+frames within the object and the arrays that they may write to (``handouts.py`` says why). Buffers go out of band, so
+the stream is small; where it is not (columns of Python objects), it becomes the first buffer itself and is unpickled
+where it lies. The first byte of a header tells the form: ``A`` a plain array, ``S`` a stream in the first buffer, and
+``0x80`` a pickle.
+
+cloudpickle takes over where pickle fails, and where pickle would store a class or function of ``__main__`` by its name:
+the other notebook's ``__main__`` has no such name. Read next: one of the adapters, ``numpy_arrays.py`` for a start.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from workbench.codecs.culprits import why_not_decoded, why_not_encoded
+from workbench.codecs.describing import describe
+from workbench.codecs.handouts import Decoded, HandOut
+from workbench.codecs.numpy_arrays import ARRAY_TAG, INLINE_NBYTES, decode_array, encode_array
+from workbench.errors import CodecError
+from workbench.objects import Encoded
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["EncodingPickler", "Reducer", "decode", "encode"]
+
+Reducer: TypeAlias = "Callable[[Any, EncodingPickler], Any]"
+"""Returns what ``__reduce_ex__`` would, or NotImplemented for the default."""
+
+STREAM_TAG = ord("S")
+PICKLE_TAG = 0x80
+MAX_HEADER_NBYTES = 64 * 1024
+PROTOCOL = 5
+
+_ADAPTERS = {
+    "numpy": "workbench.codecs.numpy_arrays",
+    "pandas": "workbench.codecs.pandas_frames",
+    "pyarrow": "workbench.codecs.arrow_tables",
+    "polars": "workbench.codecs.polars_frames",
+}
+_MAX_KNOWN_TYPES = 10_000
+_known: dict[type, Reducer | None] = {}
+
+
+class ByValueNeeded(Exception):  # noqa: N818  not an error: it only ends the first attempt
+    """A class or function of ``__main__`` was met: only its value, not its name, means anything elsewhere."""
+
+
+def _refuse_main(value: Any, pickler: EncodingPickler) -> Any:
+    if not pickler.by_value and getattr(value, "__module__", None) == "__main__":
+        raise ByValueNeeded
+    return NotImplemented
+
+
+def _resolve(cls: type) -> Reducer | None:
+    """Find the reducer of a type that is met for the first time; loads the adapter of its library."""
+    if len(_known) >= _MAX_KNOWN_TYPES:  # types made in a loop must not fill the memory
+        _known.clear()
+    reducer: Reducer | None = None
+    if issubclass(cls, (type, FunctionType)):
+        reducer = _refuse_main
+    else:
+        for base in cls.__mro__:
+            adapter = _ADAPTERS.get(base.__module__.partition(".")[0])
+            if adapter is not None:
+                reducer = importlib.import_module(adapter).reducer_for(cls)
+                break
+    _known[cls] = reducer
+    return reducer
+
+
+class _Dispatch:
+    """What both picklers share: where buffers and notes go, and which reducer a type has.
+
+    Attributes
+    ----------
+    buffers : list of memoryview
+        Out-of-band buffers, in order.
+    frames : list
+        pandas frames and series that passed through.
+    arrays : list
+        Arrays within them that pandas may write to in place.
+    index_depth : int
+        More than zero while an index passes through.
+    arrow_buffers : dict
+        Arrow buffers that passed through, by address and size.
+    """
+
+    by_value = False
+
+    def _start(self) -> None:
+        self.buffers: list[memoryview] = []
+        self.frames: list[Any] = []
+        self.arrays: list[Any] = []
+        self.index_depth = 0
+        self.arrow_buffers: dict[tuple[int, int], pa.Buffer] = {}
+
+    def note_array(self, array: Any) -> None:
+        """Note an array that pandas may write to, if a frame is what it belongs to."""
+        if self.frames and not self.index_depth:
+            self.arrays.append(array)
+
+    def take(self, buffer: pickle.PickleBuffer) -> bool:
+        """Keep `buffer` out of band; return True for one so small that it goes in band."""
+        raw = buffer.raw()
+        if raw.nbytes <= INLINE_NBYTES:
+            return True
+        self.buffers.append(raw)
+        return False
+
+    def reduce(self, value: Any) -> Any:
+        cls = type(value)
+        try:
+            reducer = _known[cls]
+        except KeyError:
+            reducer = _resolve(cls)
+        if reducer is None:
+            return NotImplemented
+        return reducer(value, self)  # type: ignore[arg-type]
+
+
+class EncodingPickler(_Dispatch, pickle.Pickler):
+    """Pickles by name whatever has one."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        self._start()
+        super().__init__(file, PROTOCOL, buffer_callback=self.take)
+
+    def reducer_override(self, value: Any) -> Any:
+        """Return how `value` is reduced, or NotImplemented (called by pickle)."""
+        return self.reduce(value)
+
+
+@cache
+def _cloud_pickler() -> Callable[[io.BytesIO], EncodingPickler]:
+    import cloudpickle
+
+    class CloudPickler(_Dispatch, cloudpickle.Pickler):  # type: ignore[misc]
+        """Pickles by value what has no name elsewhere."""
+
+        by_value = True
+
+        def __init__(self, file: io.BytesIO) -> None:
+            self._start()
+            super().__init__(file, PROTOCOL, buffer_callback=self.take)
+
+        def reducer_override(self, value: Any) -> Any:
+            reduced = self.reduce(value)
+            return super().reducer_override(value) if reduced is NotImplemented else reduced
+
+    return CloudPickler  # type: ignore[return-value]
+
+
+def _dump(value: Any, make: Callable[[io.BytesIO], EncodingPickler]) -> tuple[memoryview, list[memoryview]]:
+    stream = io.BytesIO()
+    pickler = make(stream)
+    pickler.dump((value, pickler.frames, pickler.arrays))
+    return stream.getbuffer(), pickler.buffers
+
+
+def _wants_by_value() -> bool:
+    """Tell whether the user registered modules whose classes must travel by value."""
+    cloudpickle = sys.modules.get("cloudpickle")
+    return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
+
+
+def dump(value: Any) -> tuple[memoryview, list[memoryview]]:
+    """Pickle `value`, by cloudpickle where it must be.
+
+    Returns
+    -------
+    stream : memoryview
+    buffers : list of memoryview
+
+    Raises
+    ------
+    Exception
+        Whatever the object's own pickling raises.
+    """
+    if not _wants_by_value():
+        try:
+            return _dump(value, EncodingPickler)
+        except (ByValueNeeded, pickle.PicklingError, AttributeError, TypeError):
+            pass  # cloudpickle knows more types; where it does not either, its error is the one to tell
+    return _dump(value, _cloud_pickler())
+
+
+def encode(value: Any) -> Encoded:
+    """Turn an object into a description, a header and buffers.
+
+    Parameters
+    ----------
+    value : object
+        Anything that pickle or cloudpickle can carry.
+
+    Returns
+    -------
+    Encoded
+        Its buffers are views of the memory of `value` wherever that is dense: nothing is copied.
+
+    Raises
+    ------
+    CodecError
+        When it cannot be pickled; the message names the part that is to blame.
+    """
+    if type(value) is np.ndarray:
+        encoded = encode_array(value)
+        if encoded is not None:
+            return encoded
+    try:
+        stream, buffers = dump(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  a foreign __reduce__ may raise anything
+        raise CodecError(why_not_encoded(value, error, dump)) from error
+    if stream.nbytes > MAX_HEADER_NBYTES:
+        return Encoded(describe(value), bytes([STREAM_TAG]), (stream, *buffers))
+    return Encoded(describe(value), bytes(stream), tuple(buffers))
+
+
+def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
+    """Build the object again around `buffers`.
+
+    Parameters
+    ----------
+    header : bytes
+    buffers : sequence of memoryview
+        As :func:`encode` gave them. Arrays and tables use them where they lie, for as long as they live.
+
+    Returns
+    -------
+    Decoded
+        ``value`` for the user, and what must stay alive beside it.
+
+    Raises
+    ------
+    CodecError
+        When the bytes cannot be decoded here; the message names what is missing.
+    """
+    tag = header[0]
+    if tag == ARRAY_TAG:
+        return Decoded(decode_array(header, buffers))
+    views = [buffer if buffer.readonly else buffer.toreadonly() for buffer in buffers]
+    stream: bytes | memoryview = header
+    if tag == STREAM_TAG:
+        stream = views.pop(0)
+    elif tag != PICKLE_TAG:
+        raise CodecError(f"this object was encoded in a form {chr(tag)!r} that is not known here: update workbench")
+    try:
+        value, frames, arrays = pickle.loads(stream, buffers=views)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  a foreign __setstate__ may raise anything
+        raise CodecError(why_not_decoded(error)) from error
+    if not arrays:
+        return Decoded(value)
+    return Decoded(value, HandOut(frames, arrays))
