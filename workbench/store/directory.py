@@ -78,12 +78,12 @@ def prepare(directory: Path, *, create: bool) -> None:
             "stores are private. Set WORKBENCH_DIR to a directory of your own."
         )
     _check_contents(directory, create=create)
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        directory.chmod(0o700)
     if not os.access(directory, os.W_OK | os.X_OK) or os.statvfs(directory).f_flag & os.ST_RDONLY:
         raise StoreError(
             f"The store directory {directory} cannot be written to. Set WORKBENCH_DIR to a directory that you may write to."
         )
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        directory.chmod(0o700)
 
 
 def _check_contents(directory: Path, *, create: bool) -> None:
