@@ -75,7 +75,9 @@ def why_not_decoded(error: Exception) -> str:
     """Return the message for bytes that cannot be unpickled here."""
     said = f"({type(error).__name__}: {error})"
     if isinstance(error, ModuleNotFoundError):
-        return f"cannot decode this object: the module {error.name!r} is not installed here {said}. Install it and retry."
+        return (
+            f"cannot decode this object: the module {error.name!r} is not installed here {said}. Install it and retry."
+        )
     if isinstance(error, ImportError):
         return f"cannot decode this object: {error.name!r} cannot be imported here {said}."
     if isinstance(error, AttributeError):

@@ -74,7 +74,7 @@ def _pandas(value: Any) -> Description | None:
     if isinstance(value, pd.MultiIndex):
         levels = ((label, level.dtype) for label, level in zip(value.names, value.levels, strict=True))
         dtypes, notes = _by_column(levels, value.nlevels)
-        return Description("index", name, value.shape, dtypes, tuple([*notes, *_index_notes(value)]))
+        return Description("index", name, value.shape, dtypes, (*notes, *_index_notes(value)))
     if isinstance(value, pd.Index):
         return Description("index", name, value.shape, {"": str(value.dtype)}, tuple(_index_notes(value)))
     if isinstance(value, pd.api.extensions.ExtensionArray):

@@ -102,7 +102,7 @@ def _plain_parts(
 
 @lru_cache(maxsize=1024)
 def _parse_plain(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...] | None, int]:
-    dtype, shape, strides = pickle.loads(memoryview(header)[1:])
+    dtype, shape, strides = pickle.loads(memoryview(header)[1:])  # noqa: S301  a store is its user's own (mode 0700)
     dtype = np.dtype(dtype)
     return dtype, shape, strides, dtype.itemsize * math.prod(shape)
 

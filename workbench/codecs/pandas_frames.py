@@ -14,7 +14,7 @@ Uses public constructors only. Loaded only when a pandas object passes through. 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import pickle
 import zoneinfo
 from functools import lru_cache
@@ -39,7 +39,7 @@ _LABEL_DTYPES = frozenset("iufb")
 
 @lru_cache(maxsize=512)
 def _parsed(content: bytes) -> Any:
-    return pickle.loads(content)
+    return pickle.loads(content)  # noqa: S301  part of a header that is trusted already
 
 
 def restore_labels(content: bytes) -> pd.Index[Any]:  # named in headers
@@ -65,7 +65,7 @@ def restore_arrow_backed(values: pa.ChunkedArray, dtype: Any) -> Any:  # named i
     """Build an Arrow-backed extension array on `values`, without a copy; `dtype` is None for an ``ArrowDtype``."""
     if dtype is None:
         return pd.arrays.ArrowExtensionArray(values)
-    return pd.arrays.ArrowStringArray(values, dtype=dtype)
+    return pd.arrays.ArrowStringArray(values, dtype=dtype)  # type: ignore[call-arg]  # the stubs are behind
 
 
 def _note_frame(frame: Any, pickler: EncodingPickler) -> Any:
@@ -110,7 +110,7 @@ def _reduce_dtype(dtype: Any, _pickler: EncodingPickler) -> Any:
 
 
 def _reduce_time_zone_dtype(dtype: pd.DatetimeTZDtype, pickler: EncodingPickler) -> Any:
-    if isinstance(dtype.tz, (zoneinfo.ZoneInfo, datetime.timezone)):
+    if isinstance(dtype.tz, (zoneinfo.ZoneInfo, dt.timezone)):
         return _reduce_dtype(dtype, pickler)
     return NotImplemented
 

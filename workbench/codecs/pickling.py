@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def _resolve(cls: type) -> Reducer | None:
     return reducer
 
 
-class _Dispatch:
+class EncodingPickler:
     """What both picklers share: where buffers and notes go, and which reducer a type has.
 
     Attributes
@@ -99,27 +99,36 @@ class _Dispatch:
 
     by_value = False
 
-    def _start(self) -> None:
-        self.buffers: list[memoryview] = []
+    def _start(self) -> Callable[[pickle.PickleBuffer], bool]:
+        """Begin with empty notes, and return the callback for buffers.
+
+        The callback does not refer to the pickler: in a cycle with it, the objects that passed through would live on
+        until the next garbage collection.
+        """
+        buffers: list[memoryview] = []
+        self.buffers = buffers
         self.frames: list[Any] = []
         self.arrays: list[Any] = []
         self.index_depth = 0
         self.arrow_buffers: dict[tuple[int, int], pa.Buffer] = {}
+
+        def take(buffer: pickle.PickleBuffer) -> bool:
+            """Keep `buffer` out of band; return True for one so small that it goes in band."""
+            raw = buffer.raw()
+            if raw.nbytes <= INLINE_NBYTES:
+                return True
+            buffers.append(raw)
+            return False
+
+        return take
 
     def note_array(self, array: Any) -> None:
         """Note an array that pandas may write to, if a frame is what it belongs to."""
         if self.frames and not self.index_depth:
             self.arrays.append(array)
 
-    def take(self, buffer: pickle.PickleBuffer) -> bool:
-        """Keep `buffer` out of band; return True for one so small that it goes in band."""
-        raw = buffer.raw()
-        if raw.nbytes <= INLINE_NBYTES:
-            return True
-        self.buffers.append(raw)
-        return False
-
     def reduce(self, value: Any) -> Any:
+        """Return how the adapter of its library reduces `value`, or NotImplemented."""
         cls = type(value)
         try:
             reducer = _known[cls]
@@ -127,42 +136,48 @@ class _Dispatch:
             reducer = _resolve(cls)
         if reducer is None:
             return NotImplemented
-        return reducer(value, self)  # type: ignore[arg-type]
+        return reducer(value, self)
 
 
-class EncodingPickler(_Dispatch, pickle.Pickler):
+class _NamePickler(EncodingPickler, pickle.Pickler):
     """Pickles by name whatever has one."""
 
     def __init__(self, file: io.BytesIO) -> None:
-        self._start()
-        super().__init__(file, PROTOCOL, buffer_callback=self.take)
+        super().__init__(file, PROTOCOL, buffer_callback=self._start())
 
     def reducer_override(self, value: Any) -> Any:
         """Return how `value` is reduced, or NotImplemented (called by pickle)."""
         return self.reduce(value)
 
 
+class _Pickler(Protocol):
+    buffers: list[memoryview]
+    frames: list[Any]
+    arrays: list[Any]
+
+    def dump(self, value: Any, /) -> None: ...
+
+
 @cache
-def _cloud_pickler() -> Callable[[io.BytesIO], EncodingPickler]:
+def _cloud_pickler() -> Callable[[io.BytesIO], _Pickler]:
     import cloudpickle
 
-    class CloudPickler(_Dispatch, cloudpickle.Pickler):  # type: ignore[misc]
+    class CloudPickler(EncodingPickler, cloudpickle.Pickler):
         """Pickles by value what has no name elsewhere."""
 
         by_value = True
 
         def __init__(self, file: io.BytesIO) -> None:
-            self._start()
-            super().__init__(file, PROTOCOL, buffer_callback=self.take)
+            super().__init__(file, PROTOCOL, buffer_callback=self._start())
 
         def reducer_override(self, value: Any) -> Any:
             reduced = self.reduce(value)
             return super().reducer_override(value) if reduced is NotImplemented else reduced
 
-    return CloudPickler  # type: ignore[return-value]
+    return CloudPickler
 
 
-def _dump(value: Any, make: Callable[[io.BytesIO], EncodingPickler]) -> tuple[memoryview, list[memoryview]]:
+def _dump(value: Any, make: Callable[[io.BytesIO], _Pickler]) -> tuple[memoryview, list[memoryview]]:
     stream = io.BytesIO()
     pickler = make(stream)
     pickler.dump((value, pickler.frames, pickler.arrays))
@@ -190,7 +205,7 @@ def dump(value: Any) -> tuple[memoryview, list[memoryview]]:
     """
     if not _wants_by_value():
         try:
-            return _dump(value, EncodingPickler)
+            return _dump(value, _NamePickler)
         except (ByValueNeeded, pickle.PicklingError, AttributeError, TypeError):
             pass  # cloudpickle knows more types; where it does not either, its error is the one to tell
     return _dump(value, _cloud_pickler())
@@ -222,7 +237,7 @@ def encode(value: Any) -> Encoded:
         stream, buffers = dump(value)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001  a foreign __reduce__ may raise anything
+    except Exception as error:  # a foreign __reduce__ may raise anything
         raise CodecError(why_not_encoded(value, error, dump)) from error
     if stream.nbytes > MAX_HEADER_NBYTES:
         return Encoded(describe(value), bytes([STREAM_TAG]), (stream, *buffers))
@@ -258,10 +273,10 @@ def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
     elif tag != PICKLE_TAG:
         raise CodecError(f"this object was encoded in a form {chr(tag)!r} that is not known here: update workbench")
     try:
-        value, frames, arrays = pickle.loads(stream, buffers=views)
+        value, frames, arrays = pickle.loads(stream, buffers=views)  # noqa: S301  a store is its user's own (mode 0700)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001  a foreign __setstate__ may raise anything
+    except Exception as error:  # a foreign __setstate__ may raise anything
         raise CodecError(why_not_decoded(error)) from error
     if not arrays:
         return Decoded(value)
