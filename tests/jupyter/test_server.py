@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from tests.processes import Process
 from workbench.objects import Description, Encoded, Ref
 from workbench.store import Store
 
@@ -35,7 +35,7 @@ def put(store: Store, name: str | None = None, nbytes: int = 100_000, tags: dict
 
 
 @pytest.fixture
-def ask(jp_fetch: Fetch, hub: Any) -> Callable[..., Awaitable[tuple[int, Any]]]:
+def ask(jp_fetch: Fetch, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Callable[..., tuple[int, Any]]:
     """Return a function that sends a request and returns status and JSON, also of errors."""
 
     async def send(method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
@@ -50,12 +50,15 @@ def ask(jp_fetch: Fetch, hub: Any) -> Callable[..., Awaitable[tuple[int, Any]]]:
             return error.code, json.loads(error.response.body)
         return answer.code, json.loads(answer.body) if answer.body else None
 
-    return send
+    def run(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return jp_asyncio_loop.run_until_complete(send(method, path, body))
+
+    return run
 
 
-async def test_store_that_is_not_there_yet_is_a_state_and_is_found_when_it_appears(ask: Any, store_directory: Path) -> None:
+def test_store_that_is_not_there_yet_is_a_state_and_is_found_when_it_appears(ask: Any, store_directory: Path) -> None:
     """Before the first put the panel learns that nothing is shared, and afterwards what is."""
-    status, state = await ask("GET", "state")
+    status, state = ask("GET", "state")
     assert status == 200
     assert state["store"] is None
     assert state["error"]["kind"] == "no-store"
@@ -65,16 +68,16 @@ async def test_store_that_is_not_there_yet_is_a_state_and_is_found_when_it_appea
     assert not store_directory.exists()
     with Store.open(store_directory) as store:
         ref = put(store, "flights")
-        status, state = await ask("GET", "state")
+        status, state = ask("GET", "state")
         assert state["error"] is None
         assert state["store"]["node"] == store.id
     assert [(found["id"], found["name"]) for found in state["objects"]] == [(ref.id, "flights")]
 
 
-async def test_state_lists_objects_with_this_host_as_their_only_node(ask: Any, store: Store) -> None:
+def test_state_lists_objects_with_this_host_as_their_only_node(ask: Any, store: Store) -> None:
     """Without a cluster there is one node, this host, in state local, and each object has its replica there."""
     first, second = put(store, "a<b>"), put(store)
-    status, state = await ask("GET", "state")
+    status, state = ask("GET", "state")
     assert status == 200
     memory = store.memory()
     assert state["nodes"] == [
@@ -96,47 +99,49 @@ async def test_state_lists_objects_with_this_host_as_their_only_node(ask: Any, s
     assert state["truncated"] == 0
 
 
-async def test_holders_are_shown_with_what_they_are(ask: Any, store: Store) -> None:
+def test_holders_are_shown_with_what_they_are(ask: Any, store: Store, store_directory: Path) -> None:
     """A process that has an object mapped is listed with kind and label, and no longer when it lets go."""
-    store.set_process("kernel", "work/analysis.ipynb")
     ref = put(store, "flights")
-    record = store.read(ref)
-    _, state = await ask("GET", "state")
-    (holder,) = state["objects"][0]["holders"]
-    assert (holder["kind"], holder["label"], holder["object"]) == ("kernel", "work/analysis.ipynb", ref.id)
-    del record
-    _, state = await ask("GET", "state")
-    assert state["objects"][0]["holders"] == []
+    with Process(store_directory) as kernel:
+        kernel.do("from workbench.store import Store; store = Store.open(process=('kernel', 'work/analysis.ipynb'))")
+        kernel.do(f"record = store.read({ref.id!r})")
+        _, state = ask("GET", "state")
+        (holder,) = state["objects"][0]["holders"]
+        assert (holder["pid"], holder["kind"], holder["label"]) == (kernel.pid, "kernel", "work/analysis.ipynb")
+        assert holder["object"] == ref.id
+        kernel.do("del record")
+        _, state = ask("GET", "state")
+        assert state["objects"][0]["holders"] == []
 
 
-async def test_partitions_are_shown_as_their_dataset(ask: Any, store: Store) -> None:
+def test_partitions_are_shown_as_their_dataset(ask: Any, store: Store) -> None:
     """Of a dataset one row is shown, with the bytes of all partitions."""
     manifest = Encoded(Description("dataset", "dask.dataframe.DataFrame"), b"manifest", ())
     ref = store.put(manifest, "flights")
-    parts = [put(store, tags={"dataset": "flights", "partition": str(number)}) for number in range(3)]
-    _, state = await ask("GET", "state")
+    parts = [put(store, tags={"dataset": ref.id, "partition": str(number)}) for number in range(3)]
+    _, state = ask("GET", "state")
     (row,) = state["objects"]
     assert row["id"] == ref.id
     assert row["nbytes"] == ref.nbytes + sum(part.nbytes for part in parts)
     assert [replica["nbytes"] for replica in row["replicas"]] == [sum(part.nbytes for part in parts)]
 
 
-async def test_delete_needs_no_cluster(ask: Any, store: Store) -> None:
+def test_delete_needs_no_cluster(ask: Any, store: Store) -> None:
     """Deleting works on the store alone, and a second time says that there is no such object."""
     ref = put(store, "flights")
-    assert await ask("DELETE", f"objects/{ref.id}") == (204, None)
+    assert ask("DELETE", f"objects/{ref.id}") == (204, None)
     assert not store.exists("flights")
-    status, body = await ask("DELETE", f"objects/{ref.id}")
+    status, body = ask("DELETE", f"objects/{ref.id}")
     assert (status, body["kind"]) == (404, "object-not-found")
 
 
 @pytest.mark.parametrize(
     ("verb", "body"), [("move", {"to": "n"}), ("replicate", {"n": 2}), ("replicate", {"to": ["n"]}), ("drop", {"node": "n"})]
 )
-async def test_without_a_cluster_the_message_says_how_to_get_one(ask: Any, store: Store, verb: str, body: Any) -> None:
+def test_without_a_cluster_the_message_says_how_to_get_one(ask: Any, store: Store, verb: str, body: Any) -> None:
     """What needs other nodes is refused with the reason and the next step."""
     ref = put(store)
-    status, answer = await ask("POST", f"objects/{ref.id}/{verb}", body)
+    status, answer = ask("POST", f"objects/{ref.id}/{verb}", body)
     assert (status, answer["kind"]) == (503, "cluster")
     assert "wb.LocalCluster" in answer["message"]
 
@@ -158,95 +163,94 @@ async def test_without_a_cluster_the_message_says_how_to_get_one(ask: Any, store
         ("drop", "[" * 100_000),
     ],
 )
-async def test_bad_bodies_are_refused_with_the_form_that_is_expected(ask: Any, store: Store, verb: str, body: Any) -> None:
+def test_bad_bodies_are_refused_with_the_form_that_is_expected(ask: Any, store: Store, verb: str, body: Any) -> None:
     """A body that is not JSON, or not what the route takes, is a 400 that says what to send."""
     ref = put(store)
-    status, answer = await ask("POST", f"objects/{ref.id}/{verb}", body)
+    status, answer = ask("POST", f"objects/{ref.id}/{verb}", body)
     assert (status, answer["kind"]) == (400, "bad-request")
     assert "JSON" in answer["message"] or "Say" in answer["message"]
 
 
 @pytest.mark.parametrize("key", ["flights", "0" * 31, "F" * 32, "%00", "a%2Fb", "..%2F..%2Fetc"])
-async def test_what_is_not_an_id_is_not_found(ask: Any, store: Store, key: str) -> None:
+def test_what_is_not_an_id_is_not_found(ask: Any, store: Store, key: str) -> None:
     """Paths that cannot be ids end in a 404 of our own, and touch nothing."""
     put(store, "flights")
-    status, answer = await ask("DELETE", f"objects/{key}")
+    status, answer = ask("DELETE", f"objects/{key}")
     assert (status, answer["kind"]) == (404, "object-not-found")
     assert store.exists("flights")
 
 
-async def test_unusable_store_is_a_state_with_its_reason(ask: Any, store_directory: Path) -> None:
+def test_unusable_store_is_a_state_with_its_reason(ask: Any, store_directory: Path) -> None:
     """A store that cannot be opened does not become a 500: the panel says why."""
     store_directory.mkdir(mode=0o700)
     (store_directory / "catalog.sqlite").write_bytes(b"not a database" * 1000)
-    status, state = await ask("GET", "state")
+    status, state = ask("GET", "state")
     assert status == 200
     assert state["store"] is None
     assert state["error"]["kind"] == "store"
     assert str(store_directory) in state["error"]["message"]
 
 
-async def test_store_that_was_replaced_is_followed(ask: Any, store_directory: Path) -> None:
+def test_store_that_was_replaced_is_followed(ask: Any, store_directory: Path) -> None:
     """When the directory is removed and made anew, the server shows the new one and holds on to nothing."""
     with Store.open(store_directory) as store:
         put(store, "old")
-        _, state = await ask("GET", "state")
+        _, state = ask("GET", "state")
         assert [found["name"] for found in state["objects"]] == ["old"]
     shutil.rmtree(store_directory)
-    _, state = await ask("GET", "state")
+    _, state = ask("GET", "state")
     assert state["error"]["kind"] == "no-store"
     with Store.open(store_directory) as store:
         put(store, "new")
-        _, state = await ask("GET", "state")
+        _, state = ask("GET", "state")
         assert [found["name"] for found in state["objects"]] == ["new"]
 
 
-async def test_changes_are_announced_on_the_event_bus(ask: Any, store: Store, jp_ws_fetch: Fetch, hub: Any) -> None:
-    """A put, a mapping and a delete by another process are each announced within a second."""
-    await ask("GET", "state")
-    socket_ = await jp_ws_fetch("api", "events", "subscribe")
-    try:
+def test_changes_are_announced_on_the_event_bus(
+    ask: Any, store: Store, jp_ws_fetch: Fetch, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop
+) -> None:
+    """A put, a mapping, its end and a delete by another process are each announced."""
+
+    async def story() -> None:
+        socket_ = await jp_ws_fetch("api", "events", "subscribe")
         ref = put(store, "flights")
-        assert await _next_version(socket_) != ""
-        version = hub.version
+        versions = [await _next_version(socket_)]
         record = store.read(ref)
-        assert await _next_version(socket_) != version
+        versions.append(await _next_version(socket_))
         del record
-        await _next_version(socket_)
+        versions.append(await _next_version(socket_))
         store.delete("flights")
-        assert await _next_version(socket_) == hub.version
-    finally:
+        versions.append(await _next_version(socket_))
+        assert len(set(versions)) == 4
+        assert versions[-1] == hub.version
         socket_.close()
+
+    ask("GET", "state")
+    jp_asyncio_loop.run_until_complete(story())
 
 
 async def _next_version(socket_: Any) -> str:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        event = json.loads(await asyncio.wait_for(socket_.read_message(), 5))
-        if event["schema_id"] == "https://schema.workbench.dev/changed/v1":
-            version: str = event["version"]
-            return version
-    raise TimeoutError("no event within 5 s")
+    event = json.loads(await asyncio.wait_for(socket_.read_message(), 5))
+    assert event["schema_id"] == "https://schema.workbench.dev/changed/v1"
+    version: str = event["version"]
+    return version
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_strangers_are_refused(jp_fetch: Fetch, hub: Any, method: str, path: str) -> None:
+def test_strangers_are_refused(
+    jp_fetch: Fetch, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop, method: str, path: str
+) -> None:
     """Without a token each route answers 403, whatever it would do."""
+    options = {"method": method, "headers": {"Authorization": "none"}, "allow_nonstandard_methods": True}
+    request = jp_fetch("workbench", "api", *path.split("/"), **options)
     with pytest.raises(HTTPClientError) as caught:
-        await jp_fetch(
-            "workbench",
-            "api",
-            *path.split("/"),
-            method=method,
-            headers={"Authorization": "none"},
-            allow_nonstandard_methods=True,
-        )
+        jp_asyncio_loop.run_until_complete(request)
     assert caught.value.code == 403
     assert not hub._tasks
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-async def test_each_route_asks_the_authorizer(ask: Any, jp_serverapp: Any, method: str, path: str) -> None:
+def test_each_route_asks_the_authorizer(ask: Any, jp_serverapp: Any, method: str, path: str) -> None:
     """A user who is logged in but not permitted is refused, by our own resource and the method's action."""
     asked: list[tuple[str, str]] = []
 
@@ -255,26 +259,31 @@ async def test_each_route_asks_the_authorizer(ask: Any, jp_serverapp: Any, metho
         return False
 
     jp_serverapp.authorizer.is_authorized = refuse
-    status, body = await ask(method, path, {} if method == "POST" else None)
+    status, body = ask(method, path, {} if method == "POST" else None)
     assert (status, body["kind"]) == (403, "forbidden")
     assert asked == [("read" if method == "GET" else "write", "workbench:objects")]
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] != "GET"])
-async def test_a_cookie_without_the_xsrf_token_is_refused(
-    http_server_client: Any, jp_serverapp: Any, jp_base_url: str, method: str, path: str
+def test_a_cookie_without_the_xsrf_token_is_refused(
+    http_server_client: Any,
+    jp_serverapp: Any,
+    jp_base_url: str,
+    jp_asyncio_loop: asyncio.AbstractEventLoop,
+    method: str,
+    path: str,
 ) -> None:
     """A page of another site cannot act with the browser's cookie alone."""
+
+    def fetch(url: str, **options: Any) -> Any:
+        return jp_asyncio_loop.run_until_complete(http_server_client.fetch(url, raise_error=False, **options))
+
     token = jp_serverapp.identity_provider.token
-    login = await http_server_client.fetch(f"{jp_base_url}lab?token={token}", follow_redirects=False, raise_error=False)
+    login = fetch(f"{jp_base_url}api/status?token={token}", follow_redirects=False)
     cookies = "; ".join(cookie.partition(";")[0] for cookie in login.headers.get_list("Set-Cookie"))
     assert "username" in cookies
-    answer = await http_server_client.fetch(
-        f"{jp_base_url}workbench/api/{path}",
-        method=method,
-        headers={"Cookie": cookies},
-        allow_nonstandard_methods=True,
-        raise_error=False,
+    answer = fetch(
+        f"{jp_base_url}workbench/api/{path}", method=method, headers={"Cookie": cookies}, allow_nonstandard_methods=True
     )
     assert answer.code == 403
     assert b"_xsrf" in answer.body
@@ -288,16 +297,16 @@ def test_every_route_is_authenticated(jp_serverapp: Any, recwarn: pytest.Warning
     assert ours == []
 
 
-async def test_asking_does_not_keep_an_idle_server_alive(ask: Any, jp_serverapp: Any) -> None:
+def test_asking_does_not_keep_an_idle_server_alive(ask: Any, jp_serverapp: Any) -> None:
     """No route counts as activity of a user."""
     before = jp_serverapp.web_app.settings.get("api_last_activity")
-    await ask("GET", "state")
-    await ask("DELETE", "objects/" + "0" * 32)
+    ask("GET", "state")
+    ask("DELETE", "objects/" + "0" * 32)
     assert jp_serverapp.web_app.settings.get("api_last_activity") == before
 
 
-async def test_nothing_is_watched_until_somebody_asks(ask: Any, hub: Any) -> None:
+def test_nothing_is_watched_until_somebody_asks(ask: Any, hub: Any) -> None:
     """A server whose panel nobody opens does nothing."""
     assert hub._tasks == []
-    await ask("GET", "state")
+    ask("GET", "state")
     assert len(hub._tasks) == 3

@@ -58,6 +58,7 @@ class Host:
         self._store: Store | None = None
         self._inode: int | None = None
         self._failure: tuple[int, float, WorkbenchError] | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="workbench-store")
 
     @property
@@ -91,9 +92,11 @@ class Host:
         await self.run(lambda: self._open().delete(key))
 
     async def close(self) -> None:
-        """Close the store and end the thread."""
-        await self.run(self._forget)
-        self._thread.shutdown(wait=False)
+        """Close the store and end the thread; a second time does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self.run(self._forget)
+            self._thread.shutdown(wait=False)
 
     # -- in the thread ---------------------------------------------------------------------------------------------
 
@@ -115,7 +118,8 @@ class Host:
         try:
             return Store.open(self.directory, create=False, process=("server", "Jupyter server"))
         except WorkbenchError as error:
-            self._failure = (inode, time.monotonic() + _RETRY, error)
+            # Without its traceback, whose frames would keep what was half opened.
+            self._failure = (inode, time.monotonic() + _RETRY, type(error)(str(error)))
             raise
 
     def _forget(self) -> None:

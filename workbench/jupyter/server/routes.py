@@ -15,6 +15,7 @@ from tornado import web
 
 from workbench.errors import (
     ClusterError,
+    LastReplicaError,
     NameConflictError,
     NodeNotFoundError,
     ObjectNotFoundError,
@@ -33,6 +34,7 @@ __all__ = ["HANDLERS", "WorkbenchHandler", "status_of"]
 _STATUS: tuple[tuple[type[WorkbenchError], int], ...] = (
     (ObjectNotFoundError, 404),
     (NodeNotFoundError, 404),
+    (LastReplicaError, 409),
     (StoreFullError, 507),
     (TransferError, 502),
     (NameConflictError, 409),
@@ -40,14 +42,11 @@ _STATUS: tuple[tuple[type[WorkbenchError], int], ...] = (
     (StoreError, 503),
     (ClusterError, 503),
 )
-_KINDS = {"last-replica": 409}
 _HTTP_KINDS = {400: "bad-request", 401: "forbidden", 403: "forbidden", 404: "not-found", 405: "bad-request"}
 
 
 def status_of(error: WorkbenchError) -> int:
     """Return the HTTP status of an error of the workbench."""
-    if error.kind in _KINDS:
-        return _KINDS[error.kind]
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
 
 
