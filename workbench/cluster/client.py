@@ -1,0 +1,278 @@
+"""A client's side of the workbench: the scheduler's verbs as methods, for kernels (sync) and for the Jupyter server (async).
+
+Covers calling, bounded waiting and turning answers into values; it decides nothing. How a client finds its cluster and brings the
+plugins there is ``connecting.py``. Read next: ``operations.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from distributed import Client, Worker
+from distributed.utils import sync
+
+from workbench import config
+from workbench.cluster import messages
+from workbench.cluster.operations import Operation
+from workbench.errors import ClusterError
+from workbench.objects import Key, NodeInfo, ObjectId, ObjectInfo, Replica
+
+if TYPE_CHECKING:
+    from workbench.store import Store
+
+T = TypeVar("T")
+
+_MARGIN: Final = 10.0
+"""Seconds that an answer may take beyond what it waits for by itself."""
+
+
+class ClusterClient:
+    """The cluster, as seen by one client.
+
+    Each question has an async form (``a_nodes``) and a sync form (``nodes``); the sync ones cannot be called in the event loop of
+    the Dask client.
+
+    Parameters
+    ----------
+    channel : distributed.Client or distributed.Worker
+        Whose connection with the scheduler is used.
+    timeout : float, optional
+        Seconds that the scheduler has for an answer; the setting ``workbench.connect-timeout``.
+    owned : bool
+        Close the client with this object.
+    """
+
+    def __init__(self, channel: Client | Worker, *, timeout: float | None = None, owned: bool = False) -> None:
+        self._channel = channel
+        self._timeout = float(config.get("connect-timeout", timeout) or 10)
+        self._owned = owned
+
+    def __repr__(self) -> str:
+        return f"<ClusterClient {self.address}>"
+
+    @property
+    def client(self) -> Client:
+        """Dask's client.
+
+        Raises
+        ------
+        ClusterError
+            In a task of a worker, which has none of its own.
+        """
+        if not isinstance(self._channel, Client):
+            raise ClusterError("A task has no Dask client of its own; distributed.get_client() gives one.")
+        return self._channel
+
+    @property
+    def address(self) -> str:
+        """Address of the scheduler; empty when the client is closed."""
+        scheduler = self._channel.scheduler
+        return "" if scheduler is None else str(scheduler.address)
+
+    def close(self) -> None:
+        """Close Dask's client, if it was made for this object. The cluster goes on."""
+        if self._owned and isinstance(self._channel, Client):
+            self._channel.close()
+
+    # -- calling ---------------------------------------------------------------------------------------------------
+
+    async def ask(self, verb: str, *, patience: float | None = 0.0, **arguments: Any) -> Any:
+        """Ask the scheduler.
+
+        Parameters
+        ----------
+        verb : str
+        patience : float, optional
+            Seconds that the answer takes by itself; None: there is no limit but the life of the connection.
+
+        Raises
+        ------
+        ClusterError
+            If it does not answer in time, has gone, or lacks the plugin.
+        """
+        scheduler = self._channel.scheduler
+        if scheduler is None or self._channel.status in ("closed", "closing"):
+            raise ClusterError("The Dask client is closed. Connect again with wb.connect(...).")
+        limit = None if patience is None else self._timeout + patience
+        try:
+            call = getattr(scheduler, messages.OP)(verb=verb, arguments=arguments, version=messages.PROTOCOL)
+            reply = await asyncio.wait_for(call, limit)
+        except (OSError, TimeoutError) as error:
+            waited = "" if limit is None else f" within {limit:.0f} s"
+            raise ClusterError(
+                f"The scheduler at {self.address or 'an unknown address'} does not answer{waited} ({str(error) or 'no reply'}). "
+                "If it is gone, start a cluster again and call wb.connect(...); objects on the nodes are still there."
+            ) from error
+        return messages.unwrap(reply, f"The scheduler at {self.address}")
+
+    def call(self, verb: str, **arguments: Any) -> Any:
+        """As :meth:`ask`, for who cannot await."""
+        return self._sync(self.ask, verb, **arguments)
+
+    def _sync(self, call: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+        # Client.sync would return a coroutine in an asynchronous client instead of refusing.
+        if self._channel.loop is None:
+            raise ClusterError("The Dask client is closed. Connect again with wb.connect(...).")
+        result: T = sync(self._channel.loop, call, *args, **kwargs)
+        return result
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    async def a_nodes(self) -> list[NodeInfo]:
+        """List the nodes, lost ones included."""
+        return [NodeInfo(**{**node, "workers": tuple(node["workers"])}) for node in await self.ask("nodes")]
+
+    async def a_locate(self, key: Key) -> ObjectInfo:
+        """Return what the cluster knows of an object.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        return _info(await self.ask("locate", key=messages.key_text(key), patience=_MARGIN))
+
+    async def a_where(self, key: Key) -> list[Replica]:
+        """List the replicas of an object; their state is ``lost`` on a node that is lost."""
+        found = await self.ask("where", key=messages.key_text(key), patience=_MARGIN)
+        return [Replica(**replica) for replica in found["replicas"]]
+
+    async def a_ls(self, pattern: str = "*", *, kind: str | None = None, node: str | None = None) -> list[ObjectInfo]:
+        """List the objects of all nodes, newest first, partitions of datasets included."""
+        return [_info(wire) for wire in await self.ask("ls", pattern=pattern, kind=kind, node=node)]
+
+    async def a_operations(self) -> list[dict[str, Any]]:
+        """List the operations that run or ended not long ago, newest first."""
+        return [_operation(wire) for wire in (await self.ask("operations"))["operations"]]
+
+    async def a_version(self) -> int:
+        """Return a number that changes when nodes or objects of the cluster change."""
+        return int((await self.ask("operations"))["version"])
+
+    async def a_operation(self, operation: str) -> dict[str, Any]:
+        """Return one operation."""
+        return _operation(await self.ask("operation", operation=operation))
+
+    # -- actions ---------------------------------------------------------------------------------------------------
+
+    async def a_replicate(self, key: Key, to: Sequence[str] | None = None, n: int | None = None) -> dict[str, Any]:
+        """Begin to make replicas, on the nodes `to` (ids or names) or on `n` nodes in all; a dataset with its partitions."""
+        to = None if to is None else [to] if isinstance(to, str) else [str(node) for node in to]
+        return _operation(await self.ask("replicate", key=messages.key_text(key), to=to, n=n, patience=_MARGIN))
+
+    async def a_move(self, key: Key, to: str) -> dict[str, Any]:
+        """Begin to move an object: replicate it to the node `to` (id or name), then drop its other replicas."""
+        return _operation(await self.ask("move", key=messages.key_text(key), to=str(to), patience=_MARGIN))
+
+    async def a_fetch(self, key: Key, node: str) -> ObjectId:
+        """Make a replica on a node for a reader that waits there, and wait for it.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        TransferError
+        """
+        return ObjectId(await self.ask("bring", key=messages.key_text(key), node=node, patience=None))
+
+    async def a_drop(self, key: Key, node: str, *, force: bool = False) -> None:
+        """Remove the replica on one node.
+
+        Raises
+        ------
+        LastReplicaError
+            It is the last one, and `force` is not given.
+        """
+        await self.ask("drop", key=messages.key_text(key), node=node, force=force, patience=3 * _MARGIN)
+
+    async def a_delete(self, key: Key) -> None:
+        """Delete an object on all nodes, a dataset with its partitions; a node that is lost deletes it when it is back."""
+        await self.ask("delete", key=messages.key_text(key), patience=3 * _MARGIN)
+
+    async def a_wait(self, operation: str, timeout: float) -> dict[str, Any]:
+        """Wait until an operation has ended, or some seconds, and return it."""
+        return _operation(await self.ask("wait", operation=operation, timeout=timeout, patience=timeout))
+
+    async def a_cancel(self, operation: str) -> dict[str, Any]:
+        """Cancel an operation and return it."""
+        return _operation(await self.ask("cancel", operation=operation, patience=3 * _MARGIN))
+
+    # -- the same for who cannot await -----------------------------------------------------------------------------
+
+    def nodes(self) -> list[NodeInfo]:
+        """As :meth:`a_nodes`."""
+        return self._sync(self.a_nodes)
+
+    def locate(self, key: Key) -> ObjectInfo:
+        """As :meth:`a_locate`."""
+        return self._sync(self.a_locate, key)
+
+    def where(self, key: Key) -> list[Replica]:
+        """As :meth:`a_where`."""
+        return self._sync(self.a_where, key)
+
+    def ls(self, pattern: str = "*", *, kind: str | None = None, node: str | None = None) -> list[ObjectInfo]:
+        """As :meth:`a_ls`."""
+        return self._sync(self.a_ls, pattern, kind=kind, node=node)
+
+    def operations(self) -> list[dict[str, Any]]:
+        """As :meth:`a_operations`."""
+        return self._sync(self.a_operations)
+
+    def operation(self, operation: str) -> dict[str, Any]:
+        """As :meth:`a_operation`."""
+        return self._sync(self.a_operation, operation)
+
+    def replicate(self, key: Key, to: Sequence[str] | None = None, n: int | None = None) -> Operation:
+        """As :meth:`a_replicate`, but returns an :class:`Operation`."""
+        return Operation(self, self._sync(self.a_replicate, key, to, n))
+
+    def move(self, key: Key, to: str) -> Operation:
+        """As :meth:`a_move`, but returns an :class:`Operation`."""
+        return Operation(self, self._sync(self.a_move, key, to))
+
+    def fetch(self, key: Key, store: Store) -> ObjectId:
+        """Make a replica in this host's store, and wait for it.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        TransferError
+        ClusterError
+            No worker runs on this host, so nobody can bring the object here.
+        """
+        found = self.locate(key)
+        if not any(node.id == store.id and node.workers for node in self.nodes()):
+            places = ", ".join(replica.node_name for replica in found.replicas)
+            raise ClusterError(
+                f"Object {found.name or found.id!r} is on {places}, and no worker of the cluster uses the store of this process, "
+                f"{store.directory}. Start one here: WORKBENCH_DIR={store.directory} dask worker {self.address} "
+                "--preload workbench.cluster"
+            )
+        return self._sync(self.a_fetch, found.id, store.id)
+
+    def drop(self, key: Key, node: str, *, force: bool = False) -> None:
+        """As :meth:`a_drop`."""
+        self._sync(self.a_drop, key, node, force=force)
+
+    def delete(self, key: Key) -> None:
+        """As :meth:`a_delete`."""
+        self._sync(self.a_delete, key)
+
+    def wait(self, operation: str, timeout: float) -> dict[str, Any]:
+        """As :meth:`a_wait`."""
+        return self._sync(self.a_wait, operation, timeout)
+
+    def cancel(self, operation: str) -> dict[str, Any]:
+        """As :meth:`a_cancel`."""
+        return self._sync(self.a_cancel, operation)
+
+
+def _info(wire: dict[str, Any]) -> ObjectInfo:
+    replicas = tuple(Replica(**replica) for replica in wire["replicas"])
+    return dataclasses.replace(messages.info_from_wire(wire), replicas=replicas)
+
+
+def _operation(wire: dict[str, Any]) -> dict[str, Any]:
+    return {**wire, "to": list(wire["to"])}

@@ -1,0 +1,148 @@
+"""How a session comes to a cluster: from a client, an address, a cluster object, or the connection file of its host.
+
+Covers finding, bounded waiting and bringing the plugins to a cluster that was started without them. The calls afterwards are
+``client.py``'s.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from distributed import Client
+
+from workbench import config
+from workbench.cluster import connection
+from workbench.cluster.client import ClusterClient
+from workbench.cluster.scheduler_plugin import WorkbenchSchedulerPlugin
+from workbench.cluster.worker_plugin import WorkbenchWorkerPlugin
+from workbench.errors import ClusterError, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.store import Store
+
+
+def connect(where: Any = None, store: Store | None = None, *, timeout: float | None = None) -> ClusterClient:
+    """Connect to a cluster and make sure that it has the workbench's plugins.
+
+    Parameters
+    ----------
+    where : distributed.Client, cluster or str, optional
+        A client, anything with a ``scheduler_address``, an address, or None: the cluster whose worker left a connection file in
+        the store.
+    store : Store, optional
+        This process's store.
+    timeout : float, optional
+        Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``.
+
+    Raises
+    ------
+    ClusterError
+        No cluster was found, it does not answer, or a part of it cannot run the plugin.
+    """
+    patience = float(config.get("connect-timeout", timeout) or 10)
+    if isinstance(where, Client):
+        if where.asynchronous:
+            raise ClusterError("This Dask client is asynchronous. Use a normal one: Client(address).")
+        cluster = ClusterClient(where, timeout=patience)
+    else:
+        found = _find(where, store)
+        cluster = ClusterClient(_new_client(where, found, patience), timeout=patience, owned=True)
+    try:
+        add_plugins(cluster, patience)
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
+def _find(where: Any, store: Store | None) -> str:
+    if isinstance(where, str):
+        return where
+    if where is not None:
+        address = getattr(where, "scheduler_address", None)
+        if not isinstance(address, str) or not address:
+            raise ClusterError(
+                f"A {type(where).__name__} is not a cluster: give wb.connect a Dask client, a running cluster, or the address of a "
+                "scheduler, such as 'tcp://host:8786'."
+            )
+        return address
+    found = None if store is None else connection.read(store.directory)
+    if found is None:
+        raise ClusterError(
+            "No cluster was found on this host: no worker left its connection file in "
+            f"{store.directory if store else 'the store'}. Start one with wb.LocalCluster(nodes=2), or give the address of a "
+            "scheduler."
+        )
+    return found.scheduler
+
+
+def _new_client(where: Any, address: str, patience: float) -> Client:
+    security = getattr(where, "security", None)
+    arguments = {} if security is None else {"security": security}
+    try:
+        return Client(address, timeout=patience, set_as_default=True, **arguments)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        origin = (
+            " It was named by the connection file of this host, which a cluster that was killed leaves behind."
+            if where is None
+            else ""
+        )
+        raise ClusterError(
+            f"The scheduler at {address} does not answer within {patience:.0f} s ({str(error) or type(error).__name__}).{origin} "
+            "Start a cluster, or give the address of one that runs."
+        ) from error
+
+
+def add_plugins(cluster: ClusterClient, patience: float) -> None:
+    """Make sure that the scheduler and every worker have the plugin, and that every worker has joined.
+
+    Raises
+    ------
+    ClusterError
+        If one of them cannot run it; the message says which and why.
+    """
+    client = cluster.client
+    try:
+        waiting = _not_joined(cluster)
+    except ClusterError as error:
+        if "no workbench plugin" not in str(error):
+            raise
+        _register(cluster, WorkbenchSchedulerPlugin())
+        waiting = _not_joined(cluster)
+    if not waiting:
+        return
+    lacking = [worker for worker, has in client.run(_has_plugin).items() if not has]
+    if lacking:
+        _register(cluster, WorkbenchWorkerPlugin())
+        lacking = [worker for worker, has in client.run(_has_plugin).items() if not has]
+    deadline = time.monotonic() + patience
+    while not lacking and (waiting := _not_joined(cluster)):
+        if time.monotonic() > deadline:
+            lacking = waiting
+        time.sleep(0.01)
+    if lacking:
+        raise ClusterError(
+            f"The worker at {lacking[0]} has no workbench plugin ({len(lacking)} such workers). Install the workbench in its "
+            "environment and start it with `--preload workbench.cluster`, or look in its log for why its store cannot be used."
+        )
+
+
+def _not_joined(cluster: ClusterClient) -> list[str]:
+    return list(cluster.call("hello")["without_plugin"])
+
+
+def _has_plugin(dask_worker: Any) -> bool:
+    return "workbench" in dask_worker.handlers
+
+
+def _register(cluster: ClusterClient, plugin: Any) -> None:
+    try:
+        cluster.client.register_plugin(plugin)
+    except Exception as error:  # it was raised in another process, and may be anything
+        where = "scheduler" if isinstance(plugin, WorkbenchSchedulerPlugin) else "workers"
+        reason = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+        raise ClusterError(
+            f"The {where} of the cluster at {cluster.address} cannot run the workbench: {reason} "
+            "Install the same version of the workbench there, and see that WORKBENCH_DIR names a usable directory on each host."
+        ) from error

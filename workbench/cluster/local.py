@@ -1,0 +1,236 @@
+"""A cluster of several nodes on one machine: for trying things out, for tests, and for one large machine.
+
+Covers the stores of the nodes and which worker uses which; starting and stopping processes is Dask's. The first node is the user's
+own store, so notebooks beside the cluster share with it at once. The other nodes have sibling directories, ``<store>.node-2`` and so
+on, that live as long as the cluster. A cluster that was killed leaves them behind; the next one uses them again, with what is in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import distributed
+from dask.system import CPU_COUNT
+from distributed.worker_memory import parse_memory_limit
+
+from workbench.cluster import connection, messages
+from workbench.cluster.catalog import ClusterCatalog
+from workbench.errors import ClusterError
+from workbench.store import Store, default_directory
+
+logger = logging.getLogger("workbench.local")
+
+_LOCK: Final = "local-cluster.lock"
+_PRELOAD: Final = "workbench.cluster"
+_START_TIMEOUT: Final = 60.0
+"""Seconds until nodes that did not join are an error; a worker process takes about two to start."""
+
+
+class LocalCluster(distributed.LocalCluster):
+    """A Dask cluster with several nodes on this machine, each with a store and worker processes of its own.
+
+    Parameters
+    ----------
+    nodes : int
+        How many nodes.
+    workers_per_node : int
+        Worker processes of each.
+    capacity : int or str, optional
+        Bytes that each node's store may use, or text such as ``"2 GiB"``. The user's own store keeps this capacity.
+    directory : path, optional
+        The first node's store; the user's own if it is not given.
+    **kwargs
+        What ``distributed.LocalCluster`` takes: ``memory_limit``, ``threads_per_worker``, ``security``, ``dashboard_address``, ...
+
+    Raises
+    ------
+    StoreError
+        If a store cannot be made.
+    ClusterError
+        If the nodes do not come up.
+
+    Examples
+    --------
+    >>> with wb.LocalCluster(nodes=2) as cluster, Client(cluster) as client:  # doctest: +SKIP
+    ...     wb.nodes()
+    """
+
+    started: ClassVar[list[Callable[[LocalCluster], object]]] = []
+    """Called with a synchronous cluster when its nodes have joined; a session registers itself here."""
+    closing: ClassVar[list[Callable[[LocalCluster], object]]] = []
+    """Called before a cluster ends."""
+
+    def __init__(
+        self,
+        nodes: int = 2,
+        workers_per_node: int = 1,
+        capacity: int | str | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for name, number in (("nodes", nodes), ("workers_per_node", workers_per_node)):
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name} is {number!r}; it must be a whole number from 1 on.")
+        for name in ("n_workers", "processes", "worker_class"):
+            if name in kwargs:
+                raise TypeError(f"wb.LocalCluster takes nodes and workers_per_node instead of {name}.")
+        self._nodes = nodes
+        self._per_node = workers_per_node
+        self._capacity = capacity
+        self._siblings: list[_Sibling] = []
+        own = Path(directory).expanduser().absolute() if directory is not None else default_directory()
+        Store.open(own, capacity=capacity).close()
+        self._directories = [own]
+        try:
+            for _ in range(nodes - 1):
+                self._siblings.append(_Sibling.claim(own, capacity, self._siblings))
+            self._directories += [sibling.directory for sibling in self._siblings]
+            super().__init__(n_workers=0, processes=True, **self._options(kwargs))
+            if not self.asynchronous:
+                self.sync(self._joined)
+        except BaseException:
+            if getattr(self, "status", None) is not None and not self.asynchronous:
+                self.close()
+            self._remove_siblings()
+            raise
+        if not self.asynchronous:
+            for call in self.started:
+                call(self)
+
+    def _options(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        number = self._nodes * self._per_node
+        options = {"threads_per_worker": max(1, math.ceil(CPU_COUNT / number)), **kwargs}
+        if options.get("memory_limit", "auto") == "auto":
+            options["memory_limit"] = parse_memory_limit("auto", 1, number, logger=logger)
+        scheduler = dict(options.pop("scheduler_kwargs", None) or {})
+        scheduler["preload"] = [*_as_list(scheduler.get("preload")), _PRELOAD]
+        options["preload"] = [*_as_list(options.get("preload")), _PRELOAD]
+        return {**options, "scheduler_kwargs": scheduler}
+
+    @property
+    def directories(self) -> list[Path]:
+        """The nodes' stores, the user's own first."""
+        return list(self._directories)
+
+    @property
+    def catalog(self) -> ClusterCatalog:
+        """What the nodes have announced; the scheduler runs in this process."""
+        plugin: Any = self.scheduler.plugins[messages.PLUGIN]
+        catalog: ClusterCatalog = plugin.catalog
+        return catalog
+
+    # -- hooks of Dask's SpecCluster -------------------------------------------------------------------------------
+
+    def new_worker_spec(self) -> dict[Any, Any]:
+        """Return the next worker: the nodes take turns, so that scaling keeps them alike; called by Dask."""
+        [(name, spec)] = super().new_worker_spec().items()
+        taken = [worker["workbench"] for worker in self.worker_spec.values()]
+        node = min(range(self._nodes), key=lambda node: (taken.count(node), node))
+        environment = {
+            **(spec["options"].get("env") or {}),
+            "WORKBENCH_DIR": str(self._directories[node]),
+            "WORKBENCH_NODE": f"node-{node + 1}",
+        }
+        return {name: {**spec, "options": {**spec["options"], "env": environment}, "workbench": node}}
+
+    async def _start(self) -> None:
+        await super()._start()
+        while len(self.worker_spec) < self._nodes * self._per_node:
+            self.worker_spec.update(self.new_worker_spec())
+
+    async def _joined(self) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        wanted = self._nodes * self._per_node
+        while sum(len(node.workers) for node in self.catalog.nodes.values()) < wanted:
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"Not all of the {wanted} workers joined the cluster within {_START_TIMEOUT:.0f} s. Look in their log above "
+                    f"for why; their stores are {', '.join(map(str, self._directories))}."
+                )
+            await asyncio.sleep(0.02)
+
+    async def __aenter__(self) -> LocalCluster:
+        await super().__aenter__()
+        await self._joined()
+        return self
+
+    async def _close(self) -> None:
+        if self._siblings and self.scheduler is not None and messages.PLUGIN in self.scheduler.plugins:
+            self._warn_of_loss()
+        await super()._close()
+        self._remove_siblings()
+
+    def close(self, timeout: float | None = None) -> Any:
+        """Stop the processes and remove the stores that this cluster made; never the user's own."""
+        for call in self.closing:
+            call(self)
+        return super().close(timeout)
+
+    def _warn_of_loss(self) -> None:
+        own = {str(self._directories[0])}
+        lost = [
+            info
+            for info in self.catalog.ls()
+            if info.kind != "dataset" and all(replica.node not in self._own_nodes(own) for replica in info.replicas)
+        ]
+        if lost:
+            logger.info("%d objects are only on nodes of this cluster, and end with it.", len(lost))
+
+    def _own_nodes(self, directories: set[str]) -> set[str]:
+        found = (connection.read(Path(directory)) for directory in directories)
+        return {one.node for one in found if one is not None}
+
+    def _remove_siblings(self) -> None:
+        while self._siblings:
+            self._siblings.pop().remove()
+
+
+class _Sibling:
+    """A store beside the user's own; the lock says that its cluster is alive."""
+
+    def __init__(self, directory: Path, lock: int) -> None:
+        self.directory = directory
+        self._lock = lock
+
+    @classmethod
+    def claim(cls, own: Path, capacity: int | str | None, claimed: list[_Sibling]) -> _Sibling:
+        """Return the first sibling that no living cluster uses, made if need be."""
+        number = 1
+        while True:
+            number += 1
+            directory = own.with_name(f"{own.name}.node-{number}")
+            if any(sibling.directory == directory for sibling in claimed):
+                continue
+            Store.open(directory, capacity=capacity).close()
+            lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return cls(directory, lock)
+            except BlockingIOError:
+                os.close(lock)
+            except BaseException:
+                os.close(lock)
+                raise
+
+    def remove(self) -> None:
+        """Remove the store and all that is in it."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.directory)
+        os.close(self._lock)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,234 @@
+"""The scheduler's manager of operations: the one place that makes and removes replicas.
+
+Covers the life of moves and replications (start, progress, cancel, outcome) and the orders to workers. What should be done is
+suggested by ``placement.py``; how bytes travel is ``transfer.py``'s. It runs in the scheduler's event loop and never blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from workbench.cluster import messages, placement
+from workbench.cluster.catalog import ClusterCatalog, Node, Order
+from workbench.cluster.placement import Suggestion
+from workbench.errors import ClusterError, OperationCancelledError, TransferError
+from workbench.objects import ObjectId
+
+_KEPT: Final = 100
+"""Finished operations that are still listed."""
+_AT_ONCE: Final = 2
+"""Objects of one operation that travel at the same time."""
+_ORDER_TIMEOUT: Final = 30.0
+"""Seconds that a worker has for an order that moves no payload."""
+
+Ask = Callable[..., Awaitable[Any]]
+"""``await ask(address, verb, **arguments)``: the result of a verb of a worker."""
+
+
+@dataclass(slots=True)
+class Running:
+    """One operation. `parts` maps transfers to their bytes; `at` maps those that are under way to the worker that pulls."""
+
+    id: str
+    verb: str
+    object: ObjectId
+    name: str | None
+    to: list[str]
+    total: int
+    state: str = "running"
+    error: dict[str, str] | None = None
+    started: float = field(default_factory=time.time)
+    parts: dict[str, int] = field(default_factory=dict)
+    at: dict[str, str] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the operation as plain values, as the panel shows it."""
+        done = self.total if self.state == "done" else min(self.total, sum(self.parts.values()))
+        return {
+            "id": self.id,
+            "verb": self.verb,
+            "object": self.object,
+            "name": self.name,
+            "to": self.to,
+            "state": self.state,
+            "done_nbytes": done,
+            "total_nbytes": self.total,
+            "error": self.error,
+            "started": self.started,
+        }
+
+
+class Manager:
+    """Makes and removes replicas.
+
+    Parameters
+    ----------
+    catalog : ClusterCatalog
+    ask : callable
+    """
+
+    def __init__(self, catalog: ClusterCatalog, ask: Ask) -> None:
+        self._catalog = catalog
+        self._ask = ask
+        self._operations: dict[str, Running] = {}
+        self._bringing: dict[tuple[ObjectId, str], asyncio.Task[None]] = {}
+
+    def operations(self) -> list[dict[str, Any]]:
+        """Return all operations that run or ended not long ago, newest first."""
+        return [operation.to_wire() for operation in reversed(self._operations.values())]
+
+    def operation(self, operation: str) -> Running:
+        """Return an operation, or raise ClusterError."""
+        found = self._operations.get(operation)
+        if found is None:
+            raise ClusterError(
+                f"There is no operation {operation!r:.80}; finished ones are forgotten after {_KEPT} others."
+            )
+        return found
+
+    def start(self, verb: str, object_id: ObjectId, to: Collection[Node], suggestions: Iterable[Suggestion]) -> Running:
+        """Begin to do what was suggested: all copies, and then, if every one succeeded, the drops."""
+        steps = list(suggestions)
+        nodes = [node.id for node in to] or list(dict.fromkeys(step.node for step in steps))
+        total = sum(step.nbytes for step in steps if step.verb == "copy")
+        name = self._catalog.info(object_id).name
+        operation = Running(secrets.token_hex(8), verb, object_id, name, nodes, total)
+        self._operations[operation.id] = operation
+        finished = [other.id for other in self._operations.values() if other.state != "running"]
+        for other in finished[: max(0, len(finished) - _KEPT)]:
+            del self._operations[other]
+        operation.task = asyncio.create_task(self._run(operation, steps), name=f"workbench-{verb}-{operation.id}")
+        return operation
+
+    async def _run(self, operation: Running, steps: list[Suggestion]) -> None:
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def copy(step: Suggestion) -> None:
+            async with turns:
+                await self._copy(step, operation)
+
+        copies = [asyncio.create_task(copy(step)) for step in steps if step.verb == "copy"]
+        try:
+            await asyncio.gather(*copies)
+            for step in steps:
+                if step.verb == "drop":
+                    await self.drop(step.object, self._catalog.nodes[step.node], force=False)
+            operation.state = "done"
+        except asyncio.CancelledError:
+            operation.state = "cancelled"
+            error = OperationCancelledError("The operation was cancelled; no half replica is left.")
+            operation.error = messages.error_to_wire(error)
+        except Exception as error:  # whatever it is, who waits must hear of it
+            operation.state, operation.error = "failed", messages.error_to_wire(error)
+        finally:
+            for task in copies:
+                task.cancel()
+            await asyncio.gather(*copies, return_exceptions=True)
+            await self._stop_transfers(operation)
+
+    async def _copy(self, step: Suggestion, operation: Running | None) -> None:
+        # The catalog may have changed since the suggestion: the object can be there by now, or its node can be lost.
+        node = self._catalog.nodes[step.node]
+        if any(holder is node and node.workers for holder in self._catalog.holders(step.object)):
+            return
+        address = node.announcer
+        if address is None:
+            raise TransferError(f"Node {node.name} is lost: no worker runs there. The object stays where it is.")
+        transfer = secrets.token_hex(8)
+        if operation is not None:
+            operation.at[transfer] = address
+        try:
+            got = await self._ask(
+                address,
+                "fetch",
+                target=step.object,
+                sources=placement.sources(self._catalog, step.object),
+                names=list(self._catalog.info(step.object).names),
+                transfer=transfer if operation is not None else None,
+            )
+        except OSError as error:
+            if isinstance(error, ClusterError):
+                raise
+            raise TransferError(
+                f"Node {node.name} was lost while object {step.object} was brought there. The object stays where it was."
+            ) from error
+        self._catalog.add_replica(node, messages.info_from_wire(got))
+        if operation is not None:
+            operation.parts[transfer] = step.nbytes
+            operation.at.pop(transfer, None)
+
+    def progress(self, transfer: str, done: int) -> None:
+        """Note how many bytes of a transfer have arrived."""
+        for operation in self._operations.values():
+            if transfer in operation.at:
+                operation.parts[transfer] = done
+
+    async def _stop_transfers(self, operation: Running) -> None:
+        for transfer, address in operation.at.items():
+            with contextlib.suppress(OSError, ClusterError, TimeoutError):
+                await asyncio.wait_for(self._ask(address, "cancel", transfer=transfer), _ORDER_TIMEOUT)
+        operation.at.clear()
+
+    async def bring(self, object_id: ObjectId, node: Node) -> None:
+        """Make a replica on a node, for a reader that waits there; two readers wait for the same one."""
+        key = object_id, node.id
+        task = self._bringing.get(key)
+        if task is None:
+            step = Suggestion("copy", object_id, node.id, 0, "a reader there wants it")
+            task = self._bringing[key] = asyncio.create_task(self._copy(step, None))
+            task.add_done_callback(lambda _: self._bringing.pop(key, None))
+        await asyncio.shield(task)
+
+    async def wait(self, operation: Running, timeout: float) -> None:
+        """Wait until an operation has ended, or some seconds."""
+        if operation.task is not None:
+            await asyncio.wait([operation.task], timeout=timeout)
+
+    async def cancel(self, operation: Running) -> None:
+        """End an operation; nothing is dropped, and no half replica is left."""
+        if operation.task is not None and not operation.task.done():
+            operation.task.cancel()
+            await asyncio.wait([operation.task])
+
+    async def drop(self, object_id: ObjectId, node: Node, *, force: bool) -> None:
+        """Remove one replica; the last one only if forced."""
+        if not force:
+            placement.refuse_last(self._catalog, object_id, node)
+        if node.announcer is None:
+            raise ClusterError(
+                f"Node {node.name} is lost: nothing can be dropped there until one of its workers is back."
+            )
+        await self._ask_in_time(node.announcer, "delete", target=object_id)
+        self._catalog.remove_replica(node, object_id)
+
+    async def obey(self, orders: Iterable[Order]) -> None:
+        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back."""
+
+        async def give(order: Order) -> None:
+            address = self._catalog.nodes[order.node].announcer
+            if address is not None:
+                arguments = {"target": order.object} | ({} if order.name is None else {"name": order.name})
+                await self._ask_in_time(address, order.verb, **arguments)
+
+        results = await asyncio.gather(*(give(order) for order in orders), return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and not isinstance(result, (OSError, TimeoutError)):
+                raise result
+
+    async def _ask_in_time(self, address: str, verb: str, **arguments: Any) -> Any:
+        return await asyncio.wait_for(self._ask(address, verb, **arguments), _ORDER_TIMEOUT)
+
+    async def close(self) -> None:
+        """End what runs."""
+        tasks = [operation.task for operation in self._operations.values() if operation.task is not None]
+        tasks += self._bringing.values()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,141 @@
+"""Where replicas and tasks should be: pure functions that yield suggestions with reasons.
+
+Covers the choice of nodes, sources and plans of moves; nothing here sends, waits or reads a clock. Who acts on it, and
+enforces that the last replica stays, is ``manager.py``; tasks are ``locality.py``'s. Read next: ``manager.py``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from workbench.cluster.catalog import ClusterCatalog, Node
+from workbench.errors import ClusterError, LastReplicaError, ObjectNotFoundError, TransferError
+from workbench.objects import ObjectId, format_nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A replica to make (``copy``) or to remove (``drop``), and why."""
+
+    verb: str
+    object: ObjectId
+    node: str
+    nbytes: int
+    reason: str
+
+
+def by_room(nodes: Iterable[Node]) -> list[Node]:
+    """Return the running nodes, the one with the most free bytes first."""
+    return sorted((node for node in nodes if node.workers), key=lambda node: (-node.free, node.name))
+
+
+def replicate_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Collection[Node]) -> Iterator[Suggestion]:
+    """Suggest the copies after which each node of `to` has every object."""
+    for object_id in objects:
+        having = {node.id for node in catalog.holders(object_id)}
+        for node in to:
+            if node.id not in having:
+                nbytes = catalog.info(object_id).nbytes
+                yield Suggestion("copy", object_id, node.id, nbytes, f"{node.name} was asked for")
+
+
+def replicate_n(catalog: ClusterCatalog, objects: Collection[ObjectId], n: int) -> Iterator[Suggestion]:
+    """Suggest the copies after which every object is on `n` running nodes; the emptiest nodes are filled first.
+
+    Raises
+    ------
+    ClusterError
+        If there are not so many nodes.
+    """
+    running = by_room(catalog.nodes.values())
+    if not 1 <= n <= len(running):
+        names = ", ".join(node.name for node in running) or "none"
+        raise ClusterError(
+            f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({names}). Ask for fewer."
+        )
+    planned: Counter[str] = Counter()
+    for object_id in objects:
+        nbytes = catalog.info(object_id).nbytes
+        having = {node.id for node in catalog.holders(object_id) if node.workers}
+        candidates = [node for node in running if node.id not in having]
+        candidates.sort(key=lambda node: planned[node.id] - node.free)
+        for node in candidates[: max(0, n - len(having))]:
+            planned[node.id] += nbytes
+            free = format_nbytes(node.free)
+            yield Suggestion(
+                "copy", object_id, node.id, nbytes, f"replica {len(having) + 1} of {n}: {node.name} has {free} free"
+            )
+            having.add(node.id)
+
+
+def move_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Node) -> Iterator[Suggestion]:
+    """Suggest the copies and then the drops after which `to`, and no other running node, has every object."""
+    yield from replicate_to(catalog, objects, [to])
+    for object_id in objects:
+        for node in catalog.holders(object_id):
+            if node.id != to.id and node.workers:
+                yield Suggestion("drop", object_id, node.id, catalog.info(object_id).nbytes, f"moved to {to.name}")
+
+
+def sources(catalog: ClusterCatalog, object_id: ObjectId) -> list[str]:
+    """Return addresses of workers that can send an object, best first: one of each node, then the others.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If no node has it.
+    TransferError
+        If only lost nodes have it.
+    """
+    holders = catalog.holders(object_id)
+    if not holders:
+        raise ObjectNotFoundError(f"There is no object {object_id} in the cluster any more.")
+    running = [node for node in holders if node.workers]
+    if not running:
+        names = ", ".join(node.name for node in holders)
+        raise TransferError(
+            f"Object {object_id} is only on {names}, and no worker runs there now. It is there again when a worker is: "
+            "start one, or wait until its nanny has."
+        )
+    running.sort(key=lambda node: node.name)
+    turns = [list(node.workers) for node in running]
+    return [turn[place] for place in range(max(map(len, turns))) for turn in turns if place < len(turn)]
+
+
+def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node) -> None:
+    """Refuse to drop a replica without which the object would be lost.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If the node does not have it.
+    LastReplicaError
+        If no other running node has it: a lost node may not come back.
+    """
+    holders = catalog.holders(object_id)
+    info = catalog.info(object_id)
+    title = repr(info.name) if info.name else object_id
+    if node not in holders:
+        names = ", ".join(holder.name for holder in holders)
+        raise ObjectNotFoundError(f"{title} has no replica on {node.name}; it is on {names}.")
+    if not any(holder.workers for holder in holders if holder is not node):
+        raise LastReplicaError(
+            f"The replica of {title} on {node.name} is the last one. Replicate it first, or use wb.delete, "
+            "or say force=True to lose it."
+        )
+
+
+def nearest(catalog: ClusterCatalog, objects: Collection[ObjectId]) -> list[Node]:
+    """Return the nodes that have the most bytes of `objects`; running ones if any has some, else lost ones."""
+    found: Counter[str] = Counter()
+    for object_id in objects:
+        for node in catalog.holders(object_id):
+            found[node.id] += 1 + node.objects[object_id].nbytes
+    for running in (True, False):
+        candidates = {node: amount for node, amount in found.items() if bool(catalog.nodes[node].workers) is running}
+        if candidates:
+            most = max(candidates.values())
+            return [catalog.nodes[node] for node, amount in candidates.items() if amount == most]
+    return []

@@ -1,0 +1,264 @@
+"""The scheduler's side of the workbench: Dask's hooks and the verbs that clients and workers call.
+
+Covers the wiring only: what is known is in ``catalog.py``, what is decided in ``placement.py`` and ``locality.py``, what is done
+in ``manager.py``. Arguments come from outside and are checked; nothing here unpickles. Read next: ``worker_plugin.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from workbench.cluster import messages, placement
+from workbench.cluster.catalog import Announcement, ClusterCatalog, Node
+from workbench.cluster.locality import Locality
+from workbench.cluster.manager import Manager
+from workbench.errors import ClusterError
+from workbench.objects import ObjectId, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from distributed.scheduler import Scheduler
+
+logger = logging.getLogger("workbench.scheduler")
+
+GRACE: Final = 30.0
+"""Seconds that tasks wait for a node that lost its last worker."""
+_FLUSH_TIMEOUT: Final = 2.0
+"""Seconds that nodes have to announce what they did not announce yet, when somebody asks for an unknown object."""
+
+
+class WorkbenchSchedulerPlugin(SchedulerPlugin):
+    """Keeps the cluster's catalog and runs its operations. Start it with :meth:`start`, as Dask does."""
+
+    name = messages.PLUGIN
+    idempotent = True
+
+    def __init__(self) -> None:
+        self.catalog = ClusterCatalog()
+        self.version = 0
+        self._locality = Locality(self.catalog)
+        self._manager = Manager(self.catalog, self._ask)
+        self._background: set[asyncio.Task[None]] = set()
+        self._verbs: dict[str, messages.Verb] = {
+            name: getattr(self, f"_{name}")
+            for name in (
+                "hello",
+                "join",
+                "announce",
+                "progress",
+                "nodes",
+                "locate",
+                "ls",
+                "where",
+                "replicate",
+                "move",
+                "bring",
+            )
+        }
+        self._verbs |= {
+            name: getattr(self, f"_{name}") for name in ("drop", "delete", "operations", "operation", "wait", "cancel")
+        }
+
+    def __reduce__(self) -> tuple[type[WorkbenchSchedulerPlugin], tuple[()]]:
+        # What travels to the scheduler when a client registers the plugin is the wish to have one, not its state.
+        return WorkbenchSchedulerPlugin, ()
+
+    # -- Dask's hooks ----------------------------------------------------------------------------------------------
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """Begin to answer; called by Dask."""
+        self._scheduler = scheduler
+        scheduler.handlers[messages.OP] = self._handle
+
+    async def before_close(self) -> None:
+        """End what runs; called by Dask."""
+        await self._manager.close()
+        for task in list(self._background):
+            task.cancel()
+
+    def update_graph(self, scheduler: Scheduler, *, tasks: list[Any], **kwargs: Any) -> None:
+        """Send new tasks to where their objects are; called by Dask before it schedules them."""
+        if self.catalog.nodes:
+            self._locality.new_tasks(scheduler, tasks)
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **kwargs: Any) -> None:
+        """Note that a worker has gone; called by Dask."""
+        node = self.catalog.leave(worker)
+        if node is None:
+            return
+        self.version += 1
+        if node.announcer is not None:
+            self._spawn(self._ask(node.announcer, "announce_from_now_on"))
+        else:
+            logger.info(
+                "Node %s is lost: no worker runs there. Its %d objects stay known.", node.name, len(node.objects)
+            )
+            asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
+        self._locality.node_lost(scheduler)
+
+    def _give_up(self, node: Node) -> None:
+        if not node.workers and self._scheduler.status.name == "running":
+            self._locality.give_up(self._scheduler)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    async def _handle(self, verb: Any = None, arguments: Any = None, version: Any = None) -> dict[str, Any]:
+        return await messages.answer(self._verbs, verb, arguments, version)
+
+    async def _ask(self, address: str, verb: str, **arguments: Any) -> Any:
+        rpc = self._scheduler.rpc(address)
+        reply = await getattr(rpc, messages.OP)(verb=verb, arguments=arguments, version=messages.PROTOCOL)
+        return messages.unwrap(reply, f"The worker at {address}")
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        async def run() -> None:
+            try:
+                await work
+            except (OSError, ClusterError, TimeoutError) as error:
+                # The worker has gone meanwhile; it is told again when it is back.
+                logger.info("A worker did not hear what it was told: %s", error)
+
+        task = asyncio.create_task(run())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # -- verbs of workers ------------------------------------------------------------------------------------------
+
+    async def _hello(self) -> dict[str, Any]:
+        known = {worker for node in self.catalog.nodes.values() for worker in node.workers}
+        return {"protocol": messages.PROTOCOL, "without_plugin": [w for w in self._scheduler.workers if w not in known]}
+
+    async def _join(self, node: Any, name: Any, worker: Any) -> dict[str, Any]:
+        if worker not in self._scheduler.workers:
+            raise ClusterError(f"The scheduler does not know the worker {worker!r:.200} yet.")
+        joined = self.catalog.join(
+            messages.object_id(node), str(name)[:200], worker, str(self._scheduler.workers[worker].name)
+        )
+        self.version += 1
+        return {"name": joined.name, "announces": joined.announcer == worker}
+
+    async def _announce(self, worker: Any, **said: Any) -> dict[str, Any]:
+        try:
+            announcement = Announcement(
+                node=messages.object_id(said["node"]),
+                sequence=int(said["sequence"]),
+                full=bool(said["full"]),
+                added=tuple(messages.info_from_wire(info) for info in said["added"]),
+                removed=tuple(messages.object_ids(said["removed"])),
+                names=messages.bindings(said["names"]),
+                unbound=tuple(str(name) for name in said["unbound"]),
+                capacity=messages.nbytes(said["capacity"]),
+                used=messages.nbytes(said["used"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise messages.damaged(error) from error
+        node = self.catalog.node_of(worker)
+        if node is None or node.id != announcement.node or node.announcer != worker:
+            return {"again": True, "join": True}
+        orders = self.catalog.announce(announcement)
+        self.version += 1
+        if orders is None:
+            return {"again": True, "join": False}
+        if announcement.full:
+            self._locality.node_joined(self._scheduler)
+        if orders:
+            self._spawn(self._manager.obey(orders))
+        return {"again": False, "join": False}
+
+    async def _progress(self, transfer: Any, done: Any) -> None:
+        self._manager.progress(str(transfer), messages.nbytes(done))
+
+    # -- verbs of clients: questions -------------------------------------------------------------------------------
+
+    async def _nodes(self) -> list[Any]:
+        return [to_json(node.info) for node in sorted(self.catalog.nodes.values(), key=lambda node: node.name)]
+
+    async def _find(self, key: Any) -> ObjectId:
+        # Whoever asks may have put the object a moment ago on a node that has not announced it yet.
+        try:
+            return self.catalog.resolve(str(key))
+        except KeyError:
+            announcers = [node.announcer for node in self.catalog.nodes.values() if node.announcer is not None]
+            asked = [asyncio.wait_for(self._ask(address, "flush"), _FLUSH_TIMEOUT) for address in announcers]
+            await asyncio.gather(*asked, return_exceptions=True)
+            return self.catalog.resolve(str(key))
+
+    async def _locate(self, key: Any) -> dict[str, Any]:
+        found = await self._find(key)
+        return messages.info_to_wire(self.catalog.info(found))
+
+    async def _where(self, key: Any) -> dict[str, Any]:
+        found = await self._find(key)
+        info = self.catalog.info(found)
+        reachable = any(replica.state != "lost" for replica in info.replicas)
+        return {
+            "id": found,
+            "replicas": to_json(info.replicas),
+            "sources": placement.sources(self.catalog, found) if reachable else [],
+        }
+
+    async def _ls(self, pattern: Any = "*", kind: Any = None, node: Any = None) -> list[dict[str, Any]]:
+        found = self.catalog.ls(str(pattern), kind=kind, node=node)
+        return [messages.info_to_wire(info) for info in found]
+
+    async def _operations(self) -> dict[str, Any]:
+        return {"version": self.version, "operations": self._manager.operations()}
+
+    async def _operation(self, operation: Any) -> dict[str, Any]:
+        return self._manager.operation(str(operation)).to_wire()
+
+    # -- verbs of clients: actions ---------------------------------------------------------------------------------
+
+    async def _replicate(self, key: Any, to: Any = None, n: Any = None) -> dict[str, Any]:
+        found = await self._find(key)
+        objects = [found, *self.catalog.members(found)]
+        if (to is None) == (n is None):
+            raise ValueError("replicate takes either n (how many nodes) or to (which nodes).")
+        if to is not None:
+            nodes = [self.catalog.find_node(str(node)) for node in to]
+            steps = list(placement.replicate_to(self.catalog, objects, nodes))
+        else:
+            nodes = []
+            steps = list(placement.replicate_n(self.catalog, objects, int(n)))
+        return self._manager.start("replicate", found, nodes, steps).to_wire()
+
+    async def _move(self, key: Any, to: Any) -> dict[str, Any]:
+        found = await self._find(key)
+        node = self.catalog.find_node(str(to))
+        members = self.catalog.members(found)
+        # A dataset's manifest is a few kilobytes that every node should have: it is copied, its partitions are moved.
+        steps = [
+            *(placement.replicate_to(self.catalog, [found], [node]) if members else ()),
+            *placement.move_to(self.catalog, members or [found], node),
+        ]
+        return self._manager.start("move", found, [node], steps).to_wire()
+
+    async def _bring(self, key: Any, node: Any) -> str:
+        found = await self._find(key)
+        await self._manager.bring(found, self.catalog.find_node(str(node)))
+        return found
+
+    async def _drop(self, key: Any, node: Any, force: Any = False) -> None:
+        found = await self._find(key)
+        await self._manager.drop(found, self.catalog.find_node(str(node)), force=bool(force))
+        self.version += 1
+
+    async def _delete(self, key: Any) -> None:
+        found = await self._find(key)
+        await self._manager.obey(self.catalog.delete(found))
+        self.version += 1
+
+    async def _wait(self, operation: Any, timeout: Any) -> dict[str, Any]:
+        running = self._manager.operation(str(operation))
+        await self._manager.wait(running, min(60.0, max(0.0, float(timeout))))
+        return running.to_wire()
+
+    async def _cancel(self, operation: Any) -> dict[str, Any]:
+        running = self._manager.operation(str(operation))
+        await self._manager.cancel(running)
+        return running.to_wire()

@@ -1,0 +1,264 @@
+"""A worker's side of the workbench: its host's store, what it serves to other nodes, and what it pulls from them.
+
+Covers the wiring only: announcing is ``announcer.py``, copying is ``transfer.py``, memory accounting is ``memory.py``. All workers of
+a host share one store. Read next: ``transfer.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from distributed.core import Status
+from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.protocol.pickle import dumps
+
+from workbench.cluster import connection, memory, messages, transfer
+from workbench.cluster.announcer import Announcer
+from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError
+from workbench.objects import ObjectId
+from workbench.store import Store, node_name
+from workbench.store.directory import is_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from distributed import Worker
+
+    from workbench.cluster.client import ClusterClient
+
+logger = logging.getLogger("workbench.worker")
+
+_REPORT: Final = 0.1
+"""Seconds between two reports of a transfer's progress."""
+
+_here: list[WorkbenchWorkerPlugin] = []
+
+
+def current() -> WorkbenchWorkerPlugin | None:
+    """Return the plugin of the worker that this process is, or None."""
+    return _here[-1] if _here else None
+
+
+class WorkbenchWorkerPlugin(WorkerPlugin):
+    """Opens the host's store for a worker, and connects it with the cluster.
+
+    Parameters
+    ----------
+    directory : str, optional
+        The store; the worker's own setting ``workbench.directory`` (``WORKBENCH_DIR``) if it is not given.
+
+    Attributes
+    ----------
+    store : Store
+    client : ClusterClient
+        The cluster, for tasks that run in this worker.
+    """
+
+    name = messages.PLUGIN
+    idempotent = True
+
+    store: Store
+    client: ClusterClient
+
+    def __init__(self, directory: str | None = None) -> None:
+        self._directory = directory
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._transfers: dict[str, asyncio.Task[Any]] = {}
+        self._pulls: dict[ObjectId, asyncio.Task[Any]] = {}
+        self._undo: list[Callable[[], None]] = []
+
+    def __reduce__(self) -> tuple[type[WorkbenchWorkerPlugin], tuple[str | None]]:
+        return WorkbenchWorkerPlugin, (self._directory,)
+
+    # -- Dask's hooks ----------------------------------------------------------------------------------------------
+
+    async def setup(self, worker: Worker) -> None:
+        """Open the store and begin to announce; called by Dask.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be used; the worker then works without the workbench.
+        """
+        from workbench.cluster.client import ClusterClient
+
+        self._worker = worker
+        self.store = await asyncio.to_thread(Store.open, self._directory, process=("worker", str(worker.name)))
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="workbench-transfer")
+        self.client = ClusterClient(worker)
+        self._announcer = Announcer(
+            self.store, node_name(), self._address, worker.scheduler.address, self._ask_scheduler
+        )
+        verbs = ("read", "fetch", "cancel", "delete", "unbind", "flush", "announce_from_now_on")
+        self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in verbs}
+        worker.handlers[messages.OP] = self._handle
+        files = is_memory(self.store.directory)
+        self._undo.append(memory.correct_worker(worker, files=files))
+        self._spawn(self._correct_nanny(worker, files))
+        self._spawn(self._announcer.run())
+        _here.append(self)
+
+    async def teardown(self, worker: Worker) -> None:
+        """Let go of the store, which stays; called by Dask."""
+        if self in _here:
+            _here.remove(self)
+        if not hasattr(self, "_executor"):
+            return
+        tasks = [*self._tasks, *self._transfers.values(), *self._pulls.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if worker.handlers.get(messages.OP) == self._handle:
+            del worker.handlers[messages.OP]
+        for undo in self._undo:
+            undo()
+        self._executor.shutdown()
+        connection.remove(self.store.directory)
+        self.store.close()
+
+    def _address(self) -> str | None:
+        # The scheduler refuses workers that have not registered with it yet, and a preload runs before that.
+        running = self._worker.status in (Status.running, Status.paused)
+        return self._worker.contact_address or self._worker.address if running else None
+
+    async def _correct_nanny(self, worker: Worker, files: bool) -> None:
+        if not worker.nanny:
+            return
+        plugin = memory.WorkbenchNannyPlugin(files=files)
+        # Sent to this worker's own nanny, which has the same environment, and not to all through the scheduler.
+        nanny: Any = worker.nanny  # its address, whatever the annotation says
+        answer = await worker.rpc(nanny).plugin_add(plugin=dumps(plugin), name=plugin.name)
+        if answer.get("status") != "OK":
+            logger.error("The nanny at %s did not take the workbench's plugin: %s", worker.nanny, answer)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        async def run() -> None:
+            with contextlib.suppress(OSError):  # the other side has gone
+                await work
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- messages --------------------------------------------------------------------------------------------------
+
+    async def _handle(self, verb: Any = None, arguments: Any = None, version: Any = None) -> dict[str, Any]:
+        return await messages.answer(self._verbs, verb, arguments, version)
+
+    async def _ask_scheduler(self, verb: str, **arguments: Any) -> Any:
+        ask = getattr(self._worker.scheduler, messages.OP)
+        reply = await ask(verb=verb, arguments=arguments, version=messages.PROTOCOL)
+        return messages.unwrap(reply, f"The scheduler at {self._worker.scheduler.address}")
+
+    async def _ask_worker(self, address: str, verb: str, **arguments: Any) -> Any:
+        ask = getattr(self._worker.rpc(address), messages.OP)
+        reply = await ask(verb=verb, arguments=arguments, version=messages.PROTOCOL)
+        return messages.unwrap(reply, f"The worker at {address}")
+
+    # -- verbs -----------------------------------------------------------------------------------------------------
+
+    async def _read(self, target: Any, offset: Any, nbytes: Any, meta: Any = False) -> dict[str, Any]:
+        return transfer.serve(self.store, messages.object_id(target), int(offset), int(nbytes), meta=bool(meta))
+
+    async def _fetch(self, target: Any, sources: Any, names: Any, transfer: Any = None) -> dict[str, Any]:
+        object_id = messages.object_id(target)
+        task = asyncio.ensure_future(self._pull(object_id, [str(source) for source in sources], transfer))
+        if transfer is not None:
+            self._transfers[str(transfer)] = task
+        try:
+            await asyncio.wait([task])
+            if task.cancelled():
+                raise OperationCancelledError(f"The transfer of object {object_id} was cancelled; nothing of it stays.")
+            task.result()
+        finally:
+            task.cancel()
+            self._transfers.pop(str(transfer), None)
+        for name in names:
+            self.store.bind(str(name), object_id)
+        return messages.info_to_wire(self.store.info(object_id))
+
+    async def _cancel(self, transfer: Any) -> None:
+        task = self._transfers.get(str(transfer))
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _delete(self, target: Any) -> None:
+        with contextlib.suppress(ObjectNotFoundError):
+            await asyncio.to_thread(self.store.delete, messages.object_id(target))
+
+    async def _unbind(self, target: Any, name: Any) -> None:
+        await asyncio.to_thread(unbind, self.store, str(name), messages.object_id(target))
+
+    async def _flush(self) -> None:
+        await self._announcer.flush()
+
+    async def _announce_from_now_on(self) -> None:
+        self._announcer.start_over()
+
+    # -- pulling ---------------------------------------------------------------------------------------------------
+
+    async def _pull(self, object_id: ObjectId, sources: list[str], token: Any = None) -> None:
+        task = self._pulls.get(object_id)
+        if task is None:
+            if self.store.exists(object_id):
+                return
+            pull = transfer.Pull(
+                self.store, object_id, sources, self._ask_worker, self._executor, self._reporter(token)
+            )
+            task = self._pulls[object_id] = asyncio.create_task(pull.run())
+            task.add_done_callback(lambda _: self._pulls.pop(object_id, None))
+            # Whoever began the pull may cancel it; whoever joined it may not.
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                task.cancel()
+                await asyncio.wait([task])
+                raise
+        else:
+            await asyncio.shield(task)
+
+    def _reporter(self, token: Any) -> Callable[[int], None]:
+        last = 0.0
+
+        def report(done: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if token is not None and now - last >= _REPORT:
+                last = now
+                self._spawn(self._ask_scheduler("progress", transfer=token, done=done))
+
+        return report
+
+    async def fetch(self, object_id: ObjectId) -> None:
+        """Make a replica of an object on this host, if there is none.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            If no node has it.
+        TransferError
+            If it could not be brought here.
+        """
+        if not self.store.exists(object_id):
+            found = await self._ask_scheduler("where", key=object_id)
+            if not found["sources"]:
+                names = ", ".join(str(replica["node_name"]) for replica in found["replicas"])
+                raise ClusterError(
+                    f"Object {object_id} is only on {names}, and no worker runs there now. Start one there again."
+                )
+            await self._pull(object_id, list(found["sources"]))
+
+
+def unbind(store: Store, name: str, object_id: ObjectId) -> None:
+    """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
+    if store.names().get(name) != object_id:
+        return
+    info = store.info(object_id)
+    if info.names == (name,) and not info.pinned:
+        store.delete(object_id)
