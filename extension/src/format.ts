@@ -1,0 +1,54 @@
+/** Sizes, shapes and labels as people read them. Covers text only; nothing here is translated. */
+
+import type { IHolder, IObject } from './tokens';
+
+const UNITS = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+
+/** `1536` is `1.5 KiB`; three digits at most, and bytes are never rounded. */
+export function formatBytes(nbytes: number): string {
+  if (nbytes < 1024) {
+    return `${nbytes} B`;
+  }
+  let value = nbytes;
+  let unit = '';
+  for (unit of UNITS) {
+    value /= 1024;
+    if (value < 999.5) {
+      break;
+    }
+  }
+  const digits = value < 9.95 ? 1 : 0;
+  return `${value.toFixed(digits).replace(/\.0$/, '')} ${unit}`;
+}
+
+/** `[336776, 19]` is `336,776 × 19`; a scalar's is `()`, an object without a shape has none. */
+export function formatShape(shape: readonly number[] | null): string {
+  if (shape === null) {
+    return '';
+  }
+  if (shape.length === 0) {
+    return '()';
+  }
+  return shape.map(length => length.toLocaleString('en-US')).join(' × ');
+}
+
+/** What a holder is called in a narrow column: a notebook's or script's file name, a worker's own name. */
+export function holderLabel(holder: IHolder): string {
+  const name = holder.label.split('/').pop();
+  return name ? name : `${holder.kind} ${holder.pid}`;
+}
+
+/** The name of an object, or the part of its id that tells it from its neighbours. */
+export function objectLabel(object: IObject): string {
+  return object.name ?? `${object.id.slice(0, 8)}…${object.id.slice(-4)}`;
+}
+
+/** `pandas.core.frame.DataFrame` is `DataFrame`: the last part of a type's name. */
+export function typeLabel(object: IObject): string {
+  return object.type.split('.').pop() || object.kind;
+}
+
+/** Used part of a capacity, between 0 and 1. */
+export function fraction(used: number, capacity: number): number {
+  return capacity > 0 ? Math.min(1, Math.max(0, used / capacity)) : 0;
+}

@@ -1,0 +1,169 @@
+/**
+ * The shell of the side panel: toolbar, the sections "Nodes" and "Objects", and whether anybody looks at it.
+ *
+ * Covers layout only; what the sections show is in `views/`, what it is made from in `model.ts`.
+ */
+
+import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import {
+  CommandToolbarButton,
+  InputGroup,
+  PanelWithToolbar,
+  ReactWidget,
+  SidePanel,
+  UseSignal
+} from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
+import type { Message } from '@lumino/messaging';
+import type { AccordionPanel, Widget } from '@lumino/widgets';
+import * as React from 'react';
+
+import { workbenchIcon } from './icons';
+import type { IWorkbenchModel } from './tokens';
+import { CommandIDs } from './tokens';
+import { NodesView } from './views/nodes';
+import { ObjectsView } from './views/objects';
+
+/** Height of a section's title, of a node, and around them; in pixels, as in `style/base.css`. */
+const HEIGHTS = { title: 32, node: 46, hint: 62, padding: 8 };
+
+export class WorkbenchPanel extends SidePanel {
+  constructor(options: WorkbenchPanel.IOptions) {
+    super({ translator: options.translator });
+    this._model = options.model;
+    const trans = options.trans;
+    this.id = 'workbench-panel';
+    this.addClass('wb-Panel');
+    this.title.icon = workbenchIcon;
+    this.title.caption = trans.__('Workbench: objects in shared memory');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', trans.__('Workbench'));
+
+    const filter = ReactWidget.create(<Filter model={this._model} trans={trans} />);
+    filter.addClass('wb-Filter');
+    this.toolbar.addItem('filter', filter);
+    this.toolbar.addItem(
+      'refresh',
+      new CommandToolbarButton({ commands: options.commands, id: CommandIDs.refresh, label: '' })
+    );
+
+    this.addWidget(section(trans.__('Nodes'), 'wb-NodesSection', <NodesView model={this._model} trans={trans} />));
+    this.addWidget(
+      section(
+        trans.__('Objects'),
+        'wb-ObjectsSection',
+        <ObjectsView model={this._model} trans={trans} commands={options.commands} />
+      )
+    );
+    this._accordion.handleMoved.connect(this._onHandleMoved, this);
+    this._model.changed.connect(this._fitNodes, this);
+  }
+
+  protected onAfterAttach(msg: Message): void {
+    super.onAfterAttach(msg);
+    document.addEventListener('visibilitychange', this._onVisibility);
+    this._look();
+  }
+
+  protected onBeforeDetach(msg: Message): void {
+    document.removeEventListener('visibilitychange', this._onVisibility);
+    this._model.active = false;
+    super.onBeforeDetach(msg);
+  }
+
+  protected onAfterShow(msg: Message): void {
+    super.onAfterShow(msg);
+    this._look();
+    this._fitNodes();
+  }
+
+  protected onAfterHide(msg: Message): void {
+    super.onAfterHide(msg);
+    this._look();
+  }
+
+  protected onResize(msg: Widget.ResizeMessage): void {
+    super.onResize(msg);
+    this._fitNodes();
+  }
+
+  /** Only a panel that can be seen costs anything. */
+  private _look(): void {
+    this._model.active = this.isVisible && !document.hidden;
+  }
+
+  private readonly _onVisibility = (): void => this._look();
+
+  private get _accordion(): AccordionPanel {
+    return this.content as AccordionPanel;
+  }
+
+  private _onHandleMoved(): void {
+    this._movedByHand = true;
+  }
+
+  /** Give the nodes the height that they need, at most half of the panel, until somebody moves the handle. */
+  private _fitNodes(): void {
+    const height = this._accordion.node.clientHeight - 2 * HEIGHTS.title;
+    if (this._movedByHand || height <= 0) {
+      return;
+    }
+    const { state } = this._model;
+    const hint = state?.cluster.state === 'connected' ? 0 : HEIGHTS.hint;
+    const wanted = (state?.nodes.length ?? 1) * HEIGHTS.node + hint + HEIGHTS.padding;
+    const share = Math.min(0.5, wanted / height);
+    if (Math.abs(share - this._share) > 0.005) {
+      this._share = share;
+      this._accordion.setRelativeSizes([share, 1 - share]);
+    }
+  }
+
+  private readonly _model: IWorkbenchModel;
+  private _movedByHand = false;
+  private _share = 0;
+}
+
+export namespace WorkbenchPanel {
+  export interface IOptions {
+    readonly model: IWorkbenchModel;
+    readonly commands: CommandRegistry;
+    readonly translator: ITranslator;
+    readonly trans: TranslationBundle;
+  }
+}
+
+/** A section of the accordion. */
+function section(label: string, className: string, content: JSX.Element): Widget {
+  const panel = new PanelWithToolbar();
+  panel.title.label = label;
+  panel.addClass('wb-Section');
+  panel.addClass(className);
+  panel.addWidget(ReactWidget.create(content));
+  return panel;
+}
+
+/** The box that filters the objects by any of their texts. */
+function Filter({ model, trans }: { model: IWorkbenchModel; trans: TranslationBundle }): JSX.Element {
+  return (
+    <UseSignal signal={model.changed}>
+      {() => (
+        <InputGroup
+          className="jp-FilterBox"
+          type="text"
+          rightIcon="ui-components:search"
+          placeholder={trans.__('Filter objects')}
+          aria-label={trans.__('Filter objects by name, kind, node or holder')}
+          value={model.filter}
+          onChange={event => {
+            model.filter = (event.target as HTMLInputElement).value;
+          }}
+          onKeyDown={event => {
+            if (event.key === 'Escape') {
+              model.filter = '';
+            }
+          }}
+        />
+      )}
+    </UseSignal>
+  );
+}

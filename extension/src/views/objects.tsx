@@ -1,0 +1,177 @@
+/**
+ * The section "Objects": a table that can be sorted, and the messages that stand in its place.
+ *
+ * Covers the table's head, its keys and its states; a row is in `row.tsx`. It is a grid of page elements rather than a
+ * canvas: screen readers and browser tests find each cell.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { UseSignal, caretDownIcon, caretUpIcon } from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
+import * as React from 'react';
+
+import type { IObject, IWorkbenchModel, SortKey } from '../tokens';
+import { CommandIDs } from '../tokens';
+import { Hint } from './hint';
+import { ObjectRow, openMenu } from './row';
+
+export interface IObjectsProps {
+  readonly model: IWorkbenchModel;
+  readonly commands: CommandRegistry;
+  readonly trans: TranslationBundle;
+}
+
+/** What people put first when they sort: names from A, but the largest size. */
+const DESCENDING_FIRST: ReadonlySet<SortKey> = new Set(['shape', 'nbytes', 'nodes', 'holders']);
+
+export function ObjectsView(props: IObjectsProps): JSX.Element {
+  const { model } = props;
+  return (
+    <UseSignal signal={model.changed}>
+      {() => (
+        <div className="wb-ObjectsView">
+          <Message {...props} />
+          {(model.state?.objects.length ?? 0) > 0 && <Table {...props} />}
+        </div>
+      )}
+    </UseSignal>
+  );
+}
+
+/** What to say above or instead of the table. */
+function Message({ model, commands, trans }: IObjectsProps): JSX.Element {
+  const { problem, state } = model;
+  if (problem !== null) {
+    return (
+      <Hint kind="warning" title={trans.__('The server does not answer')} trans={trans}>
+        {problem.kind === 'missing'
+          ? trans.__('The server extension workbench.jupyter.server is not enabled in this Jupyter server.')
+          : problem.message}{' '}
+        <button
+          className="jp-mod-styled jp-mod-minimal wb-Hint-button"
+          type="button"
+          onClick={() => void commands.execute(CommandIDs.refresh)}
+        >
+          {trans.__('Try Again')}
+        </button>
+      </Hint>
+    );
+  }
+  if (state === null) {
+    return (
+      <div className="wb-Loading" role="status">
+        {trans.__('Loading…')}
+      </div>
+    );
+  }
+  if (state.error !== null && state.error.kind !== 'no-store') {
+    return (
+      <Hint kind="warning" title={trans.__('The store cannot be used')} trans={trans}>
+        {state.error.message}
+      </Hint>
+    );
+  }
+  if (state.objects.length === 0) {
+    return (
+      <Hint title={trans.__('Nothing shared yet')} code={'%load_ext workbench\n%share df'} trans={trans}>
+        {trans.__('Share a variable in a notebook, and every other notebook and Dask worker can use it without a copy:')}
+      </Hint>
+    );
+  }
+  if (state.truncated > 0) {
+    return (
+      <Hint trans={trans}>
+        {trans._n('%1 more object is not shown.', '%1 more objects are not shown.', state.truncated)}
+      </Hint>
+    );
+  }
+  return <></>;
+}
+
+function Table(props: IObjectsProps): JSX.Element {
+  const { model, trans } = props;
+  const { objects, selection } = model;
+  const focusable = objects.some(object => object.id === selection) ? selection : objects[0]?.id;
+  return (
+    <div
+      className="wb-Objects"
+      role="grid"
+      aria-label={trans.__('Objects')}
+      aria-rowcount={objects.length + 1}
+      data-stale={model.problem !== null || undefined}
+    >
+      <div role="rowgroup" className="wb-Objects-head">
+        <div role="row" className="wb-Objects-columns">
+          <Header column="name" label={trans.__('Name')} model={model} />
+          <Header column="kind" label={trans.__('Kind')} model={model} />
+          <Header column="shape" label={trans.__('Shape')} model={model} />
+          <Header column="nbytes" label={trans.__('Size')} model={model} />
+          <Header column="nodes" label={trans.__('Nodes')} model={model} />
+          <Header column="holders" label={trans.__('Held by')} model={model} />
+        </div>
+      </div>
+      <div role="rowgroup" className="wb-Objects-body" onKeyDown={event => onKey(event, model, objects)}>
+        {objects.map(object => (
+          <ObjectRow
+            key={object.id}
+            {...props}
+            object={object}
+            selected={object.id === selection}
+            focusable={object.id === focusable}
+          />
+        ))}
+      </div>
+      {objects.length === 0 && <p className="wb-Objects-none">{trans.__('No object matches the filter.')}</p>}
+    </div>
+  );
+}
+
+function Header(props: { column: SortKey; label: string; model: IWorkbenchModel }): JSX.Element {
+  const { column, label, model } = props;
+  const { sort } = model;
+  const current = sort.key === column;
+  const order = current ? (sort.ascending ? 'ascending' : 'descending') : 'none';
+  const Caret = sort.ascending ? caretUpIcon : caretDownIcon;
+  return (
+    <div role="columnheader" className="wb-Objects-header" data-column={column} aria-sort={order}>
+      <button
+        type="button"
+        onClick={() => {
+          model.sort = { key: column, ascending: current ? !sort.ascending : !DESCENDING_FIRST.has(column) };
+        }}
+      >
+        <span>{label}</span>
+        {current && <Caret.react tag="span" className="wb-Objects-caret" width="16px" />}
+      </button>
+    </div>
+  );
+}
+
+/** Arrows, Home and End move the selection; Enter and the menu key open the row's menu. */
+function onKey(event: React.KeyboardEvent<HTMLDivElement>, model: IWorkbenchModel, objects: readonly IObject[]): void {
+  const row = (event.target as HTMLElement).closest<HTMLElement>('[data-workbench-object]');
+  const index = objects.findIndex(object => object.id === row?.dataset.workbenchObject);
+  if (row === null || index < 0 || event.target !== row) {
+    return;
+  }
+  const last = objects.length - 1;
+  const next: Record<string, number> = {
+    ArrowDown: Math.min(index + 1, last),
+    ArrowUp: Math.max(index - 1, 0),
+    Home: 0,
+    End: last
+  };
+  if (event.key in next) {
+    model.selection = objects[next[event.key]].id;
+    const rows = event.currentTarget.querySelectorAll<HTMLElement>('[data-workbench-object]');
+    rows[next[event.key]]?.focus();
+  } else if (event.key === 'Enter' && !event.ctrlKey && !event.metaKey) {
+    model.selection = objects[index].id;
+    openMenu(row);
+  } else if (event.key === ' ') {
+    model.selection = objects[index].id;
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
