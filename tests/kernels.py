@@ -8,7 +8,7 @@ import os
 import signal
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from jupyter_client.manager import KernelManager
 
@@ -79,7 +79,7 @@ class Kernel:
         """End the kernel with SIGKILL, as the kernel's death by memory would."""
         os.kill(self.pid, signal.SIGKILL)
 
-    def __enter__(self) -> Kernel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

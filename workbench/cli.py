@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.listing import fields_of, printable, text_fields
 from workbench.objects import to_json
 from workbench.session import Session
-from workbench.verbs import VERBS, Verb, add_verbs
+from workbench.verbs import VERBS, Verb, add_verbs, overview
 
 __all__ = ["main"]
 
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="workbench",
-        description="See, move and delete the objects of the shared-memory workbench.",
+        description="See, move and delete the objects of the shared-memory workbench.\n\n" + overview(CLI_VERBS, " "),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

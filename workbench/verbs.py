@@ -42,15 +42,15 @@ class Verb:
     name: str
     summary: str
     run: Callable[[Session, argparse.Namespace], Any]
-    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda _parser: None
     cluster: bool = False
 
 
 def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
     """Give `parser` a sub-command for each verb; the chosen one is ``args.verb`` afterwards."""
-    choices = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    choices = parser.add_subparsers(metavar="VERB", required=True, help="one of the above; VERB --help tells more")
     for verb in verbs:
-        child = choices.add_parser(verb.name, help=verb.summary, description=verb.summary, parents=list(parents))
+        child = choices.add_parser(verb.name, description=verb.summary, parents=list(parents))
         child.set_defaults(verb=verb)
         verb.arguments(child)
 

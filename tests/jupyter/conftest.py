@@ -12,7 +12,9 @@ from traitlets.config import Config
 
 
 @pytest.fixture
-def jp_server_config(store_directory: Path) -> Config:
+def jp_server_config(  # type: ignore[no-redef]  # that is how pytest-jupyter is configured
+    store_directory: Path,
+) -> Config:
     """Enable the extension as an installation does: by its module's name, and nothing open to strangers."""
     return Config(
         {

@@ -41,7 +41,7 @@ def _fields_html(value: Any) -> str:
 
 _VIEWS: dict[type, tuple[Callable[[Any], str], Callable[[Any], str]]] = {
     Ref: (ref_text, ref_html),
-    **{kind: (_fields_text, _fields_html) for kind in (ObjectInfo, NodeInfo, Replica, Holder, Memory)},
+    **dict.fromkeys((ObjectInfo, NodeInfo, Replica, Holder, Memory), (_fields_text, _fields_html)),
 }
 
 

@@ -12,6 +12,7 @@ import ast
 import contextlib
 import difflib
 import functools
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -64,11 +65,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise MagicError(f"{message}\n{self.format_usage().strip()}")
 
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+    def exit(self, _status: int = 0, _message: str | None = None) -> NoReturn:
         raise _HelpShown
 
 
-class _HelpShown(Exception):
+class _HelpShown(Exception):  # noqa: N818  # not an error
     """The help was printed; there is nothing else to do."""
 
 
@@ -123,10 +124,12 @@ class WorkbenchMagics(Magics):
         wish = parse_fetch(line)
         with one_message():
             session = current_session()
+            start = time.perf_counter()
             value = session.get(wish.name, timeout=wish.timeout)
+            seconds = time.perf_counter() - start
             info = session.info(wish.name)
         self._ip.user_ns[wish.variable] = value
-        print(_fetched(wish.variable, info))  # noqa: T201  # a magic answers by printing
+        print(_fetched(wish.variable, info, seconds))  # noqa: T201  # a magic answers by printing
 
     @line_magic
     def wb(self, line: str) -> Any:
@@ -150,7 +153,7 @@ class WorkbenchMagics(Magics):
 
     def _values(self, wish: ShareWish) -> dict[str | None, Any]:
         if wish.expression is not None:
-            return {wish.name: eval(wish.expression, self._ip.user_ns)}
+            return {wish.name: eval(wish.expression, self._ip.user_ns)}  # noqa: S307  # the user's own code
         missing = [name for name in wish.variables if name not in self._ip.user_ns]
         if missing:
             near = difflib.get_close_matches(missing[0], self._ip.user_ns, 3)
@@ -161,8 +164,8 @@ class WorkbenchMagics(Magics):
     def _run(self, cell: str) -> Any:
         """Run a cell and return the value of its last line: an expression, or an assignment to one variable."""
         shell = self._ip
-        source = shell.transform_cell(cell)  # type: ignore[no-untyped-call]
-        tree = shell.transform_ast(shell.compile.ast_parse(source))  # type: ignore[no-untyped-call]
+        source = shell.transform_cell(cell)
+        tree = shell.transform_ast(shell.compile.ast_parse(source))
         last = tree.body[-1] if tree.body else None
         match last:
             case ast.Expr(value=value):
@@ -172,14 +175,25 @@ class WorkbenchMagics(Magics):
             case _:
                 raise MagicError("The last line of the cell has no value; end it with an expression or an assignment.")
         name = shell.compile.cache(cell)
-        exec(compile(tree, name, "exec"), shell.user_ns)
-        return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)
+        exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
+        return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
 
 
-def _fetched(variable: str, info: ObjectInfo) -> str:
-    parts = [info.type, shape_text(info.shape), size(info.nbytes + info.shared_nbytes)]
-    lines = [f"{variable}: {', '.join(part for part in parts if part)}, mapped"]
+def _fetched(variable: str, info: ObjectInfo, seconds: float) -> str:
+    parts = [
+        info.type,
+        shape_text(info.shape),
+        size(info.nbytes + info.shared_nbytes),
+        f"fetched in {_duration(seconds)}",
+    ]
+    lines = [f"{variable}: {', '.join(part for part in parts if part)}"]
     return "\n".join([*lines, *(f"note: {printable(note)}" for note in info.notes)])
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} us"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 class _Completer:
@@ -213,7 +227,7 @@ _REGISTERED: weakref.WeakSet[InteractiveShell] = weakref.WeakSet()
 
 def _sweep(*_result: object) -> None:
     """After each cell: give back what no variable refers to any more."""
-    current = sessions._current  # only if there is one: a cell that shares nothing opens no store
+    current = sessions._current  # noqa: SLF001  # only if there is one: a cell that shares nothing opens no store
     if current is not None:
         current.sweep()
 
@@ -241,7 +255,7 @@ def register(shell: InteractiveShell) -> None:
     ):
         hook = functools.partial(_complete, complete)
         for word in words:
-            shell.set_hook("complete_command", hook, str_key=word)  # type: ignore[no-untyped-call]
+            shell.set_hook("complete_command", hook, str_key=word)
     shell.events.register("post_run_cell", _sweep)
     _REGISTERED.add(shell)
 

@@ -43,7 +43,8 @@ class WorkbenchApp(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Make the hub, and register what it will say on the event bus."""
-        assert self.serverapp is not None and self.serverapp.event_logger is not None
+        assert self.serverapp is not None
+        assert self.serverapp.event_logger is not None
         bus = self.serverapp.event_logger
         if SCHEMA_ID not in bus.schemas:
             bus.register_event_schema(SCHEMA)

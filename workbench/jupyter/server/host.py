@@ -1,4 +1,4 @@
-"""This host's store, as the server sees it: opened when it appears, asked in a thread, never decoded.
+"""The store of this host, as the server sees it: opened when it appears, asked in a thread, never decoded.
 
 Covers waiting for a store that is not there yet (which is a state, not an error) and noticing that the one that was open
 has been replaced. One thread does all of it: the event loop never waits for a disk or a lock, and a number that is
@@ -8,7 +8,6 @@ relative to a connection (``Store.data_version``) always comes from the same one
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +151,6 @@ class Host:
 
 def _inode(path: Path) -> int | None:
     try:
-        return os.stat(path).st_ino
+        return path.stat().st_ino
     except OSError:
         return None

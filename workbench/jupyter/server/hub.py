@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.jupyter.server.host import Host
-from workbench.jupyter.server.link import ClusterState, Link
+from workbench.jupyter.server.link import Link, Pulse
 from workbench.jupyter.server.snapshot import state_json
 from workbench.objects import ObjectId
 
@@ -156,15 +156,15 @@ class Hub:
         return frozenset((holder.pid, holder.object) for holder in await self._host.holders())
 
     async def _watch_cluster(self, interval: float) -> None:
-        last: ClusterState | None = None
+        last: Pulse | None = None
         while True:
             with self._alive():
                 await self._link.follow(self._host.directory)
-                now = await self._link.look()
+                now = await self._link.pulse()
                 if last is not None and now != last:
                     self._changed()
                 last = now
-            busy = last is not None and any(operation["state"] == "running" for operation in last.operations)
+            busy = last is not None and any(operation["state"] == "running" for operation in last.state.operations)
             await asyncio.sleep(min(interval, _BUSY_INTERVAL) if busy else interval)
 
     @contextlib.contextmanager
@@ -172,5 +172,5 @@ class Hub:
         """Log what goes wrong in a look, and look again: a panel must not stay blind because of one bad moment."""
         try:
             yield
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever it was, it is logged, and the next look may succeed
             self._log.exception("The workbench could not look at its store or cluster; it will try again")

@@ -20,9 +20,9 @@ from workbench.objects import NodeInfo, ObjectInfo
 if TYPE_CHECKING:
     from workbench.cluster import ClusterClient
 
-__all__ = ["ClusterState", "Link"]
+__all__ = ["ClusterState", "Link", "Pulse"]
 
-_CONNECTION_FILE = "connection.json"
+_CONNECTION_FILE = "connection.json"  # cluster/connection.py, which would import Dask
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds between two attempts to reach a scheduler that does not answer."""
 
@@ -37,6 +37,14 @@ class ClusterState:
     nodes: tuple[NodeInfo, ...] = ()
     objects: tuple[ObjectInfo, ...] = ()
     operations: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A state without nodes and objects, and a number that changes with them."""
+
+    state: ClusterState
+    version: int = 0
 
 
 class Link:
@@ -93,19 +101,30 @@ class Link:
 
     async def look(self) -> ClusterState:
         """Return what the cluster holds, or why it cannot be told."""
+        cluster = self._cluster
+        if self._address is None or cluster is None or self._client.status != "running":
+            return self._away()
+        try:
+            nodes, objects, operations = await asyncio.gather(cluster.a_nodes(), cluster.a_ls(), cluster.a_operations())
+        except ClusterError as error:
+            return ClusterState("unreachable", self._address, str(error))
+        return ClusterState("connected", self._address, None, tuple(nodes), tuple(objects), tuple(operations))
+
+    async def pulse(self) -> Pulse:
+        """Return what differs whenever :meth:`look` would; cheaper, whatever the number of objects."""
+        cluster = self._cluster
+        if self._address is None or cluster is None or self._client.status != "running":
+            return Pulse(self._away())
+        try:
+            version, operations = await asyncio.gather(cluster.a_version(), cluster.a_operations())
+        except ClusterError as error:
+            return Pulse(ClusterState("unreachable", self._address, str(error)))
+        return Pulse(ClusterState("connected", self._address, operations=tuple(operations)), version)
+
+    def _away(self) -> ClusterState:
         if self._address is None:
             return ClusterState()
-        cluster = self._cluster
-        if cluster is None or self._client.status != "running":
-            return ClusterState("unreachable", self._address, self._failure or "Connecting to it.")
-        try:
-            async with asyncio.timeout(self._timeout):
-                nodes, objects, operations = await asyncio.gather(
-                    cluster.a_nodes(), cluster.a_ls(), cluster.a_operations()
-                )
-        except (OSError, ClusterError, TimeoutError) as error:
-            return ClusterState("unreachable", self._address, str(error) or "It did not answer in time.")
-        return ClusterState("connected", self._address, None, tuple(nodes), tuple(objects), tuple(operations))
+        return ClusterState("unreachable", self._address, self._failure or "Connecting to it.")
 
     async def close(self) -> None:
         """Let go of the cluster; it goes on without us."""
@@ -116,7 +135,7 @@ class Link:
     async def _connect(self, address: str) -> None:
         try:
             self._client = await _new_client(address, self._timeout)
-            self._cluster = await _new_cluster(self._client)
+            self._cluster = _new_cluster(self._client, self._timeout)
             self._failure, self._pause = None, _FIRST_PAUSE
             self._log.info("The workbench is connected to the cluster at %s", address)
         except (OSError, ClusterError, TimeoutError) as error:
@@ -141,15 +160,13 @@ def _read_address(directory: Path) -> str | None:
     return None if found is None else found.scheduler
 
 
-async def _new_client(address: str, timeout: float) -> Any:
+async def _new_client(address: str, seconds: float) -> Any:
     from distributed import Client
 
-    return await Client(  # type: ignore[no-untyped-call]
-        address, asynchronous=True, set_as_default=False, timeout=timeout, name="workbench-server"
-    )
+    return await Client(address, asynchronous=True, set_as_default=False, timeout=seconds, name="workbench-server")
 
 
-async def _new_cluster(client: Any) -> ClusterClient:
+def _new_cluster(client: Any, timeout: float) -> ClusterClient:
     from workbench.cluster import ClusterClient
 
-    return ClusterClient(client)
+    return ClusterClient(client, timeout=timeout)

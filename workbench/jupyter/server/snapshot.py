@@ -58,10 +58,11 @@ def holders_of_datasets(infos: Iterable[ObjectInfo], holders: Iterable[Holder]) 
     datasets: dict[str, ObjectInfo] = {info.id: info for info in infos if info.kind == "dataset"}
     owners = {info.id: datasets[owner] for info in infos if (owner := info.tags.get("dataset")) in datasets}
     found: dict[tuple[int, ObjectId | None], Holder] = {}
-    for holder in holders:
-        dataset = None if holder.object is None else owners.get(holder.object)
+    for lease in holders:
+        dataset = None if lease.object is None else owners.get(lease.object)
+        holder = lease
         if dataset is not None:
-            holder = dataclasses.replace(holder, object=dataset.id, name=dataset.name)
+            holder = dataclasses.replace(lease, object=dataset.id, name=dataset.name)
         known = found.get((holder.pid, holder.object))
         if known is not None:
             since, nbytes = min(known.since, holder.since), known.nbytes + holder.nbytes
@@ -110,5 +111,6 @@ def _store_json(host: HostState) -> dict[str, Any] | None:
 
 
 def _local_node(host: HostState) -> NodeInfo:
-    assert host.node is not None and host.memory is not None
+    assert host.node is not None
+    assert host.memory is not None
     return NodeInfo(host.node, node_name(), "", (), host.memory.capacity, host.memory.used, "local")

@@ -1,0 +1,212 @@
+"""The magics in a real IPython shell, and the words that they understand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+import workbench as wb
+from workbench.jupyter import magics
+from workbench.jupyter.parsing import FetchWish, MagicError, ShareWish, parse_fetch, parse_share
+from workbench.objects import format_nbytes
+
+
+@pytest.fixture
+def shell(store_directory: Path) -> Iterator[InteractiveShell]:
+    """Start an IPython shell with the extension loaded."""
+    del store_directory  # its store is that of the current session
+    shell = InteractiveShell()
+    assert shell.history_manager is not None
+    shell.history_manager.enabled = False
+    shell.run_line_magic("load_ext", "workbench")
+    shell.user_ns["df"] = pd.DataFrame({"x": [1, 2, 3], "s": ["a", None, "c"]})
+    yield shell
+    magics.unregister(shell)
+    shell.user_ns.clear()
+    shell.history_manager.end_session()
+
+
+def run(shell: InteractiveShell, cell: str) -> Any:
+    """Run a cell and return its result, or raise its error."""
+    result = shell.run_cell(cell)
+    result.raise_error()
+    return result.result
+
+
+def test_share_and_fetch_keep_the_value(shell: InteractiveShell) -> None:
+    """A shared variable is fetched equal, under its own name or another."""
+    ref = run(shell, "%share df")
+    assert (ref.name, ref.kind) == ("df", "dataframe")
+    with capture_output() as shown:
+        run(shell, "%fetch df as again")
+    pd.testing.assert_frame_equal(shell.user_ns["again"], shell.user_ns["df"])
+    assert shown.stdout.startswith(f"again: pandas.DataFrame, 3 x 2, {format_nbytes(ref.nbytes)}, fetched in ")
+    del shell.user_ns["df"]
+    run(shell, "%fetch df")
+    assert list(shell.user_ns["df"]["x"]) == [1, 2, 3]
+
+
+def test_several_variables_are_shared_under_their_own_names(shell: InteractiveShell) -> None:
+    """Each variable becomes an object; the answer lists them."""
+    shell.user_ns["n"] = 5
+    found = run(shell, "%share df n")
+    assert [ref.name for ref in found] == ["df", "n"]
+    assert {"df", "n"} <= set(wb.current_session().store.names())
+
+
+def test_an_expression_is_shared_under_a_given_name(shell: InteractiveShell) -> None:
+    """``as`` takes any expression and any name, also one in quotes."""
+    run(shell, '%share df.assign(z=df["x"] * 2) as "my flights"')
+    assert list(wb.get("my flights")["z"]) == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("a = 1\na + 1", 2),
+        ("b = 7", 7),
+        ("c: int = 8", 8),
+        ("x = !echo hi\nlist(x)", ["hi"]),
+        ("def f():\n    1\n\nf.__name__", "f"),
+    ],
+)
+def test_cell_magic_shares_the_value_of_the_last_line(shell: InteractiveShell, cell: str, value: Any) -> None:
+    """The cell runs as usual, its variables stay, and its last expression or assignment is shared."""
+    run(shell, f"%%share result\n{cell}")
+    assert wb.get("result") == value
+    if cell.startswith("a ="):
+        assert shell.user_ns["a"] == 1
+
+
+def test_cell_without_a_value_is_refused_before_it_runs(shell: InteractiveShell) -> None:
+    """A cell that ends in a statement has nothing to share, and none of it is run."""
+    with pytest.raises(MagicError, match="last line of the cell has no value"):
+        run(shell, "%%share result\nseen = 1\nfor _ in []: pass")
+    assert "seen" not in shell.user_ns
+    with pytest.raises(MagicError, match="has no value"):
+        run(shell, "%%share result\n\n")
+
+
+def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
+    """What the user's code raises is shown as it is, and nothing is shared."""
+    with pytest.raises(ZeroDivisionError):
+        run(shell, "%%share result\n1 / 0")
+    assert not wb.exists("result")
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "message"),
+    [
+        ("%share nothing_there", MagicError, "no variable 'nothing_there'"),
+        ("%share dff", MagicError, "There is df"),
+        ("%share", MagicError, "Say what to share"),
+        ("%share df.x", MagicError, "%share df.x as NAME"),
+        ("%share --ttl soon df", MagicError, "number of seconds"),
+        ("%share --colour df", MagicError, "--colour is not an option"),
+        ("%fetch", MagicError, "Say what to fetch"),
+        ("%fetch 'my flights'", MagicError, "%fetch 'my flights' as VAR"),
+        ("%fetch df as class", MagicError, "cannot be the name of a variable"),
+        ("%fetch 'df", MagicError, "No closing quotation"),
+        ("%fetch nope", wb.ObjectNotFoundError, "no object 'nope'"),
+        ("%wb lss", MagicError, "did you mean 'ls'"),
+        ("%wb info", MagicError, "required: NAME"),
+        ("%wb info nope", wb.ObjectNotFoundError, "no object 'nope'"),
+        ("%wb replicate x -n 0", MagicError, "at least 1"),
+        ("%wb move x --to y", wb.ClusterError, "LocalCluster"),
+    ],
+)
+def test_wrong_use_is_one_message(
+    shell: InteractiveShell, cell: str, error: type[Exception], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error says what is wrong and what to do, without a traceback, and stays an error."""
+    with pytest.raises(error, match=message):
+        run(shell, cell)
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+    assert "workbench/" not in shown.out + shown.err
+    assert message.split(maxsplit=1)[0] in shown.out + shown.err
+
+
+def test_overview_fits_a_screen(shell: InteractiveShell) -> None:
+    """``%wb`` alone, and the help of each verb, fit 80 by 24."""
+    with capture_output() as shown:
+        run(shell, "%wb")
+    lines = shown.stdout.splitlines()
+    assert len(lines) <= 24
+    assert "%wb replicate" in shown.stdout
+    with capture_output() as shown:
+        run(shell, "%wb replicate -h")
+    assert "--to" in shown.stdout and len(shown.stdout.splitlines()) <= 24
+
+
+def test_verbs_act_on_the_store(shell: InteractiveShell) -> None:
+    """The verbs that need no cluster answer with values that can be used further."""
+    run(shell, "%share df")
+    assert [info.name for info in run(shell, "%wb ls")] == ["df"]
+    assert run(shell, "%wb ls nope*") == []
+    assert run(shell, "%wb info df").name == "df"
+    assert [node.state for node in run(shell, "%wb nodes")] == ["local"]
+    assert len(run(shell, "%wb where df")) == 1
+    assert run(shell, "%wb memory").sealed > 0
+    assert run(shell, "%wb holders") == []
+    run(shell, "%wb pin df")
+    assert run(shell, "%wb info df").pinned
+    run(shell, "%wb unpin df")
+    assert not run(shell, "%wb info df").pinned
+    run(shell, "%wb delete df")
+    assert not wb.exists("df")
+
+
+def test_options_of_share(shell: InteractiveShell) -> None:
+    """Pin and time to live are given before the variables."""
+    run(shell, "%share --pin --ttl 3600 df")
+    info = wb.info("df")
+    assert (info.pinned, info.ttl) == (True, 3600)
+
+
+def test_loading_twice_changes_nothing(shell: InteractiveShell) -> None:
+    """The extension may be loaded again, as a notebook that is run twice does."""
+    before = list(shell.events.callbacks["post_run_cell"])
+    wb.load_ipython_extension(shell)
+    assert shell.events.callbacks["post_run_cell"] == before
+
+
+def test_loading_opens_no_store(shell: InteractiveShell, store_directory: Path) -> None:
+    """A notebook that loads the extension and shares nothing leaves nothing behind."""
+    run(shell, "1 + 1")
+    assert not store_directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "wish"),
+    [
+        ("df", ShareWish(variables=("df",))),
+        ("a, b c", ShareWish(variables=("a", "b", "c"))),
+        ("df as flights", ShareWish(expression="df", name="flights")),
+        ("f('x as y') as 'my z'", ShareWish(expression="f('x as y')", name="my z")),
+        ("--pin --replicas 2 df", ShareWish(variables=("df",), pin=True, replicas=2)),
+        ("--ttl=1.5 df", ShareWish(variables=("df",), ttl=1.5)),
+    ],
+)
+def test_share_lines(line: str, wish: ShareWish) -> None:
+    """The words after ``%share`` mean what the help says."""
+    assert parse_share(line) == wish
+
+
+@pytest.mark.parametrize(
+    ("line", "wish"),
+    [
+        ("flights", FetchWish("flights", "flights")),
+        ("flights as f", FetchWish("flights", "f")),
+        ("'a b' as f --timeout 5", FetchWish("a b", "f", 5.0)),
+    ],
+)
+def test_fetch_lines(line: str, wish: FetchWish) -> None:
+    """The words after ``%fetch`` mean what the help says."""
+    assert parse_fetch(line) == wish

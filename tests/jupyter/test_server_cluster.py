@@ -1,0 +1,140 @@
+"""The server extension beside a real two-node cluster: what it shows, what it does, and how it survives the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tornado.httpclient import HTTPClientError
+
+import workbench as wb
+
+_PATIENCE = 30.0
+
+
+@pytest.fixture
+def cluster(store_directory: Path) -> Iterator[Any]:
+    """A cluster of two nodes, the first of which is this host's store."""
+    with wb.LocalCluster(nodes=2, directory=store_directory, capacity="256 MiB", dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def ask(jp_fetch: Any, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Callable[..., tuple[int, Any]]:
+    """Return a function that sends a request and returns status and JSON, also of errors."""
+    del hub
+
+    async def send(method: str, path: str, body: Any) -> tuple[int, Any]:
+        options = {} if method != "POST" else {"body": json.dumps(body)}
+        try:
+            answer = await jp_fetch("workbench", "api", *path.split("/"), method=method, **options)
+        except HTTPClientError as error:
+            return error.code, json.loads(error.response.body)  # type: ignore[union-attr]
+        return answer.code, json.loads(answer.body) if answer.body else None
+
+    def run(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        return jp_asyncio_loop.run_until_complete(send(method, path, body))
+
+    return run
+
+
+def until(ask: Any, condition: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+    """Ask for the state until a condition holds."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        state: dict[str, Any] = ask("GET", "state")[1]
+        if condition(state):
+            return state
+        assert time.monotonic() < deadline, f"not within {_PATIENCE} s: {what}; last: {json.dumps(state, indent=1)}"
+
+
+def nodes_of(state: dict[str, Any], object_id: str) -> list[str]:
+    """Return the names of the nodes that have an object."""
+    found = [info for info in state["objects"] if info["id"] == object_id]
+    return sorted(replica["node_name"] for info in found for replica in info["replicas"])
+
+
+def test_story_of_an_object(ask: Any, cluster: Any) -> None:
+    """An object is put, replicated, dropped, moved and deleted through the routes, and the state follows each step."""
+    del cluster
+    ref = wb.put(np.arange(1 << 20), "numbers")
+    state = until(ask, lambda state: len(state["nodes"]) == 2, "two nodes")
+    assert state["cluster"]["state"] == "connected"
+    assert sorted(node["name"] for node in state["nodes"]) == ["node-1", "node-2"]
+    assert all(node["state"] == "running" and node["workers"] and node["capacity"] for node in state["nodes"])
+    ids = {node["name"]: node["id"] for node in state["nodes"]}
+    assert ids["node-1"] == state["store"]["node"]
+    assert nodes_of(state, ref.id) == ["node-1"]
+
+    status, operation = ask("POST", f"objects/{ref.id}/replicate", {"to": [ids["node-2"]]})
+    assert (status, operation["verb"], operation["object"], operation["to"]) == (202, "replicate", ref.id, [ids["node-2"]])
+    state = until(ask, lambda state: nodes_of(state, ref.id) == ["node-1", "node-2"], "a second replica")
+    finished = [one for one in state["operations"] if one["id"] == operation["id"]]
+    assert finished == [] or finished[0]["state"] in {"running", "done"}
+
+    assert ask("POST", f"objects/{ref.id}/drop", {"node": ids["node-1"]}) == (204, None)
+    until(ask, lambda state: nodes_of(state, ref.id) == ["node-2"], "one replica")
+    status, body = ask("POST", f"objects/{ref.id}/drop", {"node": ids["node-2"]})
+    assert (status, body["kind"]) == (409, "last-replica")
+
+    status, operation = ask("POST", f"objects/{ref.id}/move", {"to": "node-1"})
+    assert (status, operation["verb"]) == (202, "move")
+    until(ask, lambda state: nodes_of(state, ref.id) == ["node-1"], "moved back")
+    assert wb.get("numbers")[-1] == (1 << 20) - 1
+
+    assert ask("DELETE", f"objects/{ref.id}") == (204, None)
+    state = until(ask, lambda state: nodes_of(state, ref.id) == [], "deleted")
+    assert not wb.exists("numbers")
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "status", "kind"),
+    [
+        ("move", {"to": "nowhere"}, 404, "node-not-found"),
+        ("replicate", {"to": ["nowhere"]}, 404, "node-not-found"),
+        ("drop", {"node": "nowhere"}, 404, "node-not-found"),
+    ],
+)
+def test_unknown_nodes_and_objects_are_not_found(
+    ask: Any, cluster: Any, verb: str, body: dict[str, Any], status: int, kind: str
+) -> None:
+    """A node that there is not, and an object that there is not, are each a 404 with its own kind."""
+    del cluster
+    ref = wb.put(np.arange(1 << 20), "numbers")
+    until(ask, lambda state: state["cluster"]["state"] == "connected" and nodes_of(state, ref.id) != [], "connected")
+    found, answer = ask("POST", f"objects/{ref.id}/{verb}", body)
+    assert (found, answer["kind"]) == (status, kind)
+    found, answer = ask("POST", f"objects/{'0' * 32}/{verb}", body)
+    assert found == 404
+
+
+def test_server_survives_its_clusters(ask: Any, store_directory: Path) -> None:
+    """A cluster that ends leaves this host's objects on the screen, and the next one is found."""
+    ref = wb.put(np.arange(1000), "numbers")
+    for _ in range(2):
+        with wb.LocalCluster(nodes=2, directory=store_directory, dashboard_address=None):
+            state = until(ask, lambda state: len(state["nodes"]) == 2, "two nodes")
+            assert nodes_of(state, ref.id) == ["node-1"]
+        state = until(ask, lambda state: state["cluster"]["state"] == "none", "no cluster")
+        assert [node["state"] for node in state["nodes"]] == ["local"]
+        assert [info["id"] for info in state["objects"]] == [ref.id]
+
+
+def test_connection_file_of_a_dead_cluster_is_a_state(ask: Any, store_directory: Path) -> None:
+    """A scheduler that is named and does not answer is shown as unreachable, and deleting still works."""
+    ref = wb.put(np.arange(1000), "numbers")
+    connection = {"scheduler": "tcp://127.0.0.1:9", "node": "x", "written": time.time(), "pid": 1}
+    (store_directory / "connection.json").write_text(json.dumps(connection))
+    state = until(ask, lambda state: state["cluster"]["state"] == "unreachable", "unreachable")
+    assert state["cluster"]["address"] == "tcp://127.0.0.1:9"
+    assert nodes_of(state, ref.id) != []
+    status, answer = ask("POST", f"objects/{ref.id}/replicate", {"n": 2})
+    assert (status, answer["kind"]) == (503, "cluster")
+    assert "tcp://127.0.0.1:9" in answer["message"]
+    assert ask("DELETE", f"objects/{ref.id}") == (204, None)

@@ -1,0 +1,110 @@
+"""Listings: tables for a terminal, for a notebook and for pandas, whatever the names hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from workbench.listing import Listing, age, fields_of, printable, shape_text, text_fields
+from workbench.objects import Holder, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+
+NASTY = "<script>alert(1)</script>\n\x1b[31m\u202e\"'&"
+INFO = ObjectInfo(
+    id=ObjectId("0" * 32),
+    name="flights",
+    names=("flights",),
+    kind="dataframe",
+    type="pandas.DataFrame",
+    shape=(336776, 19),
+    dtypes={"x": "int64"},
+    nbytes=3 << 20,
+    shared_nbytes=0,
+    created=time.time() - 90,
+    last_used=time.time(),
+    pinned=False,
+    ttl=None,
+    tags={},
+    replicas=(Replica("a" * 32, "host", "memory", 3 << 20), Replica("b" * 32, "other", "disk", 3 << 20)),
+)
+VALUES = (
+    INFO,
+    INFO.ref,
+    NodeInfo("a" * 32, "host", "tcp://127.0.0.1:1", ("tcp://127.0.0.1:1",), 1 << 30, 3 << 20, "running"),
+    INFO.replicas[0],
+    Holder(123, "kernel", "a.ipynb", time.time(), 5, INFO.id, "flights"),
+)
+
+
+def test_listing_is_a_table_of_text() -> None:
+    """Titles stand over aligned cells, sizes and times are written for people."""
+    titles, row = repr(Listing([INFO])).splitlines()
+    assert titles.split() == ["name", "kind", "shape", "size", "nodes", "created"]
+    assert "336,776 x 19" in row and "3.0 MiB" in row and "host, other (disk)" in row and "1 min ago" in row
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_names_are_text_whatever_they_hold(value: object) -> None:
+    """Markup, escape sequences, line breaks and marks of direction are shown, never acted on."""
+    changes = {
+        field.name: NASTY
+        for field in dataclasses.fields(value)  # type: ignore[arg-type]  # each is a dataclass
+        if field.name in {"name", "label", "node_name", "address"}
+    }
+    listing = Listing([dataclasses.replace(value, **changes)])  # type: ignore[type-var]
+    text, markup = repr(listing), listing._repr_html_()
+    assert len(text.splitlines()) == 2
+    assert "\x1b" not in text and "\u202e" not in text
+    assert "<script>" not in markup and "&lt;script&gt;" in markup
+    assert "\x1b" not in markup and "\u202e" not in markup
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_listing_becomes_a_frame(value: object) -> None:
+    """There is a row for each value and a column for each field, sizes in bytes."""
+    frame = Listing([value, value]).to_pandas()
+    assert len(frame) == 2
+    assert list(frame.columns) == [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
+
+
+def test_empty_listings_say_what_there_is_none_of() -> None:
+    """An empty listing is a sentence, and an empty frame with all columns."""
+    assert repr(Listing([], of=ObjectInfo)) == "no objects"
+    assert Listing([], of=Holder)._repr_html_() == "<p>no holders</p>"
+    assert Listing([], of=Holder).to_pandas().columns[0] == "pid"
+
+
+def test_listing_is_a_sequence() -> None:
+    """Index, slice, length, iteration and comparison are those of a tuple."""
+    listing = Listing([INFO, INFO.ref])
+    assert len(listing) == 2 and listing[1] == INFO.ref and list(listing) == [INFO, INFO.ref]
+    assert isinstance(listing[:1], Listing) and listing[:1] == [INFO]
+    assert Listing([]) == [] and Listing([1]) != [2]
+
+
+def test_memory_shows_each_kind_of_byte() -> None:
+    """A single value is a list of its fields."""
+    text = text_fields(fields_of(Memory(1 << 30, 5, 4, 3, 2, 1, 0, 9)))
+    assert "capacity  1.0 GiB" in text and "pooled    4 B" in text
+
+
+@pytest.mark.parametrize(("shape", "text"), [(None, ""), ((), "scalar"), ((5,), "5"), ((1000, 2), "1,000 x 2")])
+def test_shapes(shape: tuple[int, ...] | None, text: str) -> None:
+    """A shape is written for people."""
+    assert shape_text(shape) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s ago"), (61, "1 min ago"), (7200, "2 h ago"), (200000, "2 d ago")]
+)
+def test_ages(seconds: float, text: str) -> None:
+    """The unit grows with the age; a clock that went back is no trouble."""
+    assert age(1000.0, 1000.0 + seconds) == text
+    assert age(1000.0, 0.0) == "0 s ago"
+
+
+def test_long_names_are_cut() -> None:
+    """A name of 10,000 characters does not fill the screen."""
+    assert printable("x" * 10_000, 10) == "x" * 9 + "…"
+    assert max(map(len, repr(Listing([Ref(INFO.id, "y" * 10_000)])).splitlines())) < 120
