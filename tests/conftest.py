@@ -74,15 +74,13 @@ def open_in_shared_memory() -> set[str]:
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+def no_leaks() -> Iterator[None]:
     """A test that leaves a descriptor, a mapping, a thread or a directory in shared memory fails."""
     threads = set(threading.enumerate())
     before = open_in_shared_memory()
     directories = set(SHM.glob("workbench-test-*"))
     # Set up before every other fixture and torn down after it, because nothing else is autouse at this point.
     yield
-    if request.node.get_closest_marker("may_leak"):
-        return
     deadline = time.monotonic() + 10
     while True:
         gc.collect()

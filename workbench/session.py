@@ -62,7 +62,7 @@ class Session:
     ) -> None:
         self.store = Store.open(directory, capacity=capacity, create=create)
         self.cluster: ClusterClient | None = None
-        self._handouts = codecs.Handouts()
+        self._handouts = codecs.HandOuts()
 
     def __repr__(self) -> str:
         cluster = f", cluster {self.cluster.address}" if self.cluster else ""
@@ -73,6 +73,7 @@ class Session:
         if self.cluster is not None:
             self.cluster.close()
             self.cluster = None
+        self._handouts.sweep()
         self.store.close()
 
     def __enter__(self) -> Session:
@@ -129,7 +130,6 @@ class Session:
         ref = self.store.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
         if replicas != 1:
             self.replicate(ref, n=replicas).wait()
-        self.sweep()
         return ref
 
     def get(self, key: Key, *, timeout: float | None = None) -> Any:
@@ -151,7 +151,10 @@ class Session:
             record = self.store.read(key)
         except ObjectNotFoundError:
             record = self._await(key, timeout)
-        return self._handouts.decode(record.header, record.buffers)
+        decoded = codecs.decode(record.header, record.buffers)
+        if decoded.handout is not None:
+            self._handouts.add(decoded)
+        return decoded.value
 
     def _await(self, key: Key, timeout: float | None) -> Any:
         deadline = time.monotonic() + (timeout or 0)

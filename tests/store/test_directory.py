@@ -70,11 +70,10 @@ def test_unwritable_directory_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_tmpfs(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A tmpfs of the size that the test's marker says."""
+    """A tmpfs of the size that the test's parameter says."""
     path = tmp_path / "small"
     path.mkdir()
-    size = request.node.get_closest_marker("size").args[0]
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(path)], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"mounting is not allowed here: {mounted.stderr.decode().strip()}")
     request.addfinalizer(lambda: subprocess.run(["umount", str(path)], check=True))
@@ -82,7 +81,7 @@ def small_tmpfs(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @root_only
-@pytest.mark.size("1m")
+@pytest.mark.parametrize("small_tmpfs", ["1m"], indirect=True)
 def test_too_small_a_file_system_is_refused(small_tmpfs: Path) -> None:
     """A store that could hold nothing is an error when it is opened, not at the first put."""
     with pytest.raises(StoreError, match=r"has only 1\.0 MiB, too small for a store"):
@@ -90,7 +89,7 @@ def test_too_small_a_file_system_is_refused(small_tmpfs: Path) -> None:
 
 
 @root_only
-@pytest.mark.size("16m")
+@pytest.mark.parametrize("small_tmpfs", ["16m"], indirect=True)
 def test_file_system_that_fills_up_is_an_error_and_not_sigbus(small_tmpfs: Path) -> None:
     """With a capacity beyond the tmpfs, a put that does not fit loses nothing and leaves nothing."""
     with Store.open(small_tmpfs / "store", capacity=1 << 30) as store:

@@ -171,6 +171,7 @@ class Allocator:
         if size < reservation.nbytes:
             # The last page is allocated already; this only sets the length that the catalog and mappings speak of.
             os.ftruncate(reservation.fd, reservation.nbytes)
+        segments.stamp(reservation.fd, reservation.segment)
         os.fchmod(reservation.fd, 0o400)
         fcntl.flock(reservation.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         sealed = write.execute(

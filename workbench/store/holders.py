@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import secrets
+import struct
 import sys
 import time
 from collections import defaultdict
@@ -22,6 +23,9 @@ from pathlib import Path
 from typing import Final
 
 _PREFIX: Final = "holder-"
+_LEASE: Final = struct.Struct("<Qd")
+"""Inode and time of one lease; these follow the first line of a process's file."""
+_LONGEST_LABEL: Final = 1000
 _MOST_NBYTES: Final = 256 << 10
 """Bytes; a process's file is then begun anew, and the times of leases older than that are those of the file."""
 
@@ -73,14 +77,14 @@ class ProcessFile:
         """Say what this process is."""
         self._identity = (kind, label)
         os.ftruncate(self._fd, 0)
-        line = json.dumps({"kind": kind, "label": label, "started": time.time()})
+        line = json.dumps({"kind": kind, "label": label[:_LONGEST_LABEL], "started": time.time()})
         self._nbytes = os.write(self._fd, line.encode() + b"\n")
 
     def leased(self, inode: int) -> None:
         """Note the time of a lease."""
         if self._nbytes > _MOST_NBYTES:
             self.set_identity(*self._identity)
-        self._nbytes += os.write(self._fd, b"%d %.3f\n" % (inode, time.time()))
+        self._nbytes += os.write(self._fd, _LEASE.pack(inode, time.time()))
 
     def reopen_after_fork(self) -> None:
         """In a forked child: a file of its own. The parent's stays the parent's."""
@@ -122,15 +126,15 @@ def _merge(first: Process | None, second: Process) -> Process:
 
 def _parse(path: Path) -> Process:
     pid = int(path.name.removeprefix(_PREFIX).partition("-")[0])
-    kind, label, started, since = "script", f"pid {pid}", time.time(), {}
-    for line in path.read_text().splitlines():
-        if line.startswith("{"):
-            identity = json.loads(line)
-            kind, label, started = identity["kind"], identity["label"], identity["started"]
-        else:
-            inode, _, moment = line.partition(" ")
-            if inode.isdigit() and moment:
-                since[int(inode)] = float(moment)
+    line, _, leased = path.read_bytes().partition(b"\n")
+    try:
+        identity = json.loads(line)
+        kind, label, started = str(identity["kind"]), str(identity["label"]), float(identity["started"])
+    except (ValueError, KeyError):
+        # It is being written at this moment.
+        kind, label, started = "script", f"pid {pid}", time.time()
+    whole = len(leased) // _LEASE.size * _LEASE.size
+    since = dict(_LEASE.iter_unpack(leased[:whole]))
     return Process(pid, kind, label, started, since)
 
 

@@ -7,8 +7,9 @@ The lease is a shared ``flock`` on the mapping's own descriptor: Python's mmap k
 duplicate shares the lock, so the lock goes with the last view, and the kernel drops it when the process dies.
 
 The exclusive lock is taken only inside a write transaction of the catalog, without waiting, and the number of a recycled
-segment changes (its file is renamed). So a reader that has its lock and finds its path still naming the inode that it opened
-has the bytes that the catalog promised, and nobody can take them away from it.
+segment changes: its file is renamed, and sealed with the new number as its modification time (in seconds). So a reader that
+has its lock and finds the number that it asked for in the file that it opened has the bytes that the catalog promised, and
+nobody can take them away from it. One fstat tells that; asking whether the path still names the inode would cost a second call.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import fcntl
 import mmap
 import os
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -211,8 +213,15 @@ class SegmentBusy(Exception):
     """Somebody has the exclusive lock: the segment is about to be recycled, or is being examined."""
 
 
-def map_leased(path: str) -> tuple[mmap.mmap, int]:
+def stamp(fd: int, segment: int) -> None:
+    """Write the number of a segment that is being sealed into its file's times."""
+    os.utime(fd, ns=(time.time_ns(), segment * 10**9))
+
+
+def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:
     """Map a sealed segment read-only with a lease; return the mapping and its inode.
+
+    The time of access of the file becomes now: that is when its objects were last used.
 
     Raises
     ------
@@ -228,10 +237,10 @@ def map_leased(path: str) -> tuple[mmap.mmap, int]:
         except BlockingIOError:
             raise SegmentBusy from None
         status = os.fstat(fd)
-        if os.stat(path).st_ino != status.st_ino:
+        if status.st_mtime != segment:
             raise FileNotFoundError(errno.ENOENT, "the segment was recycled", path)
-        mapping = mmap.mmap(fd, status.st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
-        os.utime(fd)
+        mapping = mmap.mmap(fd, status.st_size, mmap.MAP_SHARED, mmap.PROT_READ)
+        os.utime(fd, ns=(time.time_ns(), segment * 10**9))
         return mapping, status.st_ino
     finally:
         os.close(fd)

@@ -19,9 +19,8 @@ import time
 import uuid
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from workbench import config
 from workbench.errors import NameConflictError, ObjectNotFoundError, StoreError, StoreFullError
@@ -44,8 +43,7 @@ _PATIENCE: Final = 10.0
 
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """An object as it lies in the store; each buffer is read-only, and keeps the lease as long as it lives."""
 
     id: ObjectId
@@ -65,7 +63,8 @@ class Store:
         self.allocator = allocator
         self._process = process
         self._inline = inline
-        self._mappings: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
+        self._mappings: dict[int, weakref.ref[mmap.mmap]] = {}
+        self._forget_at = 100
         self._finalizer = weakref.finalize(self, _close, catalog, allocator.pool, process, os.getpid())
         _after_fork(self)
 
@@ -386,12 +385,21 @@ class Store:
         return Record(object_id, header, tuple(buffers))
 
     def _mapping(self, segment: int) -> mmap.mmap:
-        mapping = self._mappings.get(segment)
+        # A plain dict of weak references: half the time of a WeakValueDictionary. Dead ones go in _forget_dead.
+        reference = self._mappings.get(segment)
+        mapping = None if reference is None else reference()
         if mapping is None:
-            mapping, inode = segments.map_leased(segments.segment_path(self.directory, segment))
-            self._mappings[segment] = mapping
+            mapping, inode = segments.map_leased(segments.segment_path(self.directory, segment), segment)
+            self._mappings[segment] = weakref.ref(mapping)
             self._process.leased(inode)
+            if len(self._mappings) > self._forget_at:
+                self._forget_dead()
         return mapping
+
+    def _forget_dead(self) -> None:
+        alive = {segment: reference for segment, reference in self._mappings.copy().items() if reference() is not None}
+        self._mappings = alive
+        self._forget_at = 2 * len(alive) + 100
 
     def resolve(self, key: Key) -> ObjectId:
         """Return the id of the object that `key` names.
