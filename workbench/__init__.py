@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.collections.registration import register
 from workbench.errors import (
     ClusterError,
     CodecError,
@@ -192,7 +193,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 def __getattr__(name: str) -> Any:
     # Dask's scheduler side takes a second to import, and a notebook without a cluster never needs it.
     if name == "LocalCluster":
-        from workbench.cluster.local import LocalCluster
+        from workbench.local_cluster import LocalCluster
 
         return LocalCluster
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register()  # Dask's DataFrame and Series get `persist_shared` when they are imported, which may be never

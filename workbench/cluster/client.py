@@ -176,6 +176,11 @@ class ClusterClient:
         """
         return ObjectId(await self.ask("bring", key=messages.key_text(key), node=node, patience=None))
 
+    async def a_bring(self, key: Key, nodes: Sequence[str]) -> None:
+        """Make a replica of one object (of a dataset: of its manifest alone) on each of some nodes, and wait for all."""
+        text = messages.key_text(key)
+        await asyncio.gather(*(self.ask("bring", key=text, node=node, patience=None) for node in nodes))
+
     async def a_drop(self, key: Key, node: str, *, force: bool = False) -> None:
         """Remove the replica on one node.
 
@@ -189,6 +194,10 @@ class ClusterClient:
     async def a_delete(self, key: Key) -> None:
         """Delete an object on all nodes, a dataset with its partitions; a node that is lost deletes it when it is back."""
         await self.ask("delete", key=messages.key_text(key), patience=3 * _MARGIN)
+
+    async def a_forget(self, objects: Sequence[ObjectId]) -> None:
+        """Delete objects of which some may not be there yet, as the partitions of a dataset that could not be finished."""
+        await self.ask("forget", objects=list(objects), patience=3 * _MARGIN)
 
     async def a_wait(self, operation: str, timeout: float) -> dict[str, Any]:
         """Wait until an operation has ended, or some seconds, and return it."""
@@ -252,6 +261,10 @@ class ClusterClient:
             )
         return self._sync(self.a_fetch, found.id, store.id)
 
+    def bring(self, key: Key, nodes: Sequence[str]) -> None:
+        """As :meth:`a_bring`."""
+        self._sync(self.a_bring, key, nodes)
+
     def drop(self, key: Key, node: str, *, force: bool = False) -> None:
         """As :meth:`a_drop`."""
         self._sync(self.a_drop, key, node, force=force)
@@ -259,6 +272,10 @@ class ClusterClient:
     def delete(self, key: Key) -> None:
         """As :meth:`a_delete`."""
         self._sync(self.a_delete, key)
+
+    def forget(self, objects: Sequence[ObjectId]) -> None:
+        """As :meth:`a_forget`."""
+        self._sync(self.a_forget, objects)
 
     def wait(self, operation: str, timeout: float) -> dict[str, Any]:
         """As :meth:`a_wait`."""

@@ -15,9 +15,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import distributed
 from dask.system import CPU_COUNT
@@ -65,11 +64,6 @@ class LocalCluster(distributed.LocalCluster):
     ...     wb.nodes()
     """
 
-    started: ClassVar[list[Callable[[LocalCluster], object]]] = []
-    """Called with a synchronous cluster when its nodes have joined; a session registers itself here."""
-    closing: ClassVar[list[Callable[[LocalCluster], object]]] = []
-    """Called before a cluster ends."""
-
     def __init__(
         self,
         nodes: int = 2,
@@ -104,9 +98,6 @@ class LocalCluster(distributed.LocalCluster):
                 self.close()
             self._remove_siblings()
             raise
-        if not self.asynchronous:
-            for call in self.started:
-                call(self)
 
     def _options(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         number = self._nodes * self._per_node
@@ -126,7 +117,8 @@ class LocalCluster(distributed.LocalCluster):
     @property
     def catalog(self) -> ClusterCatalog:
         """What the nodes have announced; the scheduler runs in this process."""
-        plugin: Any = self.scheduler.plugins[messages.PLUGIN]
+        scheduler: Any = self.scheduler
+        plugin: Any = scheduler.plugins[messages.PLUGIN]
         catalog: ClusterCatalog = plugin.catalog
         return catalog
 
@@ -170,12 +162,6 @@ class LocalCluster(distributed.LocalCluster):
             self._warn_of_loss()
         await super()._close()
         self._remove_siblings()
-
-    def close(self, timeout: float | None = None) -> Any:
-        """Stop the processes and remove the stores that this cluster made; never the user's own."""
-        for call in self.closing:
-            call(self)
-        return super().close(timeout)
 
     def _warn_of_loss(self) -> None:
         own = {str(self._directories[0])}

@@ -61,7 +61,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             )
         }
         self._verbs |= {
-            name: getattr(self, f"_{name}") for name in ("drop", "delete", "operations", "operation", "wait", "cancel")
+            name: getattr(self, f"_{name}") for name in ("drop", "delete", "forget", "operations", "operation", "wait", "cancel")
         }
 
     def __reduce__(self) -> tuple[type[WorkbenchSchedulerPlugin], tuple[()]]:
@@ -252,6 +252,11 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         found = await self._find(key)
         await self._manager.obey(self.catalog.delete(found))
         self.version += 1
+
+    async def _forget(self, objects: Any) -> None:
+        """Delete objects of which some may not be known yet; who announces one later is told to delete it."""
+        orders = [order for target in messages.object_ids(objects) for order in self.catalog.delete(target)]
+        await self._manager.obey(orders)
 
     async def _wait(self, operation: Any, timeout: Any) -> dict[str, Any]:
         running = self._manager.operation(str(operation))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.core import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol.pickle import dumps
+from distributed.utils import sync
 
 from workbench.cluster import connection, memory, messages, transfer
 from workbench.cluster.announcer import Announcer
@@ -253,6 +254,11 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
                     f"Object {object_id} is only on {names}, and no worker runs there now. Start one there again."
                 )
             await self._pull(object_id, list(found["sources"]))
+
+
+    def fetch_now(self, object_id: ObjectId) -> None:
+        """As :meth:`fetch`, for a task's thread."""
+        sync(self._worker.loop, self.fetch, object_id)
 
 
 def unbind(store: Store, name: str, object_id: ObjectId) -> None:

@@ -1,0 +1,133 @@
+"""``persist_shared``: a Dask collection is computed once, and its partitions stay in shared memory.
+
+Covers the order of steps: partitions first, each in the store of the worker that computed it, then the manifest, whose name makes the
+dataset visible. A dataset that had the name before stays whole until then. Nothing is kept in Dask's own memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.collections.manifest import Manifest, partition_id
+from workbench.collections.opening import collection as open_collection
+from workbench.collections.partitions import put_partition
+from workbench.errors import ClusterError
+from workbench.objects import ObjectId, Ref, new_object_id
+from workbench.session import Session, current_session
+from workbench.store import check_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 1) -> Any:
+    """Compute a Dask DataFrame or Series into shared memory.
+
+    Parameters
+    ----------
+    collection : dask.dataframe.DataFrame or dask.dataframe.Series
+    name : str, optional
+        What others open it by. A dataset that had the name before is deleted, with its partitions.
+    replicas : int
+        How many nodes shall have each partition; more than one needs a cluster.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame or dask.dataframe.Series
+        The same collection, lazy; its tasks map the partitions.
+
+    Raises
+    ------
+    StoreFullError
+        A node has no room. No dataset was made, and the partitions that were put are deleted.
+    ClusterError
+        A worker lacks the workbench's plugin, or there are fewer nodes than `replicas`.
+    """
+    if name is not None:
+        check_name(name)
+    if not isinstance(replicas, int) or replicas < 1:
+        raise ValueError(f"replicas is {replicas!r}; it must be a whole number from 1 on.")
+    session = current_session()
+    if replicas > 1:
+        running = [] if session.cluster is None else [node for node in session.cluster.nodes() if node.workers]
+        if len(running) < replicas:
+            raise ClusterError(
+                f"{replicas} replicas need a cluster of {replicas} nodes, and there are {len(running) or 'none'}. "
+                "Connect with wb.connect(client), or start one with wb.LocalCluster."
+            )
+    dataset = new_object_id()
+    try:
+        manifest = _put_partitions(session, collection, dataset)
+        _put_manifest(session, manifest, name)
+    except BaseException:
+        _remove(session, dataset, collection.npartitions)
+        raise
+    if replicas > 1 and session.cluster is not None:
+        session.cluster.replicate(dataset, n=replicas).wait()
+    return open_collection(manifest)
+
+
+def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Manifest:
+    import dask.dataframe as dd
+    import pandas as pd
+
+    collection = collection.optimize()
+    numbers = dd.from_map(_number, range(collection.npartitions), meta=pd.Series([], dtype="int64"), label="workbench-number")
+    meta = pd.DataFrame({"id": pd.Series([], dtype=object), "kind": pd.Series([], dtype=object), "nbytes": [], "rows": []})
+    put = collection.map_partitions(
+        put_partition, numbers, dataset, meta=meta, align_dataframes=False, enforce_metadata=False
+    )
+    rows: pd.DataFrame
+    if session.cluster is not None:
+        rows = session.cluster.client.compute(put, sync=True)
+    else:
+        rows = put.compute()
+    rows = rows.sort_index()
+    refs = tuple(Ref(ObjectId(row.id), None, row.kind, int(row.nbytes)) for row in rows.itertuples())
+    return Manifest(dataset, collection._meta, tuple(collection.divisions), refs, tuple(int(count) for count in rows["rows"]))  # noqa: SLF001  # Dask has no public name for it
+
+
+def _number(number: int) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series([number])
+
+
+def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> None:
+    cluster = session.cluster
+    running = [] if cluster is None else [node.id for node in cluster.nodes() if node.workers]
+    if cluster is None or session.store.id in running:
+        replaced = _members_of(session, name) if cluster is None and name is not None else []
+        session.store.put(manifest.encode(), name, id=manifest.id)
+        for member in replaced:
+            session.store.delete(member)
+    else:
+        # This process's store is no node of the cluster: a worker puts the manifest.
+        cluster.client.submit(_put_from_worker, manifest, name, pure=False).result()
+    if cluster is not None:
+        # Every node has the manifest, so that a dataset can be opened wherever one of its names is known.
+        cluster.bring(manifest.id, running)
+
+
+def _put_from_worker(manifest: Manifest, name: str | None) -> None:
+    from workbench.collections.partitions import _store
+
+    _store().put(manifest.encode(), name, id=manifest.id)
+
+
+def _members_of(session: Session, name: str) -> list[ObjectId]:
+    """Return the partitions of the dataset that has a name now; in a cluster the scheduler sees to them."""
+    if not session.store.exists(name):
+        return []
+    old = session.store.info(name)
+    return [info.id for info in session.store.ls() if info.tags.get("dataset") == old.id]
+
+
+def _remove(session: Session, dataset: ObjectId, npartitions: int) -> None:
+    partitions = [partition_id(dataset, index) for index in range(npartitions)]
+    if session.cluster is not None:
+        session.cluster.forget([dataset, *partitions])
+        return
+    for target in [dataset, *partitions]:
+        if session.store.exists(target):
+            session.store.delete(target)

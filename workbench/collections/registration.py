@@ -1,0 +1,90 @@
+"""``persist_shared`` as a method of Dask's DataFrame and Series, without importing Dask DataFrame for who does not use it.
+
+Covers one import hook: Dask has no registry for methods (its accessors would make it ``ddf.workbench.persist_shared``, and need Dask
+DataFrame, a second of import). If Dask DataFrame is there already, the method is added at once; else right after its import.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TARGET = "dask.dataframe"
+_METHOD = "persist_shared"
+
+
+def register() -> None:
+    """Give Dask's DataFrame and Series the method ``persist_shared``, now or when they are imported."""
+    module = sys.modules.get(_TARGET)
+    if module is not None and hasattr(module, "Series"):
+        _add_method(module)
+    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def persist_shared(self: Any, name: str | None = None, replicas: int = 1) -> Any:
+    """Compute this collection once and leave its partitions in shared memory.
+
+    Parameters
+    ----------
+    name : str, optional
+        What others open it by, with ``wb.open(name)``.
+    replicas : int
+        How many nodes shall have each partition.
+
+    Returns
+    -------
+    DataFrame or Series
+        The same collection, lazy; its tasks map the partitions.
+    """
+    from workbench.collections import persist_shared as persist
+
+    return persist(self, name, replicas=replicas)
+
+
+def _add_method(module: ModuleType) -> None:
+    for name in ("DataFrame", "Series"):
+        kind = getattr(module, name, None)
+        if kind is not None and _METHOD not in vars(kind):
+            setattr(kind, _METHOD, persist_shared)
+
+
+class _Finder(MetaPathFinder):
+    """Waits for the import of Dask DataFrame, and leaves ``sys.meta_path`` when it comes."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != _TARGET:
+            return None
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(Loader):
+    """Loads as the original loader does, and then adds the method."""
+
+    def __init__(self, original: Loader) -> None:
+        self._original = original
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._original.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # Whoever asks the module where it comes from (inspect, importlib.resources) must find the original.
+        module.__loader__ = self._original
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._original
+        self._original.exec_module(module)
+        _add_method(module)
