@@ -20,8 +20,8 @@ _PATIENCE = 30.0
 
 @pytest.fixture
 def cluster(store_directory: Path) -> Iterator[Any]:
-    """A cluster of two nodes, the first of which is this host's store."""
-    with wb.LocalCluster(nodes=2, directory=store_directory, capacity="256 MiB", dashboard_address=None) as cluster:
+    """Start a cluster of two nodes, the first of which is the store of this host."""
+    with wb.LocalCluster(nodes=2, directory=store_directory, capacity="256 MiB", dashboard_address=":0") as cluster:
         yield cluster
 
 
@@ -60,6 +60,11 @@ def nodes_of(state: dict[str, Any], object_id: str) -> list[str]:
     return sorted(replica["node_name"] for info in found for replica in info["replicas"])
 
 
+def operation_state(state: dict[str, Any], operation: str) -> str | None:
+    """Return the state of an operation; None when it is not listed any more."""
+    return next((one["state"] for one in state["operations"] if one["id"] == operation), None)
+
+
 def test_story_of_an_object(ask: Any, cluster: Any) -> None:
     """An object is put, replicated, dropped, moved and deleted through the routes, and the state follows each step."""
     del cluster
@@ -75,8 +80,7 @@ def test_story_of_an_object(ask: Any, cluster: Any) -> None:
     status, operation = ask("POST", f"objects/{ref.id}/replicate", {"to": [ids["node-2"]]})
     assert (status, operation["verb"], operation["object"], operation["to"]) == (202, "replicate", ref.id, [ids["node-2"]])
     state = until(ask, lambda state: nodes_of(state, ref.id) == ["node-1", "node-2"], "a second replica")
-    finished = [one for one in state["operations"] if one["id"] == operation["id"]]
-    assert finished == [] or finished[0]["state"] in {"running", "done"}
+    state = until(ask, lambda state: operation_state(state, operation["id"]) == "done", "the end of the operation")
 
     assert ask("POST", f"objects/{ref.id}/drop", {"node": ids["node-1"]}) == (204, None)
     until(ask, lambda state: nodes_of(state, ref.id) == ["node-2"], "one replica")
@@ -86,7 +90,7 @@ def test_story_of_an_object(ask: Any, cluster: Any) -> None:
     status, operation = ask("POST", f"objects/{ref.id}/move", {"to": "node-1"})
     assert (status, operation["verb"]) == (202, "move")
     until(ask, lambda state: nodes_of(state, ref.id) == ["node-1"], "moved back")
-    assert wb.get("numbers")[-1] == (1 << 20) - 1
+    assert wb.get(ref)[-1] == (1 << 20) - 1
 
     assert ask("DELETE", f"objects/{ref.id}") == (204, None)
     state = until(ask, lambda state: nodes_of(state, ref.id) == [], "deleted")
@@ -118,7 +122,7 @@ def test_server_survives_its_clusters(ask: Any, store_directory: Path) -> None:
     """A cluster that ends leaves this host's objects on the screen, and the next one is found."""
     ref = wb.put(np.arange(1000), "numbers")
     for _ in range(2):
-        with wb.LocalCluster(nodes=2, directory=store_directory, dashboard_address=None):
+        with wb.LocalCluster(nodes=2, directory=store_directory, dashboard_address=":0"):
             state = until(ask, lambda state: len(state["nodes"]) == 2, "two nodes")
             assert nodes_of(state, ref.id) == ["node-1"]
         state = until(ask, lambda state: state["cluster"]["state"] == "none", "no cluster")
