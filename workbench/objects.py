@@ -231,15 +231,17 @@ def fold_datasets(infos: Iterable[ObjectInfo]) -> list[ObjectInfo]:
         if info.tags.get("dataset") in manifests:
             continue
         members = parts.get(info.id, [])
-        if members:
-            info = dataclasses.replace(
-                info,
-                nbytes=info.nbytes + sum(member.nbytes for member in members),
-                last_used=max(member.last_used for member in members),
-                replicas=_fold_replicas(members),
-            )
-        folded.append(info)
+        folded.append(_fold(info, members) if members else info)
     return folded
+
+
+def _fold(manifest: ObjectInfo, members: list[ObjectInfo]) -> ObjectInfo:
+    return dataclasses.replace(
+        manifest,
+        nbytes=manifest.nbytes + sum(member.nbytes for member in members),
+        last_used=max(member.last_used for member in members),
+        replicas=_fold_replicas(members),
+    )
 
 
 def _fold_replicas(members: Iterable[ObjectInfo]) -> tuple[Replica, ...]:

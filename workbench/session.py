@@ -7,8 +7,8 @@ Covers the verbs, each a short sentence over a store and a cluster; how they do 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from workbench import codecs
 from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError
@@ -76,7 +76,7 @@ class Session:
         self._handouts.sweep()
         self.store.close()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -174,7 +174,9 @@ class Session:
             except ObjectNotFoundError:
                 if timeout is None or time.monotonic() >= deadline:
                     raise
-            while version == (version := self.store.data_version()) and time.monotonic() < min(deadline, next_look or deadline):
+            while version == (version := self.store.data_version()) and time.monotonic() < min(
+                deadline, next_look or deadline
+            ):
                 time.sleep(_POLL_LOCAL)
 
     def exists(self, key: Key) -> bool:
@@ -219,7 +221,10 @@ class Session:
         if node is not None:
             wanted = self._node(node)
             found = [info for info in found if any(replica.node == wanted.id for replica in info.replicas)]
-        order: Callable[[ObjectInfo], Any] = lambda info: getattr(info, sort_by) or ""  # noqa: E731  # one expression
+
+        def order(info: ObjectInfo) -> Any:
+            return getattr(info, sort_by) or ""
+
         return Listing(sorted(found, key=order, reverse=sort_by in _NEWEST_FIRST), of=ObjectInfo)
 
     def _all(self, *, parts: bool = False) -> list[ObjectInfo]:
@@ -399,6 +404,6 @@ def current_session() -> Session:
 
 def use_session(session: Session | None) -> Session | None:
     """Make `session` the current one; return the one it replaces, which stays open."""
-    global _current  # noqa: PLW0603  # one current session for each process
+    global _current
     previous, _current = _current, session
     return previous

@@ -85,7 +85,7 @@ def mixed_frame(rows: int) -> pd.DataFrame:
             "flag": random.random(rows) > 0.5,
             "time": times,
             "local": times.tz_localize("America/New_York", ambiguous="NaT", nonexistent="NaT"),
-            "category": pd.Categorical.from_codes(random.integers(0, 5, rows), list("abcde")),
+            "category": pd.Categorical(np.array(list("abcde"))[random.integers(0, 5, rows)]),
             "string": pd.array(random.integers(0, 10_000, rows).astype(str), dtype="str"),
             "nullable": pd.array(random.integers(0, 9, rows), dtype="Int64"),
         }
@@ -106,7 +106,12 @@ def new_session(scale: Scale) -> Iterator[Session]:
 def measure(scale: Scale) -> list[Figure]:
     """Run everything."""
     with new_session(scale) as session:
-        return [*large_array(session, scale), *data_frame(session, scale), *small_arrays(session, scale), *readers(session, scale)]
+        return [
+            *large_array(session, scale),
+            *data_frame(session, scale),
+            *small_arrays(session, scale),
+            *readers(session, scale),
+        ]
 
 
 def large_array(session: Session, scale: Scale) -> list[Figure]:
@@ -126,7 +131,6 @@ def large_array(session: Session, scale: Scale) -> list[Figure]:
         single.append(seconds(lambda: session.put(array, "large")))
     session.store.allocator.threads = threads
     assert np.array_equal(session.get("large"), array)
-    del target
     latency = median_us(lambda: session.get("large"))
     kept = session.get("large")
     again = median_us(lambda: session.get("large"))
@@ -139,8 +143,18 @@ def large_array(session: Session, scale: Scale) -> list[Figure]:
         Figure("memcpy into warm memory, one thread", speed(memcpy), 1.0, ""),
         Figure("first put of an array", speed(first), memcpy / first, ""),
         Figure("put after one delete (second put)", speed(puts[0]), memcpy / puts[0], ""),
-        Figure(f"repeated put, {threads} threads (median)", speed(statistics.median(puts)), memcpy / statistics.median(puts), "0.85"),
-        Figure("repeated put, 1 thread (median)", speed(statistics.median(single)), memcpy / statistics.median(single), "0.85"),
+        Figure(
+            f"repeated put, {threads} threads (median)",
+            speed(statistics.median(puts)),
+            memcpy / statistics.median(puts),
+            "0.85",
+        ),
+        Figure(
+            "repeated put, 1 thread (median)",
+            speed(statistics.median(single)),
+            memcpy / statistics.median(single),
+            "0.85",
+        ),
         Figure("get of the array", f"{latency:.1f} us", None, "20 us"),
         Figure("get of the array, mapped already", f"{again:.1f} us", None, ""),
     ]
@@ -170,10 +184,8 @@ def data_frame(session: Session, scale: Scale) -> list[Figure]:
 def small_arrays(session: Session, scale: Scale) -> list[Figure]:
     """Puts and gets of 1 KiB arrays, without and with a name."""
     arrays = [np.random.default_rng(number).random(128) for number in range(100)]
-    refs = []
     start = time.perf_counter()
-    for number in range(scale.small):
-        refs.append(session.put(arrays[number % 100]))
+    refs = [session.put(arrays[number % 100]) for number in range(scale.small)]
     puts = scale.small / (time.perf_counter() - start)
     start = time.perf_counter()
     for ref in refs:
@@ -217,7 +229,9 @@ def readers(session: Session, scale: Scale) -> list[Figure]:
     return [
         Figure("get of the array in another process", f"{latency:.1f} us", None, "20 us"),
         Figure("Pss of a further reader, mapped", f"{(mapped - before) / MIB:.2f} MiB", None, ""),
-        Figure("Pss of a further reader, all read", f"{(total - one - before) / MIB:.2f} MiB", None, "0, not one more copy"),
+        Figure(
+            "Pss of a further reader, all read", f"{(total - one - before) / MIB:.2f} MiB", None, "0, not one more copy"
+        ),
     ]
 
 

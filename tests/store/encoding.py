@@ -10,7 +10,7 @@ from workbench.store import Record
 
 def encoded(*sizes: int, seed: int = 0, header: bytes = b"header", kind: str = "array") -> Encoded:
     """An object with buffers of these sizes, filled with bytes that depend on the seed."""
-    source = random.Random(seed)  # noqa: S311  # reproducible, not secret
+    source = random.Random(seed)  # reproducible, not secret
     buffers = tuple(memoryview(source.randbytes(size)) for size in sizes)
     return Encoded(Description(kind, "test.Object", (sum(sizes),), {"": "uint8"}), header, buffers)
 

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import warnings
-from collections import namedtuple
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,9 @@ def test_store_is_private(store: Store) -> None:
 
 def test_directory_that_cannot_be_made_is_an_error() -> None:
     """The error names the directory and the setting."""
-    with pytest.raises(StoreError, match=r"/proc/nowhere cannot be made: .* Set workbench\.directory \(or WORKBENCH_DIR\)"):
+    with pytest.raises(
+        StoreError, match=r"/proc/nowhere cannot be made: .* Set workbench\.directory \(or WORKBENCH_DIR\)"
+    ):
         Store.open("/proc/nowhere")
 
 
@@ -39,7 +41,7 @@ def test_file_in_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
     """A file cannot hold a store."""
     path = tmp_path / "file"
     path.write_text("x")
-    with pytest.raises(StoreError, match="cannot be made|not a directory"):
+    with pytest.raises(StoreError, match=r"cannot be made|not a directory"):
         Store.open(path)
 
 
@@ -58,7 +60,9 @@ def test_unwritable_directory_is_refused(tmp_path: Path) -> None:
     """A read-only file system is named before anything is tried on it."""
     path = tmp_path / "read-only"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=8m", "tmpfs", str(path)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro,size=8m", "tmpfs", str(path)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip(f"mounting is not allowed here: {mounted.stderr.decode().strip()}")
     try:
@@ -69,15 +73,17 @@ def test_unwritable_directory_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_tmpfs(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+def small_tmpfs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A tmpfs of the size that the test's parameter says."""
     path = tmp_path / "small"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(path)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(path)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip(f"mounting is not allowed here: {mounted.stderr.decode().strip()}")
-    request.addfinalizer(lambda: subprocess.run(["umount", str(path)], check=True))
-    return path
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
 
 
 @root_only
@@ -166,7 +172,7 @@ def test_damaged_catalog_is_an_error_with_a_next_step(store_directory: Path) -> 
     """Garbage in place of the catalog is named, not followed by a traceback of SQLite."""
     store_directory.mkdir(parents=True)
     (store_directory / "catalog.sqlite").write_bytes(b"not a database" * 1000)
-    with pytest.raises(StoreError, match="cannot be read .* If it is damaged"):
+    with pytest.raises(StoreError, match=r"cannot be read .* If it is damaged"):
         Store.open(store_directory)
 
 
@@ -178,9 +184,6 @@ def test_missing_segment_is_named_by_the_doctor(store: Store) -> None:
     (found,) = store.doctor()
     assert "segment 1 is missing" in found
     assert same(store.read("y"), encoded(MIB, seed=1))
-
-
-Statvfs = namedtuple("Statvfs", "f_blocks f_frsize")  # noqa: PYI024  # what os.statvfs returns, in small
 
 
 def test_tiny_shared_memory_means_a_store_on_disk_and_one_warning(

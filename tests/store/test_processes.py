@@ -23,7 +23,7 @@ SETUP = """
 import os, signal
 from tests.store.encoding import encoded, same
 from workbench.store import Store
-from workbench.store import allocation, segments, store as module
+from workbench.store import allocation, segments, writing as module
 store = Store.open()
 def die(*args, **options):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -36,7 +36,7 @@ STEPS = {
     "in the middle of writing": (
         "def half(fd, pieces, offsets):\n    os.pwrite(fd, b'x' * 1_000_000, 0)\n    die()\nsegments.pwrite = half"
     ),
-    "after writing": "module.Store.seal = die",
+    "after writing": "module.Writer.seal = die",
     "within the sealing transaction": (
         "seal = allocation.Allocator.seal\n"
         "def then_die(*args):\n    seal(*args)\n    die()\nallocation.Allocator.seal = then_die"
@@ -95,7 +95,9 @@ def test_living_writer_is_not_reclaimed(store: Store, store_directory: Path) -> 
     """A writer that is stopped in mid-put keeps its reservation, others go on, and its put succeeds in the end."""
     with Process(store_directory) as writer:
         writer.do(SETUP)
-        writer.do("original = segments.pwrite\ndef slow(*a):\n    os.kill(os.getpid(), signal.SIGSTOP); original(*a)\nsegments.pwrite = slow")
+        writer.do(
+            "original = segments.pwrite\ndef slow(*a):\n    os.kill(os.getpid(), signal.SIGSTOP); original(*a)\nsegments.pwrite = slow"
+        )
         writer.start("store.put(encoded(5_000_000, seed=7), 'slow')")
         wait_until(lambda: store.memory().writing > 0)
         assert store.doctor() == []

@@ -77,7 +77,15 @@ def test_full_store_takes_no_replica(store: Store, memory_directory: Path) -> No
 
 @pytest.mark.parametrize(
     "change",
-    [{"sizes": [-1]}, {"sizes": [5]}, {"nbytes": 1 << 50}, {"sizes": "x"}, {"description": "{"}, {"header": None}, {"tags": 3}],
+    [
+        {"sizes": [-1]},
+        {"sizes": [5]},
+        {"nbytes": 1 << 50},
+        {"sizes": "x"},
+        {"description": "{"},
+        {"header": None},
+        {"tags": 3},
+    ],
     ids=str,
 )
 def test_damaged_description_is_refused(store: Store, memory_directory: Path, change: dict[str, object]) -> None:
@@ -93,7 +101,7 @@ def test_range_outside_the_object_is_refused(store: Store, memory_directory: Pat
     """Neither side reads or writes outside the payload."""
     store.put(encoded(MIB), "x")
     with Store.open(memory_directory / "other", capacity=64 * MIB) as other:
-        with store.export("x") as source, other.import_(source.meta) as target:
+        with store.export("x") as source, other.import_(source.meta) as target:  # two steps
             with pytest.raises(ValueError, match="outside the payload"):
                 source.read(MIB, 1)
             with pytest.raises(TransferError, match="outside its"):

@@ -254,7 +254,7 @@ def test_full_store_names_who_fills_it_and_loses_nothing(store: Store) -> None:
     message = str(caught.value)
     assert "no room for 100.0 MiB" in message
     assert "capacity of 256.0 MiB" in message
-    assert f"large has 200.0 MiB, held by script" in message
+    assert "large has 200.0 MiB, held by script" in message
     assert f"(pid {os.getpid()})" in message
     assert "Nothing was written and nothing was lost" in message
     assert store.memory() == before
@@ -284,9 +284,14 @@ def test_pool_makes_way_for_whoever_needs_room(store: Store) -> None:
 
 def test_small_objects_count_and_fill_the_store_too(store_directory: Path) -> None:
     """Objects in the catalog are counted, so that the capacity is never exceeded."""
-    with Store.open(store_directory, capacity=2 * MIB) as store, pytest.raises(StoreFullError):
+    with Store.open(store_directory, capacity=2 * MIB) as store:
         for number in range(10_000):
-            store.put(encoded(1000), str(number))
+            try:
+                store.put(encoded(1000), str(number))
+            except StoreFullError:
+                break
+        else:
+            pytest.fail("ten megabytes fit into two")
     with Store.open(store_directory) as store:
         assert store.memory().used <= 2 * MIB
         assert len(store.ls()) > 500

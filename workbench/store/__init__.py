@@ -3,7 +3,7 @@
 The only package that touches shared memory or SQLite. It stores encoded objects (``workbench.objects.Encoded``), never
 decodes them, and knows nothing of other hosts.
 
-Reading order: ``store.py`` (the verbs), ``allocation.py`` (the life of a segment), ``segments.py`` (one file), ``catalog.py``,
+Reading order: ``store.py`` (the verbs), ``writing.py``, ``reading.py``, ``allocation.py`` (the life of a segment), ``segments.py`` (one file), ``catalog.py``,
 ``pool.py``, ``holders.py``, ``eviction.py``, ``queries.py``, ``raw.py``, ``directory.py``.
 """
 
@@ -12,7 +12,9 @@ from __future__ import annotations
 from workbench.store.directory import StoreOnDiskWarning, default_directory, node_name
 from workbench.store.queries import Changes, Version
 from workbench.store.raw import Export, Import
-from workbench.store.store import Record, Store, check_name
+from workbench.store.reading import Record
+from workbench.store.store import Store
+from workbench.store.writing import check_name
 
 __all__ = [
     "Changes",

@@ -45,7 +45,7 @@ class Reservation:
     sealed: bool = False
 
 
-class OutOfRoom(Exception):
+class OutOfRoomError(Exception):
     """The capacity (or the file system, `on_disk`) does not allow these bytes now."""
 
     def __init__(self, nbytes: int, *, file_system: bool) -> None:
@@ -81,7 +81,7 @@ class Allocator:
 
         Raises
         ------
-        OutOfRoom
+        OutOfRoomError
             Nothing was changed.
         """
         nbytes = -(-nbytes // PAGESIZE) * PAGESIZE
@@ -100,7 +100,9 @@ class Allocator:
             if locked is None:
                 continue
             fd, warm = locked
-            number = write.execute("INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)).lastrowid
+            number = write.execute(
+                "INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)
+            ).lastrowid
             write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
             path = segments.segment_path(self.directory, number or 0)
             os.rename(segments.segment_path(self.directory, segment), path)
@@ -123,10 +125,12 @@ class Allocator:
     def _make(self, write: sqlite3.Connection, nbytes: int) -> Reservation:
         used, capacity = write.execute("SELECT used, capacity FROM store").fetchone()
         if used + nbytes > capacity:
-            raise OutOfRoom(nbytes, file_system=False)
+            raise OutOfRoomError(nbytes, file_system=False)
         if nbytes > available_nbytes(self.directory):
-            raise OutOfRoom(nbytes, file_system=True)
-        number = write.execute("INSERT INTO segments (inode, nbytes, state) VALUES (0, ?, 'writing')", (nbytes,)).lastrowid
+            raise OutOfRoomError(nbytes, file_system=True)
+        number = write.execute(
+            "INSERT INTO segments (inode, nbytes, state) VALUES (0, ?, 'writing')", (nbytes,)
+        ).lastrowid
         path = segments.segment_path(self.directory, number or 0)
         fd = segments.create(path)
         write.execute("UPDATE segments SET inode = ? WHERE segment = ?", (os.fstat(fd).st_ino, number))
@@ -137,7 +141,7 @@ class Allocator:
 
         Raises
         ------
-        OutOfRoom
+        OutOfRoomError
             The file system filled up since it was asked. The reservation is still to be abandoned.
         """
         warm = reservation.warm
@@ -152,7 +156,7 @@ class Allocator:
 
         Raises
         ------
-        OutOfRoom
+        OutOfRoomError
             The file system filled up.
         """
         self._pwrite(reservation, [piece], [offset])
@@ -162,7 +166,7 @@ class Allocator:
             segments.pwrite(reservation.fd, pieces, offsets)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
-                raise OutOfRoom(reservation.nbytes, file_system=True) from error
+                raise OutOfRoomError(reservation.nbytes, file_system=True) from error
             raise
 
     def seal(self, write: sqlite3.Connection, reservation: Reservation) -> None:
@@ -223,7 +227,9 @@ class Allocator:
         """
         released = 0
         with self.catalog.write() as write:
-            rows = write.execute("SELECT segment, inode, nbytes FROM segments WHERE state = 'free' ORDER BY segment").fetchall()
+            rows = write.execute(
+                "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' ORDER BY segment"
+            ).fetchall()
             total = sum(row[2] for row in rows)
             for segment, inode, nbytes in rows:
                 if total - released <= keep or (wanted is not None and released >= wanted):
@@ -249,12 +255,16 @@ class Allocator:
         found = []
         with self.catalog.write() as write:
             known = dict(write.execute("SELECT segment, state FROM segments"))
-            files = {number for name in os.listdir(self.directory) if (number := segments.segment_number(name)) is not None}
+            files = {
+                number for name in os.listdir(self.directory) if (number := segments.segment_number(name)) is not None
+            }
             for number in sorted(files | known.keys()):
                 state = known.get(number)
-                if state == "writing" or (state is None and number in files) or (state == "free" and number not in files):
-                    if self._reclaim_one(write, number):
-                        found.append(f"Segment {number} was left {state or 'without a row'} by a process that died: removed.")
+                dead = state in ("writing", None) or (state == "free" and number not in files)
+                if dead and self._reclaim_one(write, number):
+                    found.append(
+                        f"Segment {number} was left {state or 'without a row'} by a process that died: removed."
+                    )
         return found
 
     def _reclaim_one(self, write: sqlite3.Connection, number: int) -> bool:

@@ -109,11 +109,15 @@ class Catalog:
 
     def _check_version(self) -> None:
         with self.write() as write:
-            application, version = (write.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+            application, version = (
+                write.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+            )
             if (application, version) == (0, 0) and not write.execute("SELECT 1 FROM sqlite_schema").fetchone():
                 self._create_schema(write)
             elif application != APPLICATION_ID:
-                raise StoreError(f"{self.path} is not a catalog of the workbench. Set WORKBENCH_DIR to another directory.")
+                raise StoreError(
+                    f"{self.path} is not a catalog of the workbench. Set WORKBENCH_DIR to another directory."
+                )
             elif version > VERSION:
                 raise StoreError(
                     f"The catalog {self.path} has version {version}, and this workbench reads up to {VERSION}: "
@@ -137,7 +141,9 @@ class Catalog:
         # Python 3.11 has error codes; "full" is the tmpfs, not the capacity.
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
-            return StoreFullError(f"The file system of {self.path.parent} is full, so the catalog cannot grow. Delete something there.")
+            return StoreFullError(
+                f"The file system of {self.path.parent} is full, so the catalog cannot grow. Delete something there."
+            )
         if name.startswith("SQLITE_BUSY"):
             return StoreError(
                 f"The catalog {self.path} stayed locked for {BUSY_TIMEOUT:.0f} s: another process is stopped in the middle of a put. "

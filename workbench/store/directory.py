@@ -20,7 +20,7 @@ CATALOG = "catalog.sqlite"
 MINIMUM_CAPACITY = 1 << 20
 """Bytes; the catalog's own files take some of them."""
 
-_SHM = Path("/dev/shm")
+_SHM = Path("/dev/shm")  # noqa: S108  # that is where shared memory is
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -41,8 +41,8 @@ def default_directory() -> Path:
         return _SHM / name
     directory = Path(tempfile.gettempdir()) / name
     warnings.warn(
-        f"/dev/shm holds less than {minimum / 2**20:.0f} MiB, so the workbench's store lies on disk, in {directory}. "
-        "It works, with the speed of the page cache. For shared memory start the container with a larger /dev/shm "
+        f"{_SHM} holds less than {minimum / 2**20:.0f} MiB, so the workbench's store lies on disk, in {directory}. "
+        "It works, with the speed of the page cache. For shared memory start the container with a larger one "
         "(docker run --shm-size=4g), or set workbench.directory to a tmpfs.",
         StoreOnDiskWarning,
         stacklevel=2,
@@ -71,7 +71,9 @@ def prepare(directory: Path, *, create: bool) -> None:
     except OSError as error:
         raise StoreError(f"There is no store in {directory}: {error.strerror}. The first put makes it.") from error
     if not stat.S_ISDIR(status.st_mode):
-        raise StoreError(f"{directory} is not a directory, so it cannot hold a store. Set WORKBENCH_DIR to another place.")
+        raise StoreError(
+            f"{directory} is not a directory, so it cannot hold a store. Set WORKBENCH_DIR to another place."
+        )
     if status.st_uid != os.geteuid():
         raise StoreError(
             f"The store directory {directory} belongs to user {status.st_uid}, and you are user {os.geteuid()}: "

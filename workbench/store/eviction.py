@@ -14,51 +14,60 @@ from workbench.store import directory as places
 from workbench.store import queries
 
 if TYPE_CHECKING:
-    from workbench.store.store import Store
+    from pathlib import Path
+
+    from workbench.store.catalog import Catalog
+    from workbench.store.writing import Writer
 
 _MOST_NAMED = 3
 
 
-def make_room(store: Store, nbytes: int) -> bool:
+def make_room(writer: Writer, nbytes: int) -> bool:
     """Give up what nobody needs until `nbytes` more fit; return False if nothing could be given up."""
-    allocator = store.allocator
+    allocator = writer.allocator
     done = bool(allocator.reclaim())
-    done |= store.delete_expired() > 0
-    row = store.catalog.row("SELECT used + ? - capacity FROM store", (nbytes,))
+    done |= writer.delete_expired() > 0
+    row = writer.catalog.row("SELECT used + ? - capacity FROM store", (nbytes,))
     missing = int(row[0]) if row is not None else 0
-    missing = max(missing, nbytes - places.available_nbytes(store.directory))
+    missing = max(missing, nbytes - places.available_nbytes(allocator.directory))
     if missing > 0:
         done |= allocator.release_free(missing) > 0
     return done
 
 
-def full_error(store: Store, nbytes: int, *, file_system: bool) -> StoreFullError:
+def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: bool) -> StoreFullError:
     """Return the error that says what is full, who fills it, and what would free it."""
-    memory = queries.memory(store.catalog, store.directory)
+    memory = queries.memory(catalog, directory)
     size = format_nbytes
     if file_system:
         what = (
-            f"The file system of the store {store.directory} has no room for {size(nbytes)}: "
-            f"{size(places.available_nbytes(store.directory))} are left."
+            f"The file system of the store {directory} has no room for {size(nbytes)}: "
+            f"{size(places.available_nbytes(directory))} are left."
         )
     else:
         what = (
-            f"The store {store.directory} has no room for {size(nbytes)}: "
+            f"The store {directory} has no room for {size(nbytes)}: "
             f"{size(memory.used)} of its capacity of {size(memory.capacity)} are used."
         )
     parts = [what]
-    largest = queries.objects(store.catalog, store.directory, where="o.nbytes > 65536")
+    largest = queries.objects(catalog, directory, where="o.nbytes > 65536")
     largest.sort(key=lambda info: -info.nbytes)
-    holders = queries.holders(store.catalog, store.directory, None)
+    holders = queries.holders(catalog, directory, None)
     for info in largest[:_MOST_NAMED]:
         who = [f"{holder.kind} {holder.label} (pid {holder.pid})" for holder in holders if holder.object == info.id]
         held = f", held by {', '.join(who[:_MOST_NAMED])}" if who else ""
         parts.append(f"{info.name or info.id} has {size(info.nbytes)}{held}.")
     if memory.deleted:
         pids = sorted({holder.pid for holder in holders if holder.object is None})
-        parts.append(f"{size(memory.deleted)} are deleted, but still mapped by {', '.join(f'pid {pid}' for pid in pids)}.")
+        parts.append(
+            f"{size(memory.deleted)} are deleted, but still mapped by {', '.join(f'pid {pid}' for pid in pids)}."
+        )
     parts.append(
         "Nothing was written and nothing was lost. Free room with wb.delete(name)"
-        + (", or drop the variables that hold deleted objects." if memory.deleted else " or set a larger workbench.capacity.")
+        + (
+            ", or drop the variables that hold deleted objects."
+            if memory.deleted
+            else " or set a larger workbench.capacity."
+        )
     )
     return StoreFullError(" ".join(parts))

@@ -54,7 +54,7 @@ def guess_process() -> tuple[str, str]:
 
 
 class ProcessFile:
-    """This process's own file; one write appends, so that a get stays fast."""
+    """What a process says of itself, in a file of its own; one write appends, so that a get stays fast."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -99,7 +99,7 @@ class ProcessFile:
 
 def processes(directory: Path) -> dict[int, Process]:
     """Read what the living processes of a store say of themselves; remove the files of dead ones."""
-    found = {}
+    found: dict[int, Process] = {}
     for path in directory.glob(_PREFIX + "*"):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

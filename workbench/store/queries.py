@@ -56,7 +56,10 @@ def objects(
     for start in range(0, len(sequence), _IN_CHUNKS_OF):
         part = sequence[start : start + _IN_CHUNKS_OF]
         marks = ",".join("?" * len(part))
-        for name, seq in catalog.rows(f"SELECT name, object FROM names WHERE object IN ({marks}) ORDER BY name", tuple(part)):
+        for name, seq in catalog.rows(
+            f"SELECT name, object FROM names WHERE object IN ({marks}) ORDER BY name",  # noqa: S608  # question marks
+            tuple(part),
+        ):
             names[seq].append(name)
     return [_info(row, tuple(names[row[0]]), directory) for row in found]
 
@@ -93,7 +96,9 @@ def _last_mapped(directory: Path, segment: int | None, created: float) -> float:
         return created
 
 
-def listing(catalog: Catalog, directory: Path, pattern: str, *, kind: str | None, limit: int | None) -> list[ObjectInfo]:
+def listing(
+    catalog: Catalog, directory: Path, pattern: str, *, kind: str | None, limit: int | None
+) -> list[ObjectInfo]:
     """Return the objects whose name fits a shell pattern; ``*`` also gives those without a name."""
     conditions, parameters = ["1"], []
     if pattern != "*":
@@ -120,9 +125,7 @@ def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes
         "SELECT object, what FROM changes WHERE version > ? AND version <= ?", (since.change, version.change)
     )
     removed = [ObjectId(object_id) for object_id, what in changed if what == "removed"]
-    added = objects(
-        catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(since.object, version.object)
-    )
+    added = objects(catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(since.object, version.object))
     for object_id in {object_id for object_id, what in changed if what != "removed"}:
         added += objects(catalog, directory, where="o.id = ?", parameters=(object_id,))
     return Changes(version, added, removed, names)

@@ -7,12 +7,12 @@ concatenation of its buffers (the payload) and a description of a few kilobytes.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import StoreError, TransferError
 from workbench.objects import ObjectId, Ref
 from workbench.store import eviction, rows, segments
-from workbench.store.allocation import OutOfRoom, Reservation
+from workbench.store.allocation import OutOfRoomError, Reservation
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,7 +76,7 @@ class Export:
         """Let go of the object."""
         self._buffers = ()
 
-    def __enter__(self) -> Export:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -100,18 +100,16 @@ class Import:
         self._offsets, end = segments.layout(self._sizes)
         self._reservation: Reservation | None = None
         self._received = 0
-        while self._reservation is None and not store.exists(self._row.id):
-            try:
-                self._reservation = store.allocator.reserve(max(end, 1))
-            except OutOfRoom as full:
-                if not eviction.make_room(store, full.nbytes):
-                    raise eviction.full_error(store, end, file_system=full.file_system) from None
+        if not store.exists(self._row.id):
+            self._reservation = store.writer.with_room(end, lambda: store.allocator.reserve(max(end, 1)))
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write a range of the payload; ranges may come in any order, and from several threads, each once."""
         view = memoryview(data).cast("B")
         if offset < 0 or offset + view.nbytes > self.nbytes:
-            raise TransferError(f"Object {self._row.id}: the range {offset}+{view.nbytes} is outside its {self.nbytes} bytes.")
+            raise TransferError(
+                f"Object {self._row.id}: the range {offset}+{view.nbytes} is outside its {self.nbytes} bytes."
+            )
         if self._reservation is None:
             return
         pieces, offsets, start = [], [], 0
@@ -124,8 +122,10 @@ class Import:
         try:
             for piece, place in zip(pieces, offsets, strict=True):
                 self._store.allocator.write_range(self._reservation, piece, place)
-        except OutOfRoom:
-            raise eviction.full_error(self._store, self.nbytes, file_system=True) from None
+        except OutOfRoomError:
+            raise eviction.full_error(
+                self._store.catalog, self._store.directory, self.nbytes, file_system=True
+            ) from None
         self._received += view.nbytes
 
     def seal(self) -> Ref:
@@ -140,14 +140,16 @@ class Import:
         if self._reservation is None:
             return ref
         if self._received != self.nbytes:
-            raise TransferError(f"Object {self._row.id}: {self._received} of {self.nbytes} bytes arrived. Nothing was kept; try again.")
+            raise TransferError(
+                f"Object {self._row.id}: {self._received} of {self.nbytes} bytes arrived. Nothing was kept; try again."
+            )
         if self._store.exists(self._row.id):
             self.abort()
             return ref
         places = zip(self._offsets, self._sizes, strict=True)
         layout = b"".join(rows.PLACE.pack(self._reservation.segment, offset, size) for offset, size in places)
         try:
-            self._store.seal(self._reservation, None, self._row, self._header, layout)
+            self._store.writer.seal(self._reservation, None, self._row, self._header, layout)
         except StoreError:
             if not self._store.exists(self._row.id):
                 raise
@@ -161,10 +163,12 @@ class Import:
             self._store.allocator.abandon(self._reservation)
         self._reservation = None
 
-    def __enter__(self) -> Import:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.abort()
 
 

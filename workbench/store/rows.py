@@ -43,10 +43,12 @@ class Row:
     tags: dict[str, str] | None
 
     @classmethod
-    def of(cls, id: ObjectId, encoded: Encoded, *, pin: bool, ttl: float | None, tags: dict[str, str] | None) -> Row:
+    def of(
+        cls, object_id: ObjectId, encoded: Encoded, *, pin: bool, ttl: float | None, tags: dict[str, str] | None
+    ) -> Row:
         """Return the row of a new object."""
         description = encoded.description
-        return cls(id, description.kind, describe(description), encoded.nbytes, time.time(), ttl, pin, tags)
+        return cls(object_id, description.kind, describe(description), encoded.nbytes, time.time(), ttl, pin, tags)
 
     def values(self, charged: int, header: bytes | None, layout: bytes, payload: bytes | None) -> tuple[Any, ...]:
         """Return the parameters of :data:`INSERT`; `charged` are the bytes that the row itself takes."""
@@ -95,4 +97,6 @@ def parse(kind: str, text: str) -> Description:
     """Return the description that :func:`describe` wrote down."""
     fields = json.loads(text)
     shape = fields["shape"]
-    return Description(kind, fields["type"], None if shape is None else tuple(shape), fields["dtypes"], tuple(fields["notes"]))
+    return Description(
+        kind, fields["type"], None if shape is None else tuple(shape), fields["dtypes"], tuple(fields["notes"])
+    )

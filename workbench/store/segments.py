@@ -141,7 +141,9 @@ def pwrite(fd: int, pieces: Sequence[memoryview], offsets: Sequence[int]) -> Non
             queue[0] = queue[0][written:]
 
 
-def copy(target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, populate: bool, threads: int) -> None:
+def copy(
+    target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, populate: bool, threads: int
+) -> None:
     """Copy each piece to its offset through a writable mapping whose pages exist, with several threads.
 
     Parameters
@@ -154,7 +156,11 @@ def copy(target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int]
     threads : int
     """
     memory = np.frombuffer(target, np.uint8)
-    spans = [(memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8)) for piece, offset in zip(pieces, offsets, strict=True) if piece.nbytes]
+    spans = [
+        (memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8))
+        for piece, offset in zip(pieces, offsets, strict=True)
+        if piece.nbytes
+    ]
     total = sum(len(source) for _, source in spans)
     if total < _PARALLEL_FROM:
         threads = 1
@@ -165,7 +171,7 @@ def copy(target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int]
         try:
             for destination, source in share:
                 _copy_span(destination, source, populate=populate)
-        except BaseException as error:  # handed to the caller below
+        except BaseException as error:  # noqa: BLE001  # handed to the caller below
             errors.append(error)
 
     helpers = [threading.Thread(target=work, args=(share,), daemon=True) for share in shares[1:]]
@@ -209,7 +215,7 @@ def _copy_span(destination: np.ndarray, source: np.ndarray, *, populate: bool) -
         part[:] = source[start:stop]
 
 
-class SegmentBusy(Exception):
+class SegmentBusyError(Exception):
     """Somebody has the exclusive lock: the segment is about to be recycled, or is being examined."""
 
 
@@ -227,7 +233,7 @@ def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:
     ------
     FileNotFoundError
         The segment was recycled or removed.
-    SegmentBusy
+    SegmentBusyError
         Ask the catalog again: either the object is gone, or the lock is free in a moment.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -235,7 +241,7 @@ def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SegmentBusy from None
+            raise SegmentBusyError from None
         status = os.fstat(fd)
         if status.st_mtime != segment:
             raise FileNotFoundError(errno.ENOENT, "the segment was recycled", path)
