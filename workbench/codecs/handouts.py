@@ -39,14 +39,34 @@ class _Goodbye:
     __slots__ = ("__weakref__",)
 
 
-def _counts(watched: tuple[Any, ...]) -> list[int]:
+def _counts(watched: list[weakref.ref[Any]]) -> list[int]:
     # Only differences between results of this one function mean anything: how it calls is part of each count.
-    return [getrefcount(each) for each in watched]
+    counts = []
+    for reference in watched:
+        each = reference()
+        counts.append(0 if each is None else getrefcount(each))
+    return counts
 
 
-def _unshared_count() -> int:
-    """Return the count of an object that only the tuple of watched objects refers to."""
-    return _counts((object(),))[0]
+def _count_of_nobody() -> int:
+    held: set[int] = set()
+    return _counts([weakref.ref(held)])[0] - 1
+
+
+_NOBODY = _count_of_nobody()
+"""What :func:`_counts` tells for an object that nothing else refers to."""
+
+
+def _watch(arrays: list[Any]) -> list[weakref.ref[Any]]:
+    watched = []
+    for array in arrays:
+        try:
+            watched.append(weakref.ref(array))
+        except TypeError:  # an extension array of slots only; the arrays in it are watched all the same
+            continue
+        if type(array) is np.ndarray and type(array.base) is np.ndarray:
+            watched.append(weakref.ref(array.base))
+    return watched
 
 
 class HandOut:
@@ -63,19 +83,14 @@ class HandOut:
     __slots__ = ("_alone", "_watched", "goodbye", "originals")
 
     def __init__(self, frames: list[Any], arrays: list[Any]) -> None:
-        flat = [array.base for array in arrays if type(array) is np.ndarray and type(array.base) is np.ndarray]
-        self._watched: tuple[Any, ...] = (*arrays, *flat)
+        self._watched = _watch(arrays)
         arrays.clear()
-        del flat
         before = _counts(self._watched)
         self.originals: tuple[Any, ...] = tuple(frame.copy(deep=False) for frame in frames)
         after = _counts(self._watched)
-        # What the original refers to itself is the difference. An array inside of an extension array, which both
-        # frames share, has no difference: its only reference is that extension array's.
-        unshared = _unshared_count()
-        self._alone = [
-            unshared + new - old if new > old else new for old, new in zip(before, after, strict=True)
-        ]  # fmt: skip
+        # What the originals refer to is the difference. Where there is none, either the originals share what holds the
+        # array (an extension array, which is watched too), or they refer to it by views (their base is watched too).
+        self._alone = [_NOBODY + new - old if new > old else new for old, new in zip(before, after, strict=True)]
         goodbye = _Goodbye()
         for frame in frames:
             # Not pandas' own __setattr__, which would look for a column. The attribute is not copied or pickled.

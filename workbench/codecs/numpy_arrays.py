@@ -128,14 +128,14 @@ def encode_array(array: np.ndarray[Any, Any]) -> Encoded | None:
         return Encoded(description, header, (array.reshape(-1).view(np.uint8).data,))
     data, strides = flatten(array)
     description, header = _plain_parts(dtype, array.shape, strides)
-    return Encoded(description, header, (data,))
+    return Encoded(description, header, (data,) if data.nbytes else ())
 
 
 def decode_array(header: bytes, buffers: Sequence[memoryview]) -> np.ndarray[Any, Any]:
     """Decode what :func:`encode_array` encoded: a read-only array on the buffer."""
     dtype, shape, strides, nbytes = _parse_plain(header)
     if not nbytes or strides is not None:
-        return restore_array(buffers[0], dtype, shape, strides)
+        return restore_array(buffers[0] if nbytes else _EMPTY, dtype, shape, strides)
     flat = np.frombuffer(buffers[0], dtype)
     return flat if len(shape) == 1 else flat.reshape(shape)
 
@@ -162,9 +162,7 @@ def restore_view(base: np.ndarray[Any, Any], cls: type[np.ndarray[Any, Any]]) ->
 def _reduce_subclass(array: np.ndarray[Any, Any], _pickler: EncodingPickler) -> Any:
     if array.dtype.hasobject:
         return NotImplemented
-    state = {key: value for key, value in vars(array).items() if key != "_mmap"}
-    return (restore_view, (array.view(np.ndarray), type(array)), state) if state else (
-        restore_view, (array.view(np.ndarray), type(array)))  # fmt: skip
+    return restore_view, (array.view(np.ndarray), type(array))
 
 
 def _reduce_memmap(array: np.ndarray[Any, Any], _pickler: EncodingPickler) -> Any:
