@@ -128,6 +128,10 @@ class ClusterCatalog:
         """Return the node of a worker, or None."""
         return self.nodes.get(self._of_worker.get(worker, ""))
 
+    def announced_workers(self) -> set[str]:
+        """Return the workers of the nodes that have said what they hold."""
+        return {worker for node in self.nodes.values() if node.sequence >= 0 for worker in node.workers}
+
     def find_node(self, text: str) -> Node:
         """Return the node with this id, this name, or this worker (address or name).
 

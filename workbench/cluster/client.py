@@ -199,9 +199,9 @@ class ClusterClient:
         """Delete objects of which some may not be there yet, as the partitions of a dataset that could not be finished."""
         await self.ask("forget", objects=list(objects), patience=3 * _MARGIN)
 
-    async def a_wait(self, operation: str, timeout: float) -> dict[str, Any]:
+    async def a_wait(self, operation: str, seconds: float) -> dict[str, Any]:
         """Wait until an operation has ended, or some seconds, and return it."""
-        return _operation(await self.ask("wait", operation=operation, timeout=timeout, patience=timeout))
+        return _operation(await self.ask("wait", operation=operation, seconds=seconds, patience=seconds))
 
     async def a_cancel(self, operation: str) -> dict[str, Any]:
         """Cancel an operation and return it."""
@@ -277,9 +277,9 @@ class ClusterClient:
         """As :meth:`a_forget`."""
         self._sync(self.a_forget, objects)
 
-    def wait(self, operation: str, timeout: float) -> dict[str, Any]:
+    def wait(self, operation: str, seconds: float) -> dict[str, Any]:
         """As :meth:`a_wait`."""
-        return self._sync(self.a_wait, operation, timeout)
+        return self._sync(self.a_wait, operation, seconds)
 
     def cancel(self, operation: str) -> dict[str, Any]:
         """As :meth:`a_cancel`."""

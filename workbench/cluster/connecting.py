@@ -129,7 +129,7 @@ def add_plugins(cluster: ClusterClient, patience: float) -> None:
 
 
 def _not_joined(cluster: ClusterClient) -> list[str]:
-    return list(cluster.call("hello")["without_plugin"])
+    return list(cluster.call("hello")["not_joined"])
 
 
 def _has_plugin(dask_worker: Any) -> bool:

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import distributed
 from dask.system import CPU_COUNT
@@ -144,7 +144,7 @@ class LocalCluster(distributed.LocalCluster):
     async def _joined(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
         wanted = self._nodes * self._per_node
-        while sum(len(node.workers) for node in self.catalog.nodes.values()) < wanted:
+        while len(self.catalog.announced_workers()) < wanted:
             if time.monotonic() > deadline:
                 raise ClusterError(
                     f"Not all of the {wanted} workers joined the cluster within {_START_TIMEOUT:.0f} s. Look in their log above "
@@ -152,7 +152,7 @@ class LocalCluster(distributed.LocalCluster):
                 )
             await asyncio.sleep(0.02)
 
-    async def __aenter__(self) -> LocalCluster:
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         await self._joined()
         return self

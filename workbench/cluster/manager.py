@@ -1,7 +1,8 @@
 """The scheduler's manager of operations: the one place that makes and removes replicas.
 
-Covers the life of moves and replications (start, progress, cancel, outcome) and the orders to workers. What should be done is
-suggested by ``placement.py``; how bytes travel is ``transfer.py``'s. It runs in the scheduler's event loop and never blocks.
+Covers the life of moves and replications (start, progress, cancel, outcome) and the orders to workers. It changes nothing in
+the catalog: a node announces what it did before it answers. What should be done is suggested by ``placement.py``; how bytes travel
+is ``transfer.py``'s. It runs in the scheduler's event loop and never blocks.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class Manager:
             operation.state = "cancelled"
             error = OperationCancelledError("The operation was cancelled; no half replica is left.")
             operation.error = messages.error_to_wire(error)
-        except Exception as error:  # whatever it is, who waits must hear of it
+        except Exception as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
             operation.state, operation.error = "failed", messages.error_to_wire(error)
         finally:
             for task in copies:
@@ -145,7 +146,7 @@ class Manager:
         if operation is not None:
             operation.at[transfer] = address
         try:
-            got = await self._ask(
+            await self._ask(
                 address,
                 "fetch",
                 target=step.object,
@@ -159,7 +160,6 @@ class Manager:
             raise TransferError(
                 f"Node {node.name} was lost while object {step.object} was brought there. The object stays where it was."
             ) from error
-        self._catalog.add_replica(node, messages.info_from_wire(got))
         if operation is not None:
             operation.parts[transfer] = step.nbytes
             operation.at.pop(transfer, None)
@@ -186,10 +186,10 @@ class Manager:
             task.add_done_callback(lambda _: self._bringing.pop(key, None))
         await asyncio.shield(task)
 
-    async def wait(self, operation: Running, timeout: float) -> None:
+    async def wait(self, operation: Running, seconds: float) -> None:
         """Wait until an operation has ended, or some seconds."""
         if operation.task is not None:
-            await asyncio.wait([operation.task], timeout=timeout)
+            await asyncio.wait([operation.task], timeout=seconds)
 
     async def cancel(self, operation: Running) -> None:
         """End an operation; nothing is dropped, and no half replica is left."""
@@ -205,22 +205,27 @@ class Manager:
             raise ClusterError(
                 f"Node {node.name} is lost: nothing can be dropped there until one of its workers is back."
             )
-        await self._ask_in_time(node.announcer, "delete", target=object_id)
-        self._catalog.remove_replica(node, object_id)
+        await self._ask_in_time(node.announcer, "delete", targets=[object_id])
 
     async def obey(self, orders: Iterable[Order]) -> None:
         """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back."""
-
-        async def give(order: Order) -> None:
-            address = self._catalog.nodes[order.node].announcer
-            if address is not None:
-                arguments = {"target": order.object} | ({} if order.name is None else {"name": order.name})
-                await self._ask_in_time(address, order.verb, **arguments)
-
-        results = await asyncio.gather(*(give(order) for order in orders), return_exceptions=True)
+        deletions: dict[str, list[ObjectId]] = {}
+        given = []
+        for order in orders:
+            if order.verb == "delete":
+                deletions.setdefault(order.node, []).append(order.object)
+            else:
+                given.append(self._order(order.node, "unbind", target=order.object, name=order.name))
+        given += [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
+        results = await asyncio.gather(*given, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, (OSError, TimeoutError)):
                 raise result
+
+    async def _order(self, node: str, verb: str, **arguments: Any) -> None:
+        address = self._catalog.nodes[node].announcer
+        if address is not None:
+            await self._ask_in_time(address, verb, **arguments)
 
     async def _ask_in_time(self, address: str, verb: str, **arguments: Any) -> Any:
         return await asyncio.wait_for(self._ask(address, verb, **arguments), _ORDER_TIMEOUT)

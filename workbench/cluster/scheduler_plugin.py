@@ -61,7 +61,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             )
         }
         self._verbs |= {
-            name: getattr(self, f"_{name}") for name in ("drop", "delete", "forget", "operations", "operation", "wait", "cancel")
+            name: getattr(self, f"_{name}")
+            for name in ("drop", "delete", "forget", "operations", "operation", "wait", "cancel")
         }
 
     def __reduce__(self) -> tuple[type[WorkbenchSchedulerPlugin], tuple[()]]:
@@ -81,12 +82,12 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         for task in list(self._background):
             task.cancel()
 
-    def update_graph(self, scheduler: Scheduler, *, tasks: list[Any], **kwargs: Any) -> None:
+    def update_graph(self, scheduler: Scheduler, *, tasks: list[Any], **kwargs: Any) -> None:  # noqa: ARG002  # Dask's signature
         """Send new tasks to where their objects are; called by Dask before it schedules them."""
         if self.catalog.nodes:
             self._locality.new_tasks(scheduler, tasks)
 
-    def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **kwargs: Any) -> None:
+    def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **kwargs: Any) -> None:  # noqa: ARG002  # Dask's signature
         """Note that a worker has gone; called by Dask."""
         node = self.catalog.leave(worker)
         if node is None:
@@ -130,8 +131,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     # -- verbs of workers ------------------------------------------------------------------------------------------
 
     async def _hello(self) -> dict[str, Any]:
-        known = {worker for node in self.catalog.nodes.values() for worker in node.workers}
-        return {"protocol": messages.PROTOCOL, "without_plugin": [w for w in self._scheduler.workers if w not in known]}
+        known = self.catalog.announced_workers()
+        return {"protocol": messages.PROTOCOL, "not_joined": [w for w in self._scheduler.workers if w not in known]}
 
     async def _join(self, node: Any, name: Any, worker: Any) -> dict[str, Any]:
         if worker not in self._scheduler.workers:
@@ -258,9 +259,9 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         orders = [order for target in messages.object_ids(objects) for order in self.catalog.delete(target)]
         await self._manager.obey(orders)
 
-    async def _wait(self, operation: Any, timeout: Any) -> dict[str, Any]:
+    async def _wait(self, operation: Any, seconds: Any) -> dict[str, Any]:
         running = self._manager.operation(str(operation))
-        await self._manager.wait(running, min(60.0, max(0.0, float(timeout))))
+        await self._manager.wait(running, min(60.0, max(0.0, float(seconds))))
         return running.to_wire()
 
     async def _cancel(self, operation: Any) -> dict[str, Any]:

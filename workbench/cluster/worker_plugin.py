@@ -166,7 +166,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     async def _read(self, target: Any, offset: Any, nbytes: Any, meta: Any = False) -> dict[str, Any]:
         return transfer.serve(self.store, messages.object_id(target), int(offset), int(nbytes), meta=bool(meta))
 
-    async def _fetch(self, target: Any, sources: Any, names: Any, transfer: Any = None) -> dict[str, Any]:
+    async def _fetch(self, target: Any, sources: Any, names: Any, transfer: Any = None) -> None:
         object_id = messages.object_id(target)
         task = asyncio.ensure_future(self._pull(object_id, [str(source) for source in sources], transfer))
         if transfer is not None:
@@ -180,8 +180,8 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             task.cancel()
             self._transfers.pop(str(transfer), None)
         for name in names:
-            self.store.bind(str(name), object_id)
-        return messages.info_to_wire(self.store.info(object_id))
+            await asyncio.to_thread(self.store.bind, str(name), object_id)
+        await self._announcer.flush()
 
     async def _cancel(self, transfer: Any) -> None:
         task = self._transfers.get(str(transfer))
@@ -189,9 +189,12 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             task.cancel()
             await asyncio.wait([task])
 
-    async def _delete(self, target: Any) -> None:
-        with contextlib.suppress(ObjectNotFoundError):
-            await asyncio.to_thread(self.store.delete, messages.object_id(target))
+    async def _delete(self, targets: Any) -> None:
+        for target in messages.object_ids(targets):
+            with contextlib.suppress(ObjectNotFoundError):
+                await asyncio.to_thread(self.store.delete, target)
+        # The answer must not overtake an announcement that still has the objects in it.
+        await self._announcer.flush()
 
     async def _unbind(self, target: Any, name: Any) -> None:
         await asyncio.to_thread(unbind, self.store, str(name), messages.object_id(target))
@@ -254,7 +257,6 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
                     f"Object {object_id} is only on {names}, and no worker runs there now. Start one there again."
                 )
             await self._pull(object_id, list(found["sources"]))
-
 
     def fetch_now(self, object_id: ObjectId) -> None:
         """As :meth:`fetch`, for a task's thread."""

@@ -44,12 +44,16 @@ class Manifest:
 
     def __repr__(self) -> str:
         size = format_nbytes(self.nbytes)
-        return f"<Dataset of {len(self.partitions)} partitions, {sum(self.rows)} rows, {size}; open it with wb.open(...)>"
+        return (
+            f"<Dataset of {len(self.partitions)} partitions, {sum(self.rows)} rows, {size}; open it with wb.open(...)>"
+        )
 
     def encode(self) -> Encoded:
         """Return the manifest as an object for the store."""
         series = self.meta.ndim == 1
-        dtypes = {"": str(self.meta.dtype)} if series else {str(name): str(kind) for name, kind in self.meta.dtypes.items()}
+        dtypes = (
+            {"": str(self.meta.dtype)} if series else {str(name): str(kind) for name, kind in self.meta.dtypes.items()}
+        )
         rows = sum(self.rows)
         description = Description(
             kind="dataset",

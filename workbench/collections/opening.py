@@ -44,19 +44,22 @@ def open_dataset(key: Key) -> Any:
 
 def collection(manifest: Manifest) -> Any:
     """Return the lazy collection that a manifest describes."""
+    import dask.config
     import dask.dataframe as dd
 
     if not manifest.partitions:
         raise ObjectNotFoundError(f"The dataset {manifest.id} has no partitions.")
     known = all(division is not None for division in manifest.divisions)
-    return dd.from_map(
-        load_partition,
-        manifest.partitions,
-        meta=manifest.meta,
-        divisions=manifest.divisions if known else None,
-        label="workbench",
-        enforce_metadata=False,
-    )
+    # The partitions have the dtypes that they were put with; Dask must not convert text, which would copy it.
+    with dask.config.set({"dataframe.convert-string": False}):
+        return dd.from_map(
+            load_partition,
+            manifest.partitions,
+            meta=manifest.meta,
+            divisions=manifest.divisions if known else None,
+            label="workbench",
+            enforce_metadata=False,
+        )
 
 
 def _title(key: Key) -> str:

@@ -99,10 +99,11 @@ def _plugin() -> WorkbenchWorkerPlugin | None:
         worker = get_worker()
     except ValueError:
         return None
-    plugin: WorkbenchWorkerPlugin | None = worker.plugins.get("workbench")
+    plugin: Any = worker.plugins.get("workbench")
     if plugin is None or "workbench" not in worker.handlers:
         raise ClusterError(
             f"The worker at {worker.address} has no workbench plugin, so it has no store. Start workers with "
             "`--preload workbench.cluster`, or connect once with wb.connect(client), which adds the plugin."
         )
-    return plugin
+    found: WorkbenchWorkerPlugin = plugin
+    return found

@@ -72,19 +72,21 @@ def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Man
     import pandas as pd
 
     collection = collection.optimize()
-    numbers = dd.from_map(_number, range(collection.npartitions), meta=pd.Series([], dtype="int64"), label="workbench-number")
-    meta = pd.DataFrame({"id": pd.Series([], dtype=object), "kind": pd.Series([], dtype=object), "nbytes": [], "rows": []})
+    numbers = dd.from_map(
+        _number, range(collection.npartitions), meta=pd.Series([], dtype="int64"), label="workbench-number"
+    )
+    meta = pd.DataFrame(
+        {"id": pd.Series([], dtype=object), "kind": pd.Series([], dtype=object), "nbytes": [], "rows": []}
+    )
     put = collection.map_partitions(
         put_partition, numbers, dataset, meta=meta, align_dataframes=False, enforce_metadata=False
     )
-    rows: pd.DataFrame
-    if session.cluster is not None:
-        rows = session.cluster.client.compute(put, sync=True)
-    else:
-        rows = put.compute()
-    rows = rows.sort_index()
+    computed: Any = put.compute() if session.cluster is None else session.cluster.client.compute(put, sync=True)
+    rows = computed.sort_index()
     refs = tuple(Ref(ObjectId(row.id), None, row.kind, int(row.nbytes)) for row in rows.itertuples())
-    return Manifest(dataset, collection._meta, tuple(collection.divisions), refs, tuple(int(count) for count in rows["rows"]))  # noqa: SLF001  # Dask has no public name for it
+    return Manifest(
+        dataset, collection._meta, tuple(collection.divisions), refs, tuple(int(count) for count in rows["rows"])
+    )  # noqa: SLF001  # Dask has no public name for it
 
 
 def _number(number: int) -> pd.Series:

@@ -60,7 +60,10 @@ class _Finder(MetaPathFinder):
     """Waits for the import of Dask DataFrame, and leaves ``sys.meta_path`` when it comes."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002  # part of Python's protocol
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         if fullname != _TARGET:
             return None
