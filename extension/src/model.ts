@@ -273,7 +273,10 @@ export namespace WorkbenchModel {
 
 function asProblem(error: unknown): IProblem {
   const kind = (error as Partial<IProblem>).kind;
-  return { kind: typeof kind === 'string' ? kind : 'http', message: error instanceof Error ? error.message : String(error) };
+  return {
+    kind: typeof kind === 'string' ? kind : 'http',
+    message: error instanceof Error ? error.message : String(error)
+  };
 }
 
 /** What became of an operation that the server no longer lists: the replicas tell. */

@@ -24,9 +24,6 @@ import { CommandIDs } from './tokens';
 import { NodesView } from './views/nodes';
 import { ObjectsView } from './views/objects';
 
-/** Height of a section's title, of a node, and around them; in pixels, as in `style/base.css`. */
-const HEIGHTS = { title: 32, node: 46, hint: 62, padding: 8 };
-
 export class WorkbenchPanel extends SidePanel {
   constructor(options: WorkbenchPanel.IOptions) {
     super({ translator: options.translator });
@@ -47,26 +44,29 @@ export class WorkbenchPanel extends SidePanel {
       new CommandToolbarButton({ commands: options.commands, id: CommandIDs.refresh, label: '' })
     );
 
-    this.addWidget(section(trans.__('Nodes'), 'wb-NodesSection', <NodesView model={this._model} trans={trans} />));
+    this._nodes = ReactWidget.create(<NodesView model={this._model} trans={trans} />);
+    this.addWidget(section(trans.__('Nodes'), this._nodes));
     this.addWidget(
       section(
         trans.__('Objects'),
-        'wb-ObjectsSection',
-        <ObjectsView model={this._model} trans={trans} commands={options.commands} />
+        ReactWidget.create(<ObjectsView model={this._model} trans={trans} commands={options.commands} />)
       )
     );
     this._accordion.handleMoved.connect(this._onHandleMoved, this);
-    this._model.changed.connect(this._fitNodes, this);
+    this._observer = new ResizeObserver(() => this._fitNodes());
   }
 
   protected onAfterAttach(msg: Message): void {
     super.onAfterAttach(msg);
     document.addEventListener('visibilitychange', this._onVisibility);
+    this._observer.observe(this._nodes.node);
+    this._observer.observe(this.content.node);
     this._look();
   }
 
   protected onBeforeDetach(msg: Message): void {
     document.removeEventListener('visibilitychange', this._onVisibility);
+    this._observer.disconnect();
     this._model.active = false;
     super.onBeforeDetach(msg);
   }
@@ -74,17 +74,11 @@ export class WorkbenchPanel extends SidePanel {
   protected onAfterShow(msg: Message): void {
     super.onAfterShow(msg);
     this._look();
-    this._fitNodes();
   }
 
   protected onAfterHide(msg: Message): void {
     super.onAfterHide(msg);
     this._look();
-  }
-
-  protected onResize(msg: Widget.ResizeMessage): void {
-    super.onResize(msg);
-    this._fitNodes();
   }
 
   /** Only a panel that can be seen costs anything. */
@@ -104,15 +98,14 @@ export class WorkbenchPanel extends SidePanel {
 
   /** Give the nodes the height that they need, at most half of the panel, until somebody moves the handle. */
   private _fitNodes(): void {
-    const height = this._accordion.node.clientHeight - 2 * HEIGHTS.title;
-    if (this._movedByHand || height <= 0) {
+    const titles = this._accordion.titles.reduce((sum, title) => sum + title.offsetHeight, 0);
+    const height = this._accordion.node.clientHeight - titles;
+    const wanted = this._nodes.node.offsetHeight;
+    if (this._movedByHand || height <= 0 || wanted === 0) {
       return;
     }
-    const { state } = this._model;
-    const hint = state?.cluster.state === 'connected' ? 0 : HEIGHTS.hint;
-    const wanted = (state?.nodes.length ?? 1) * HEIGHTS.node + hint + HEIGHTS.padding;
-    const share = Math.min(0.5, wanted / height);
-    if (Math.abs(share - this._share) > 0.005) {
+    const share = Math.min(0.5, (wanted + 1) / height);
+    if (Math.abs(share - this._share) > 0.002) {
       this._share = share;
       this._accordion.setRelativeSizes([share, 1 - share]);
     }
@@ -120,6 +113,8 @@ export class WorkbenchPanel extends SidePanel {
 
   private readonly _model: IWorkbenchModel;
   private _movedByHand = false;
+  private readonly _nodes: Widget;
+  private readonly _observer: ResizeObserver;
   private _share = 0;
 }
 
@@ -133,12 +128,11 @@ export namespace WorkbenchPanel {
 }
 
 /** A section of the accordion. */
-function section(label: string, className: string, content: JSX.Element): Widget {
+function section(label: string, content: Widget): Widget {
   const panel = new PanelWithToolbar();
   panel.title.label = label;
   panel.addClass('wb-Section');
-  panel.addClass(className);
-  panel.addWidget(ReactWidget.create(content));
+  panel.addWidget(content);
   return panel;
 }
 
@@ -155,7 +149,7 @@ function Filter({ model, trans }: { model: IWorkbenchModel; trans: TranslationBu
           aria-label={trans.__('Filter objects by name, kind, node or holder')}
           value={model.filter}
           onChange={event => {
-            model.filter = (event.target as HTMLInputElement).value;
+            model.filter = event.target.value;
           }}
           onKeyDown={event => {
             if (event.key === 'Escape') {

@@ -98,7 +98,10 @@ export interface IApi {
   delete(object: string): Promise<void>;
 }
 
-export type SortKey = 'name' | 'kind' | 'shape' | 'nbytes' | 'nodes' | 'holders';
+/** The columns of the list of objects, from left to right. */
+export const COLUMNS = ['name', 'kind', 'shape', 'nbytes', 'nodes', 'holders'] as const;
+
+export type SortKey = (typeof COLUMNS)[number];
 
 export interface ISort {
   readonly key: SortKey;

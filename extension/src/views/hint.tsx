@@ -17,7 +17,7 @@ export function Hint({ children, code, kind = 'hint', title, trans }: IProps): J
   return (
     <div className="wb-Hint" data-kind={kind} role={kind === 'warning' ? 'alert' : undefined}>
       {title && <div className="wb-Hint-title">{title}</div>}
-      <p>{children}</p>
+      <div className="wb-Hint-text">{children}</div>
       {code && (
         <div className="wb-Hint-code">
           <code>{code}</code>

@@ -59,7 +59,7 @@ function Node({ node, local, trans }: { node: INode; local: boolean; trans: Tran
         aria-valuetext={used}
         data-level={level}
       >
-        <div className="wb-Bar-used" style={{ width: `${(100 * part).toFixed(2)}%` }} />
+        {part > 0 && <div className="wb-Bar-used" style={{ width: `${(100 * part).toFixed(2)}%` }} />}
       </div>
     </li>
   );
@@ -70,11 +70,11 @@ function detail(node: INode, local: boolean, trans: TranslationBundle): string {
   if (node.state === 'lost') {
     return trans.__('lost');
   }
-  const workers = trans._n('%1 worker', '%1 workers', node.workers.length);
-  if (!local) {
-    return workers;
+  if (node.state === 'local') {
+    return trans.__('this host');
   }
-  return node.state === 'local' ? trans.__('this host') : trans.__('this host, %1', workers);
+  const workers = trans._n('%1 worker', '%1 workers', node.workers.length);
+  return local ? trans.__('this host, %1', workers) : workers;
 }
 
 /** Why there are no other nodes, and what to do about it. */

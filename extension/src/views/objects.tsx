@@ -11,7 +11,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import * as React from 'react';
 
 import type { IObject, IWorkbenchModel, SortKey } from '../tokens';
-import { CommandIDs } from '../tokens';
+import { COLUMNS, CommandIDs } from '../tokens';
 import { Hint } from './hint';
 import { ObjectRow, openMenu } from './row';
 
@@ -42,13 +42,17 @@ export function ObjectsView(props: IObjectsProps): JSX.Element {
 function Message({ model, commands, trans }: IObjectsProps): JSX.Element {
   const { problem, state } = model;
   if (problem !== null) {
+    const silent = problem.kind === 'offline' || problem.kind === 'http';
+    const title = silent ? trans.__('The server does not answer') : trans.__('The workbench is not available');
     return (
-      <Hint kind="warning" title={trans.__('The server does not answer')} trans={trans}>
-        {problem.kind === 'missing'
-          ? trans.__('The server extension workbench.jupyter.server is not enabled in this Jupyter server.')
-          : problem.message}{' '}
+      <Hint kind="warning" title={title} trans={trans}>
+        <span>
+          {problem.kind === 'missing'
+            ? trans.__('The server extension workbench.jupyter.server is not enabled in this Jupyter server.')
+            : problem.message}
+        </span>
         <button
-          className="jp-mod-styled jp-mod-minimal wb-Hint-button"
+          className="jp-mod-styled jp-mod-accept wb-Hint-button"
           type="button"
           onClick={() => void commands.execute(CommandIDs.refresh)}
         >
@@ -74,7 +78,9 @@ function Message({ model, commands, trans }: IObjectsProps): JSX.Element {
   if (state.objects.length === 0) {
     return (
       <Hint title={trans.__('Nothing shared yet')} code={'%load_ext workbench\n%share df'} trans={trans}>
-        {trans.__('Share a variable in a notebook, and every other notebook and Dask worker can use it without a copy:')}
+        {trans.__(
+          'Share a variable in a notebook, and every other notebook and Dask worker can use it without a copy:'
+        )}
       </Hint>
     );
   }
@@ -91,6 +97,14 @@ function Message({ model, commands, trans }: IObjectsProps): JSX.Element {
 function Table(props: IObjectsProps): JSX.Element {
   const { model, trans } = props;
   const { objects, selection } = model;
+  const labels: Record<SortKey, string> = {
+    name: trans.__('Name'),
+    kind: trans.__('Kind'),
+    shape: trans.__('Shape'),
+    nbytes: trans.__('Size'),
+    nodes: trans.__('Nodes'),
+    holders: trans.__('Held by')
+  };
   const focusable = objects.some(object => object.id === selection) ? selection : objects[0]?.id;
   return (
     <div
@@ -98,16 +112,14 @@ function Table(props: IObjectsProps): JSX.Element {
       role="grid"
       aria-label={trans.__('Objects')}
       aria-rowcount={objects.length + 1}
+      aria-colcount={COLUMNS.length + 1}
       data-stale={model.problem !== null || undefined}
     >
       <div role="rowgroup" className="wb-Objects-head">
         <div role="row" className="wb-Objects-columns">
-          <Header column="name" label={trans.__('Name')} model={model} />
-          <Header column="kind" label={trans.__('Kind')} model={model} />
-          <Header column="shape" label={trans.__('Shape')} model={model} />
-          <Header column="nbytes" label={trans.__('Size')} model={model} />
-          <Header column="nodes" label={trans.__('Nodes')} model={model} />
-          <Header column="holders" label={trans.__('Held by')} model={model} />
+          {COLUMNS.map(column => (
+            <Header key={column} column={column} label={labels[column]} model={model} />
+          ))}
         </div>
       </div>
       <div role="rowgroup" className="wb-Objects-body" onKeyDown={event => onKey(event, model, objects)}>
@@ -133,7 +145,13 @@ function Header(props: { column: SortKey; label: string; model: IWorkbenchModel 
   const order = current ? (sort.ascending ? 'ascending' : 'descending') : 'none';
   const Caret = sort.ascending ? caretUpIcon : caretDownIcon;
   return (
-    <div role="columnheader" className="wb-Objects-header" data-column={column} aria-sort={order}>
+    <div
+      role="columnheader"
+      className="wb-Objects-header"
+      data-column={column}
+      aria-colindex={COLUMNS.indexOf(column) + 1}
+      aria-sort={order}
+    >
       <button
         type="button"
         onClick={() => {

@@ -6,8 +6,8 @@ import * as React from 'react';
 
 import { formatBytes, formatShape, fraction, holderLabel, objectLabel, typeLabel } from '../format';
 import { kindIcon } from '../icons';
-import type { IObject, IOperation, IReplica } from '../tokens';
-import { CommandIDs } from '../tokens';
+import type { IObject, IOperation, IReplica, SortKey } from '../tokens';
+import { COLUMNS, CommandIDs } from '../tokens';
 import type { IObjectsProps } from './objects';
 
 interface IRowProps extends IObjectsProps {
@@ -44,31 +44,44 @@ export function ObjectRow(props: IRowProps): JSX.Element {
       onContextMenu={select}
       onFocus={select}
     >
-      <div role="gridcell" className="wb-Cell" data-column="name">
-        <Icon.react tag="span" className="wb-Cell-icon" width="16px" height="16px" />
-        <span className="wb-Cell-text" data-unnamed={object.name === null || undefined}>
-          {objectLabel(object)}
-        </span>
+      {/* Two lines in a narrow panel; in a wide one they dissolve into the columns of the head. */}
+      <div role="presentation" className="wb-Objects-line">
+        <Cell column="name">
+          <Icon.react tag="span" className="wb-Cell-icon" width="16px" height="16px" />
+          <span className="wb-Cell-text" data-unnamed={object.name === null || undefined}>
+            {objectLabel(object)}
+          </span>
+        </Cell>
+        <Cell column="nbytes">
+          <span className="wb-Cell-text">{formatBytes(object.nbytes)}</span>
+        </Cell>
+        <Cell column="holders">
+          <Holders object={object} trans={trans} />
+        </Cell>
       </div>
-      <div role="gridcell" className="wb-Cell" data-column="kind">
-        <span className="wb-Cell-text">{typeLabel(object)}</span>
-      </div>
-      <div role="gridcell" className="wb-Cell" data-column="shape">
-        <span className="wb-Cell-text">{formatShape(object.shape)}</span>
-      </div>
-      <div role="gridcell" className="wb-Cell" data-column="nbytes">
-        <span className="wb-Cell-text">{formatBytes(object.nbytes)}</span>
-      </div>
-      <div role="gridcell" className="wb-Cell" data-column="nodes">
-        {object.replicas.map(replica => (
-          <Chip key={replica.node} replica={replica} trans={trans} />
-        ))}
-        {running && <Arriving operation={running} {...props} />}
-      </div>
-      <div role="gridcell" className="wb-Cell" data-column="holders">
-        <Holders object={object} trans={trans} />
+      <div role="presentation" className="wb-Objects-line">
+        <Cell column="kind">
+          <span className="wb-Cell-text">{typeLabel(object)}</span>
+        </Cell>
+        <Cell column="shape">
+          <span className="wb-Cell-text">{formatShape(object.shape)}</span>
+        </Cell>
+        <Cell column="nodes">
+          {object.replicas.map(replica => (
+            <Chip key={replica.node} replica={replica} trans={trans} />
+          ))}
+          {running && <Arriving operation={running} {...props} />}
+        </Cell>
       </div>
       <Buttons {...props} />
+    </div>
+  );
+}
+
+function Cell({ column, children }: { column: SortKey; children: React.ReactNode }): JSX.Element {
+  return (
+    <div role="gridcell" className="wb-Cell" data-column={column} aria-colindex={COLUMNS.indexOf(column) + 1}>
+      {children}
     </div>
   );
 }
@@ -130,10 +143,10 @@ function Holders({ object, trans }: { object: IObject; trans: TranslationBundle 
 function Buttons({ commands, object, trans }: IRowProps): JSX.Element {
   const name = objectLabel(object);
   return (
-    <div role="gridcell" className="wb-Objects-buttons">
+    <div role="gridcell" className="wb-Objects-buttons" aria-colindex={COLUMNS.length + 1}>
       {commands.isEnabled(CommandIDs.insertCode, { object: object.id }) && (
         <button
-          className="jp-mod-minimal wb-IconButton"
+          className="jp-mod-minimal wb-IconButton wb-mod-insert"
           type="button"
           tabIndex={-1}
           title={commands.caption(CommandIDs.insertCode)}
