@@ -19,6 +19,7 @@ from workbench.collections.registration import register
 from workbench.errors import (
     ClusterError,
     CodecError,
+    LastReplicaError,
     NameConflictError,
     NodeNotFoundError,
     ObjectNotFoundError,
@@ -48,6 +49,7 @@ __all__ = [
     "ClusterError",
     "CodecError",
     "Holder",
+    "LastReplicaError",
     "LocalCluster",
     "Memory",
     "NameConflictError",

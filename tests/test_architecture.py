@@ -1,0 +1,144 @@
+"""What the parts of the package may import, what importing it costs, and which names are public."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import workbench
+
+ROOT = Path(workbench.__file__).parent
+REPOSITORY = ROOT.parent
+
+# What each part may import of the others at import time and late; imports go one way.
+BELOW: dict[str, set[str]] = {
+    "errors": set(),
+    "objects": set(),
+    "config": set(),
+    "listing": {"objects"},
+    "codecs": {"objects", "errors", "config"},
+    "store": {"objects", "errors", "config"},
+    "cluster": {"objects", "errors", "config", "codecs", "store"},
+    "session": {"objects", "errors", "config", "codecs", "store", "listing", "cluster"},
+    "local_cluster": {"session", "cluster"},
+    "collections": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session"},
+    "filesystem": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session"},
+    "verbs": {"objects", "errors", "listing", "session"},
+    "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store"},
+    "jupyter": {"objects", "errors", "config", "listing", "session", "verbs", "store", "cluster", "local_cluster"},
+}
+# Libraries that only some parts may use.
+ONLY: dict[str, set[str]] = {
+    "sqlite3": {"store"},
+    "mmap": {"store"},
+    "fcntl": {"store", "cluster"},  # LocalCluster locks the directories of the nodes that it makes
+    "distributed": {"cluster", "collections", "jupyter", "session", "__init__"},
+    "IPython": {"jupyter", "__init__"},
+    "jupyter_server": {"jupyter"},
+    "jupyter_client": {"jupyter"},
+    "ipykernel": {"jupyter"},
+    "pickle": {"codecs"},
+    "cloudpickle": {"codecs"},
+}
+
+PUBLIC = """
+ClusterError CodecError Holder LastReplicaError LocalCluster Memory NameConflictError NodeInfo NodeNotFoundError ObjectId
+ObjectInfo ObjectNotFoundError OperationCancelledError Ref Replica Session StoreError StoreFullError TransferError
+WorkbenchError connect current_session delete drop exists get holders info ls memory move nodes open pin put replicate unpin
+use_session where
+""".split()
+
+
+def modules() -> Iterator[tuple[str, Path, ast.Module]]:
+    """Every module with the part that it belongs to."""
+    for path in sorted(ROOT.rglob("*.py")):
+        yield path.relative_to(ROOT).parts[0].removesuffix(".py"), path, ast.parse(path.read_text())
+
+
+def imported(part: str, path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every module that a module imports, with the line."""
+    package = ["workbench", *path.relative_to(ROOT).parts[:-1]]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module == "workbench" or (node.level and not node.module):
+                for alias in node.names:
+                    yield f"{module}.{alias.name}", node.lineno
+            else:
+                yield module, node.lineno
+
+
+def test_imports_go_one_way() -> None:
+    """Each part imports only what lies below it."""
+    wrong = []
+    for part, path, tree in modules():
+        if part == "__init__":
+            continue
+        for name, line in imported(part, path, tree):
+            pieces = name.split(".")
+            if pieces[0] != "workbench" or len(pieces) == 1 or pieces[1] == "__version__":
+                continue
+            if pieces[1] != part and pieces[1] not in BELOW[part]:
+                wrong.append(f"{path.relative_to(REPOSITORY)}:{line} imports {name}")
+    assert not wrong
+
+
+def test_libraries_stay_in_their_parts() -> None:
+    """Shared memory and SQLite are the store's, pickle is the codecs', Dask's scheduler side the cluster's, Jupyter jupyter's."""
+    wrong = []
+    for part, path, tree in modules():
+        for name, line in imported(part, path, tree):
+            library = name.split(".")[0]
+            if library in ONLY and part not in ONLY[library]:
+                wrong.append(f"{path.relative_to(REPOSITORY)}:{line} imports {library}")
+    assert not wrong
+
+
+def test_import_is_light() -> None:
+    """``import workbench`` loads none of the libraries that take long."""
+    heavy = ["pandas", "pyarrow", "dask", "distributed", "IPython", "cloudpickle", "scipy", "polars", "jupyter_server", "yaml"]
+    code = f"import sys, workbench; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "[]"
+
+
+def test_import_makes_nothing(tmp_path: Path) -> None:
+    """``import workbench`` opens no store, starts no thread and writes no file."""
+    code = "import threading, workbench; print(threading.active_count(), workbench.session._current)"
+    environment = {"WORKBENCH_DIR": str(tmp_path / "store"), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["1", "None"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_public_names_are_these() -> None:
+    """A public name comes and goes on purpose."""
+    assert sorted(workbench.__all__) == sorted(PUBLIC)
+    assert all(hasattr(workbench, name) for name in PUBLIC)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "ObjectId"])
+def test_public_names_have_docstrings(name: str) -> None:
+    """Whoever asks with ``?`` in a notebook gets an answer."""
+    assert getattr(workbench, name).__doc__
+
+
+def test_settings_are_documented() -> None:
+    """Each setting that the code asks for is in workbench.yaml, and each there is asked for."""
+    import yaml
+
+    documented = set(yaml.safe_load((ROOT / "workbench.yaml").read_text())["workbench"])
+    asked = set()
+    for path in ROOT.rglob("*.py"):
+        asked |= set(re.findall(r"config\.get(?:_nbytes)?\(\s*\"([a-z-]+)\"", path.read_text()))
+    assert asked == documented
