@@ -41,7 +41,12 @@ def requirements() -> list[str]:
     """Return the Python packages that a build needs on this machine; none when there is nothing to build."""
     if is_current():
         return []
-    return [BUILDER] if _system_node() else [BUILDER, NODE_WHEEL]
+    return [BUILDER, *missing_node()]
+
+
+def missing_node() -> list[str]:
+    """Return the Python package that brings Node.js, where the machine has none that is new enough."""
+    return [] if _system_node() else [NODE_WHEEL]
 
 
 def build() -> bool:
@@ -166,7 +171,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="make the bundle and show it in this environment")
     commands.add_parser("packages", help="only npm ci, when the lock changed")
-    commands.add_parser("requirements", help="print what pip must install before a build")
+    commands.add_parser("node", help="print the Python package that brings Node.js, when the machine has none")
     commands.add_parser("run", help="run a tool of node_modules").add_argument("tool", nargs=argparse.REMAINDER)
     arguments = parser.parse_args()
     try:
@@ -175,8 +180,8 @@ def main() -> None:
             link_into(Path(sys.prefix))
         elif arguments.command == "packages":
             install_packages()
-        elif arguments.command == "requirements":
-            print("\n".join(requirements()))
+        elif arguments.command == "node":
+            print("\n".join(missing_node()))
         else:
             install_packages()
             run(arguments.tool)

@@ -1,0 +1,88 @@
+# Everything that one does with a checkout. `make` alone says what there is.
+#
+# The environment is .venv; what was done is remembered in stamp files there, so that a second run is quick.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+PY := $(VENV)/bin/python
+TOOLS := $(PY) extension/toolchain.py
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help env build test test-js test-py test-all lint format bench demo clean browser
+
+help: ## Say what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+# -- environment -------------------------------------------------------------------------------------------------------
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found. Next: install one, or make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# An editable installation; it builds the JupyterLab extension on the way (extension/hatch_build.py).
+$(VENV)/.installed: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@node="$$($(TOOLS) node)"; test -z "$$node" || $(PY) -m pip install --quiet --disable-pip-version-check "$$node"
+	@touch $@
+
+env: $(VENV)/.installed ## Make .venv with all that development needs, and install the project into it
+
+build: $(VENV)/.installed ## Build the JupyterLab extension, when its sources changed
+	@$(TOOLS) build
+
+# -- tests -------------------------------------------------------------------------------------------------------------
+
+# The browser tests drive the system's Chromium: Debian's package where we may install it, else one line says what to do.
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Chromium for the browser tests"; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+		else \
+			echo "Chromium is missing: the browser tests need it. Next: install the package chromium of your system."; \
+			exit 1; \
+		fi; }
+
+test: build browser test-js test-py ## Run every test: TypeScript, Python, server, notebooks, real browser
+
+test-js: build ## Run the tests of the extension (jest)
+	@$(TOOLS) run jest
+
+test-py: build ## Run the tests in Python (PYTEST_ARGS="-k name" for some)
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-all: build browser ## Run the Python tests on each supported Python of this machine (nox)
+	$(PY) -m nox
+
+# -- quality -----------------------------------------------------------------------------------------------------------
+
+lint: build ## Check style and types, Python and TypeScript
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	@$(TOOLS) run eslint --max-warnings 0 src
+	@$(TOOLS) run tsc --noEmit -p tsconfig.test.json
+	@$(TOOLS) run prettier --log-level warn --check .
+	@$(TOOLS) run stylelint 'style/**/*.css'
+
+format: build ## Format what can be formatted
+	$(PY) -m ruff check --fix-only
+	$(PY) -m ruff format
+	@$(TOOLS) run eslint --fix src
+	@$(TOOLS) run prettier --log-level warn --write .
+	@$(TOOLS) run stylelint --fix 'style/**/*.css'
+
+bench: $(VENV)/.installed ## Measure: puts, gets and transfers as ratios to memcpy
+	$(PY) -m tests.benchmarks --full
+
+# -- use ---------------------------------------------------------------------------------------------------------------
+
+demo: build ## Start a two-node cluster and JupyterLab on the first notebook; Ctrl-C stops all of it
+	$(PY) -m workbench.jupyter.demo
+
+clean: ## Remove what was made here: environment, bundle, caches
+	rm -rf $(VENV) .nox build dist workbench/labextension extension/lib extension/node_modules extension/coverage
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/screenshots
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
