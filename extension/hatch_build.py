@@ -23,7 +23,8 @@ class LabExtensionHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """Return what must be installed before the build; nothing when the bundle is there."""
-        return toolchain.requirements()
+        needed: list[str] = toolchain.requirements()
+        return needed
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # hatchling's signature
         """Build, or do nothing when the bundle is up to date."""

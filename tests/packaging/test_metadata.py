@@ -13,6 +13,7 @@ EXTENSION = ROOT / "extension"
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """Return what a JSON file says."""
     loaded: dict[str, Any] = json.loads(path.read_text())
     return loaded
 

@@ -22,13 +22,21 @@ def run(*command: str | Path, path: str | None = None, home: Path | None = None,
 
     `path` is its whole PATH: an empty folder leaves no program at all. `home` keeps it from the user's own settings.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTHON", "VIRTUAL_ENV"))}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTHON", "VIRTUAL_ENV"))
+    }
     if path is not None:
         env["PATH"] = path
     if home is not None:
         env["HOME"] = str(home)
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        [str(part) for part in command],
+        cwd=cwd,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     assert done.returncode == 0, f"{command} failed:\n{output}"
@@ -36,11 +44,13 @@ def run(*command: str | Path, path: str | None = None, home: Path | None = None,
 
 
 def names(wheel: Path) -> list[str]:
+    """Return the names of the files in a wheel."""
     return sorted(zipfile.ZipFile(wheel).namelist())
 
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of the checkout."""
     folder = tmp_path_factory.mktemp("sdist")
     run(sys.executable, "-m", "build", "--sdist", "--outdir", folder)
     [built] = folder.glob("*.tar.gz")
@@ -105,7 +115,9 @@ def test_jupyterlab_lists_the_extension(environment: Path, tmp_path: Path) -> No
 def test_jupyter_server_lists_the_extension(environment: Path, tmp_path: Path) -> None:
     """In the same environment, Jupyter Server has the server extension, enabled and valid."""
     path = str(environment / "bin")
-    listing = run(environment / "bin" / "jupyter", "server", "extension", "list", path=path, home=tmp_path, cwd=tmp_path)
+    listing = run(
+        environment / "bin" / "jupyter", "server", "extension", "list", path=path, home=tmp_path, cwd=tmp_path
+    )
     assert re.search(r"workbench\.jupyter\.server enabled", listing), listing
     assert re.search(r"workbench\.jupyter\.server.*OK", listing), listing
 
