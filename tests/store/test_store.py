@@ -159,6 +159,51 @@ def test_put_under_an_existing_id_fails_and_leaves_nothing(store: Store) -> None
     assert store.memory().sealed == before.sealed
 
 
+@pytest.mark.parametrize("recycled", [False, True])
+def test_interrupted_put_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, recycled: bool) -> None:
+    """Ctrl-C in the middle of a put, the commonest event in a notebook, loses and leaks nothing."""
+    from workbench.store import segments
+
+    old = encoded(20 * MIB, seed=1)
+    store.put(old, "x")
+    if recycled:
+        store.put(encoded(20 * MIB), "y")
+        store.delete("y")
+        store.put(encoded(20 * MIB), "y")
+        store.delete("y")
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "_copy_span", interrupt)
+        patch.setattr(segments, "pwrite", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(encoded(20 * MIB, seed=2), "x")
+    assert same(store.read("x"), old)
+    assert store.memory().writing == 0
+    assert store.doctor() == []
+    new = encoded(20 * MIB, seed=3)
+    store.put(new, "x")
+    assert same(store.read("x"), new)
+
+
+def test_interrupt_right_after_the_seal_keeps_the_object(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When Ctrl-C comes after the commit, the object is there, whole."""
+    from workbench.store.allocation import Allocator
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    wanted = encoded(MIB)
+    with monkeypatch.context() as patch:
+        patch.setattr(Allocator, "finish", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(wanted, "x")
+    assert same(store.read("x"), wanted)
+    assert store.doctor() == []
+
+
 def test_ttl_ends_an_object(store: Store) -> None:
     """An expired object is not found, not listed, and makes room when somebody needs it."""
     ref = store.put(encoded(100 * MIB), "x", ttl=0.01)

@@ -85,8 +85,16 @@ class Allocator:
             Nothing was changed.
         """
         nbytes = -(-nbytes // PAGESIZE) * PAGESIZE
-        with self.catalog.write() as write:
-            return self._recycle(write, nbytes) or self._make(write, nbytes)
+        reservation: Reservation | None = None
+        try:
+            with self.catalog.write() as write:
+                reservation = self._recycle(write, nbytes) or self._make(write, nbytes)
+        except BaseException:
+            # Rolled back: a renamed or new file has no row now, and without the lock the next reclaim removes it.
+            if reservation is not None:
+                _close(reservation)
+            raise
+        return reservation
 
     def _recycle(self, write: sqlite3.Connection, nbytes: int) -> Reservation | None:
         most = nbytes + max(nbytes // 4, KEEP_FROM)
@@ -202,13 +210,12 @@ class Allocator:
             with self.catalog.write() as write:
                 # An interrupted sealing may have left a shared lock, which is turned back here, where nobody can get in between.
                 segments.try_exclusive(reservation.fd)
-                write.execute("DELETE FROM segments WHERE segment = ? AND state = 'writing'", (reservation.segment,))
-                segments.remove(reservation.path, reservation.fd)
+                statement = "DELETE FROM segments WHERE segment = ? AND state = 'writing'"
+                # No such row: Ctrl-C came right after the seal was committed, and the object is there.
+                if write.execute(statement, (reservation.segment,)).rowcount:
+                    segments.remove(reservation.path, reservation.fd)
         finally:
-            if reservation.warm is not None:
-                reservation.warm.close()
-            else:
-                os.close(reservation.fd)
+            _close(reservation)
 
     def release_free(self, wanted: int | None = None, *, keep: int = 0) -> int:
         """Remove free segments that nobody maps, oldest first.
@@ -277,3 +284,10 @@ class Allocator:
             segments.remove(path, fd)
             os.close(fd)
         return True
+
+
+def _close(reservation: Reservation) -> None:
+    if reservation.warm is not None:
+        reservation.warm.close()
+    else:
+        os.close(reservation.fd)

@@ -10,6 +10,8 @@ exclusive lock. A kept mapping is only ever written to between that lock and the
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
 import threading
@@ -34,8 +36,11 @@ class WarmMapping:
     populated: bool
 
     def close(self) -> None:
-        """Unmap and close, which also drops the lock."""
-        self.mapping.close()
+        """Unmap and close, and drop the lock."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        # After Ctrl-C in the middle of a copy, the traceback still refers to the memory; it goes with the traceback.
+        with contextlib.suppress(BufferError):
+            self.mapping.close()
         os.close(self.fd)
 
 

@@ -112,11 +112,9 @@ def listing(
 
 def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes:
     """Return what changed since a version; an object that came and went in between may be in `removed` only."""
-    latest = catalog.row(
-        "SELECT (SELECT coalesce(max(seq), 0) FROM objects), (SELECT coalesce(max(version), 0) FROM changes)"
-    )
+    latest = catalog.row("SELECT latest, (SELECT coalesce(max(version), 0) FROM changes) FROM store")
     assert latest is not None
-    version = Version(max(latest[0], since.object if since else 0), latest[1])
+    version = Version(latest[0], latest[1])
     names = {name: ObjectId(i) for name, i in catalog.rows("SELECT name, id FROM names JOIN objects ON seq = object")}
     if since is None:
         added = objects(catalog, directory, where="o.seq <= ?", parameters=(version.object,))

@@ -17,9 +17,9 @@ PLACE: Final = struct.Struct("<qqq")
 """One buffer in a layout: segment (0: the row's payload), offset, size in bytes."""
 
 INSERT: Final = """
-INSERT INTO objects (id, kind, description, nbytes, charged, created, ttl, expires, pinned, tags, header, layout, payload)
-SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
-WHERE (SELECT used + ?5 <= capacity FROM store)"""
+INSERT INTO objects (seq, id, kind, description, nbytes, charged, created, ttl, expires, pinned, tags, header, layout, payload)
+SELECT latest + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+FROM store WHERE used + ?5 <= capacity"""
 BY_ID: Final = "SELECT id, header, layout, payload, expires FROM objects WHERE id = ?"
 BY_NAME: Final = (
     "SELECT id, header, layout, payload, expires FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"

@@ -68,17 +68,18 @@ class Writer:
                 raise OutOfRoomError(charged, file_system=False)
             return
         with self.catalog.write() as write:
-            self._insert_named(write, name, values, charged)
-        self._trim()
+            _, replaced = self._insert_named(write, name, values, charged)
+        if replaced:
+            self._trim()
 
-    def _insert_named(self, write: sqlite3.Connection, name: str | None, values: tuple[Any, ...], charged: int) -> int:
+    def _insert_named(
+        self, write: sqlite3.Connection, name: str | None, values: tuple[Any, ...], charged: int
+    ) -> tuple[int, bool]:
         cursor = write.execute(INSERT, values)
         if cursor.rowcount != 1:
             raise OutOfRoomError(charged, file_system=False)
         seq = int(cursor.lastrowid or 0)
-        if name is not None:
-            self._bind(write, name, seq)
-        return seq
+        return seq, name is not None and self._bind(write, name, seq)
 
     def _insert_segment(self, encoded: Encoded, name: str | None, row: Row) -> None:
         pieces, header = list(encoded.buffers), encoded.header
@@ -104,10 +105,11 @@ class Writer:
         charged = len(header or b"") + len(row.description) + INLINE_OVERHEAD
         with self.catalog.write() as write:
             self.allocator.seal(write, reservation)
-            seq = self._insert_named(write, name, row.values(charged, header, layout, None), charged)
+            seq, replaced = self._insert_named(write, name, row.values(charged, header, layout, None), charged)
             write.execute("INSERT INTO uses VALUES (?, ?)", (seq, reservation.segment))
         self.allocator.finish(reservation)
-        self._trim()
+        if replaced:
+            self._trim()
 
     def with_room(self, nbytes: int, action: Callable[[], _T]) -> _T:
         """Do something that may find no room, making room as long as there is something to give up.
@@ -138,7 +140,8 @@ class Writer:
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
         self._trim()
 
-    def _bind(self, write: sqlite3.Connection, name: str, seq: int) -> None:
+    def _bind(self, write: sqlite3.Connection, name: str, seq: int) -> bool:
+        """Bind a name; return whether the object that had it was deleted."""
         old = write.execute("SELECT object FROM names WHERE name = ?", (name,)).fetchone()
         write.execute(
             "INSERT INTO names VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET object = excluded.object", (name, seq)
@@ -149,6 +152,8 @@ class Writer:
             ).fetchone()
             if kept is not None and not kept[0]:
                 self._delete(write, old[0])
+                return True
+        return False
 
     def delete(self, key: Key) -> None:
         """Delete an object; who maps it keeps what it has, until it lets go.
