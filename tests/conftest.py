@@ -17,12 +17,14 @@ import workbench
 from workbench.store import Store
 
 SHM = Path("/dev/shm")
+PREFIX = f"workbench-test-{os.getpid()}-"
+"""Of this run of the tests alone: two runs beside each other do not see each other's directories."""
 
 
 @pytest.fixture
 def memory_directory() -> Iterator[Path]:
     """A new directory in shared memory, removed with all that is in it."""
-    path = Path(tempfile.mkdtemp(prefix="workbench-test-", dir=SHM))
+    path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=SHM))
     yield path
     shutil.rmtree(path, ignore_errors=True)
 
@@ -65,10 +67,10 @@ def open_in_shared_memory() -> set[str]:
             target = os.readlink(entry)
         except OSError:
             continue
-        if "workbench-test-" in target:
+        if PREFIX in target:
             found.add(f"fd {entry.name}: {target}")
     for line in Path("/proc/self/maps").read_text().splitlines():
-        if "workbench-test-" in line:
+        if PREFIX in line:
             found.add("map " + line.split(maxsplit=5)[-1])
     return found
 
@@ -78,7 +80,7 @@ def no_leaks() -> Iterator[None]:
     """A test that leaves a descriptor, a mapping, a thread or a directory in shared memory fails."""
     threads = set(threading.enumerate())
     before = open_in_shared_memory()
-    directories = set(SHM.glob("workbench-test-*"))
+    directories = set(SHM.glob(PREFIX + "*"))
     # Set up before every other fixture and torn down after it, because nothing else is autouse at this point.
     yield
     deadline = time.monotonic() + 10
@@ -86,7 +88,7 @@ def no_leaks() -> Iterator[None]:
         gc.collect()
         left = [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads if not thread.daemon]
         left += sorted(open_in_shared_memory() - before)
-        left += [str(path) for path in set(SHM.glob("workbench-test-*")) - directories]
+        left += [str(path) for path in set(SHM.glob(PREFIX + "*")) - directories]
         if not left or time.monotonic() > deadline:
             break
         time.sleep(0.02)

@@ -165,7 +165,7 @@ async def answer(verbs: Mapping[str, Verb], verb: Any, arguments: Any, version: 
                 f"This node speaks version {PROTOCOL} of the workbench's protocol, and was asked in version {version}. "
                 "Install the same version of the workbench everywhere."
             )
-        if verb not in verbs or not isinstance(arguments, Mapping):
+        if not isinstance(verb, str) or verb not in verbs or not isinstance(arguments, Mapping):
             raise damaged(ValueError(f"verb {verb!r:.40}"))
         return {"result": await verbs[verb](**arguments)}
     except asyncio.CancelledError:

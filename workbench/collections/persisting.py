@@ -84,9 +84,8 @@ def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Man
     computed: Any = put.compute() if session.cluster is None else session.cluster.client.compute(put, sync=True)
     rows = computed.sort_index()
     refs = tuple(Ref(ObjectId(row.id), None, row.kind, int(row.nbytes)) for row in rows.itertuples())
-    return Manifest(
-        dataset, collection._meta, tuple(collection.divisions), refs, tuple(int(count) for count in rows["rows"])
-    )  # noqa: SLF001  # Dask has no public name for it
+    meta = collection._meta  # noqa: SLF001  # Dask has no public name for it
+    return Manifest(dataset, meta, tuple(collection.divisions), refs, tuple(int(count) for count in rows["rows"]))
 
 
 def _number(number: int) -> pd.Series:

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import pytest
+
+from workbench.cluster.catalog import Announcement, ClusterCatalog, Order
+from workbench.errors import NodeNotFoundError, ObjectNotFoundError
+from workbench.objects import ObjectId, ObjectInfo
+
+A, B = "a" * 32, "b" * 32
+
+
+def number(value: int) -> ObjectId:
+    """The id of an object; later ones are greater, as real ids are."""
+    return ObjectId(f"{value:032x}")
+
+
+def info(value: int, *names: str, nbytes: int = 100, kind: str = "array", **tags: str) -> ObjectInfo:
+    """What a node announces of an object."""
+    return ObjectInfo(
+        id=number(value),
+        name=names[0] if names else None,
+        names=names,
+        kind=kind,
+        type="numpy.ndarray",
+        shape=(3,),
+        dtypes={"": "int64"},
+        nbytes=nbytes,
+        shared_nbytes=0,
+        created=float(value),
+        last_used=float(value),
+        pinned=False,
+        ttl=None,
+        tags=tags,
+    )
+
+
+class Cluster:
+    """A catalog and what its nodes said last."""
+
+    def __init__(self) -> None:
+        self.catalog = ClusterCatalog()
+        self.sequence = {A: 0, B: 0}
+        self.catalog.join(A, "north", "tcp://a:1", "0")
+        self.catalog.join(B, "south", "tcp://b:1", "1")
+        self.says(A, full=True)
+        self.says(B, full=True)
+
+    def says(self, node: str, *added: ObjectInfo, full: bool = False, **more: Any) -> list[Order] | None:
+        """Let a node announce; names are those of the added objects unless given."""
+        self.sequence[node] += 1
+        names = more.pop("names", {name: one.id for one in added for name in one.names})
+        fields: dict[str, Any] = {
+            "removed": (),
+            "unbound": (),
+            "capacity": 1000,
+            "used": 10,
+            "sequence": self.sequence[node],
+        }
+        fields.update(more)
+        return self.catalog.announce(Announcement(node=node, full=full, added=added, names=names, **fields))
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """Two running nodes, north and south, without objects."""
+    return Cluster()
+
+
+def test_an_announced_object_is_found_by_name_and_by_id_with_its_replica(cluster: Cluster) -> None:
+    """What a node announces is there for all, with where it is."""
+    cluster.says(A, info(1, "flights"))
+    assert cluster.catalog.resolve("flights") == number(1)
+    assert cluster.catalog.resolve(number(1)) == number(1)
+    found = cluster.catalog.info(number(1))
+    assert found.name == "flights"
+    assert [(replica.node, replica.node_name, replica.state, replica.nbytes) for replica in found.replicas] == [
+        (A, "north", "memory", 100)
+    ]
+
+
+def test_the_same_object_on_two_nodes_is_one_object_with_two_replicas(cluster: Cluster) -> None:
+    """Objects are counted by id, replicas by node."""
+    cluster.says(A, info(1, "flights"))
+    cluster.says(B, dataclasses.replace(info(1, "flights"), last_used=99.0))
+    [found] = cluster.catalog.ls()
+    assert {replica.node_name for replica in found.replicas} == {"north", "south"}
+    assert found.last_used == 99.0
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest_names(cluster: Cluster) -> None:
+    """Who mistypes a name is told which one was meant."""
+    cluster.says(A, info(1, "flights"))
+    with pytest.raises(ObjectNotFoundError, match="no object 'flihgts' in the cluster. Did you mean 'flights'?"):
+        cluster.catalog.resolve("flihgts")
+    with pytest.raises(ObjectNotFoundError, match="wb.ls"):
+        cluster.catalog.resolve("zzz")
+    with pytest.raises(ObjectNotFoundError):
+        cluster.catalog.resolve(number(7))
+
+
+def test_a_lost_announcement_asks_for_everything_again(cluster: Cluster) -> None:
+    """A gap in the numbers, or an announcement that comes twice, changes nothing and asks for a full one."""
+    cluster.says(A, info(1, "one"))
+    assert cluster.says(A, info(2, "two"), sequence=9) is None
+    assert cluster.says(A, info(2, "two"), sequence=2) is None
+    assert [found.name for found in cluster.catalog.ls()] == ["one"]
+    assert cluster.says(A, info(2, "two"), full=True, sequence=10) == []
+    assert [found.name for found in cluster.catalog.ls()] == ["two"]
+
+
+def test_a_full_announcement_replaces_what_was_known_of_the_node(cluster: Cluster) -> None:
+    """What a node does not mention when it says everything is not there any more, names included."""
+    cluster.says(A, info(1, "one"), info(2, "two"))
+    cluster.says(A, info(2, "deux"), full=True)
+    assert cluster.catalog.resolve("deux") == number(2)
+    for gone in ("one", "two", number(1)):
+        with pytest.raises(ObjectNotFoundError):
+            cluster.catalog.resolve(gone)
+
+
+@pytest.mark.parametrize("order", [(A, B), (B, A)])
+def test_two_nodes_that_bind_one_name_end_the_same_way(cluster: Cluster, order: tuple[str, str]) -> None:
+    """The newest object has the name, whoever speaks first; the other node is told to undo its binding."""
+    said = {A: info(1, "flights"), B: info(2, "flights")}
+    told = [cluster.says(node, said[node]) for node in order]
+    assert cluster.catalog.resolve("flights") == number(2)
+    assert Order(A, "unbind", number(1), "flights") in (told[1] or [])
+    assert cluster.catalog.info(number(1)).names == ()
+    assert cluster.catalog.resolve(number(1)) == number(1)
+
+
+def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
+    """A name lives as long as one node binds it."""
+    cluster.says(A, info(1, "flights"))
+    cluster.says(B, info(1, "flights"))
+    cluster.says(A, unbound=("flights",), names={})
+    assert cluster.catalog.resolve("flights") == number(1)
+    cluster.says(B, unbound=("flights",), names={})
+    with pytest.raises(ObjectNotFoundError):
+        cluster.catalog.resolve("flights")
+
+
+def test_objects_of_a_lost_node_stay_known(cluster: Cluster) -> None:
+    """A node without workers is lost; its objects are listed, with that state, and come back with it."""
+    cluster.says(A, info(1, "flights"))
+    node = cluster.catalog.leave("tcp://a:1")
+    assert node is not None
+    assert node.info.state == "lost"
+    assert cluster.catalog.info(number(1)).replicas[0].state == "lost"
+    cluster.catalog.join(A, "north", "tcp://a:2", "0")
+    assert cluster.catalog.info(number(1)).replicas[0].state == "memory"
+
+
+def test_the_second_worker_of_a_host_announces_when_the_first_has_gone(cluster: Cluster) -> None:
+    """One worker of a node announces; when it leaves, the next one does, and says everything."""
+    node = cluster.catalog.join(A, "north", "tcp://a:2", "2")
+    assert node.announcer == "tcp://a:1"
+    cluster.catalog.leave("tcp://a:2")
+    assert cluster.says(A, info(1)) == []
+    cluster.catalog.join(A, "north", "tcp://a:2", "2")
+    cluster.catalog.leave("tcp://a:1")
+    assert node.announcer == "tcp://a:2"
+    assert cluster.says(A, info(2)) is None
+    assert cluster.catalog.announced_workers() == {"tcp://b:1"}
+
+
+def test_a_deleted_object_does_not_come_back_with_a_node_that_was_away(cluster: Cluster) -> None:
+    """Who announces a deleted object is told to delete it."""
+    cluster.says(A, info(1, "flights"))
+    cluster.says(B, info(1, "flights"))
+    cluster.catalog.leave("tcp://b:1")
+    assert cluster.catalog.delete(number(1)) == [Order(A, "delete", number(1))]
+    cluster.catalog.join(B, "south", "tcp://b:2", "1")
+    assert cluster.says(B, info(1), full=True) == [Order(B, "delete", number(1))]
+    assert cluster.catalog.ls() == []
+
+
+def test_deleting_a_dataset_deletes_its_partitions(cluster: Cluster) -> None:
+    """A manifest takes its partitions along, wherever they are."""
+    cluster.says(A, info(1, "flights", kind="dataset"), info(2, dataset=number(1)))
+    cluster.says(B, info(3, dataset=number(1)))
+    assert set(cluster.catalog.members(number(1))) == {number(2), number(3)}
+    orders = cluster.catalog.delete(number(1))
+    assert set(orders) == {Order(A, "delete", number(1)), Order(A, "delete", number(2)), Order(B, "delete", number(3))}
+    assert cluster.catalog.ls() == []
+
+
+def test_a_rebound_dataset_takes_its_partitions_along_when_the_last_manifest_goes(cluster: Cluster) -> None:
+    """Partitions go when no node has the manifest any more, and not before."""
+    cluster.says(A, info(1, "flights", kind="dataset"), info(2, dataset=number(1)))
+    cluster.says(B, info(1, "flights", kind="dataset"))
+    assert cluster.says(A, removed=(number(1),)) == []
+    assert cluster.says(B, removed=(number(1),)) == [Order(A, "delete", number(2))]
+
+
+def test_a_manifest_that_a_host_lost_does_not_take_partitions_along(cluster: Cluster) -> None:
+    """A host that comes back empty did not delete anything."""
+    cluster.says(A, info(1, "flights", kind="dataset"))
+    cluster.says(B, info(2, dataset=number(1)))
+    cluster.catalog.leave("tcp://a:1")
+    cluster.catalog.join(A, "north", "tcp://a:2", "0")
+    assert cluster.says(A, full=True) == []
+    assert cluster.catalog.resolve(number(2)) == number(2)
+
+
+def test_ls_filters_by_pattern_kind_and_node_newest_first(cluster: Cluster) -> None:
+    """Listings are complete, and newest first."""
+    cluster.says(A, info(1, "alpha"), info(2, "beta", kind="dataframe"))
+    cluster.says(B, info(3))
+    catalog = cluster.catalog
+    assert [found.id for found in catalog.ls()] == [number(3), number(2), number(1)]
+    assert [found.id for found in catalog.ls("*a")] == [number(2), number(1)]
+    assert [found.id for found in catalog.ls(kind="dataframe")] == [number(2)]
+    assert [found.id for found in catalog.ls(node="south")] == [number(3)]
+
+
+def test_nodes_are_found_by_id_name_and_worker(cluster: Cluster) -> None:
+    """A user may say what is at hand; what is no node is an error that lists the nodes."""
+    catalog = cluster.catalog
+    assert {catalog.find_node(text).id for text in (A, "north", "tcp://a:1", "0")} == {A}
+    with pytest.raises(NodeNotFoundError, match="no node 'west'. The nodes are: north, south"):
+        catalog.find_node("west")
+
+
+def test_two_nodes_never_have_the_same_name(cluster: Cluster) -> None:
+    """The second host of a name gets a number."""
+    assert cluster.catalog.join("c" * 32, "north", "tcp://c:1", "3").name == "north-2"
+    assert cluster.catalog.join(A, "north", "tcp://a:9", "4").name == "north"
+
+
+def test_an_announcement_does_not_slow_with_the_number_of_objects(cluster: Cluster) -> None:
+    """One more object costs the same beside 20,000 others: their number is in no loop."""
+    started = time.perf_counter()
+    cluster.says(A, *(info(value, f"n{value}") for value in range(1, 20_001)))
+    many = time.perf_counter() - started
+    started = time.perf_counter()
+    for value in range(20_001, 20_101):
+        cluster.says(A, info(value, f"n{value}"))
+        cluster.catalog.resolve(f"n{value}")
+        cluster.catalog.info(number(value))
+    assert time.perf_counter() - started < max(many, 0.2)
