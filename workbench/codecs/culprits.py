@@ -6,6 +6,7 @@ Looks into containers and instances only after a failure, so it may be slow. Rea
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,15 +17,16 @@ _MAX_DEPTH = 8
 
 
 def type_name(cls: type) -> str:
-    """Return the name by which a user knows a type: ``pandas.DataFrame``, ``dict``."""
-    import sys
-
+    """Return the name by which a user knows a type: ``pandas.DataFrame`` rather than the module that defines it."""
     module, name = cls.__module__, cls.__qualname__
     if module == "builtins":
         return name
-    root = module.partition(".")[0]
-    public = sys.modules.get(root)
-    return f"{root}.{name}" if getattr(public, name, None) is cls else f"{module}.{name}"
+    path = module.split(".")
+    for length in range(1, len(path)):
+        public = ".".join(path[:length])
+        if getattr(sys.modules.get(public), name, None) is cls:
+            return f"{public}.{name}"
+    return f"{module}.{name}"
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:

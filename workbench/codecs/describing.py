@@ -17,6 +17,7 @@ from workbench.objects import Description
 __all__ = ["describe"]
 
 _MAX_COLUMNS = 1000
+_MAX_NOTES = 20
 
 
 def describe(value: Any) -> Description:
@@ -55,8 +56,23 @@ def _array(value: Any) -> Description | None:
     return Description("array", type_name(type(value)), value.shape, {"": str(value.dtype)}, tuple(notes))
 
 
-def _object_note(what: str) -> str:
-    return f"{what} is dtype object: pickled, copied by each reader; convert it with astype('str') to share it"
+def _is_pickled(dtype: Any) -> bool:
+    """Tell whether a pandas column of this dtype is made of Python objects."""
+    return str(dtype) == "object" or getattr(dtype, "storage", None) == "python"
+
+
+def _pickled_note(what: str, dtype: Any) -> str:
+    kind = "object" if str(dtype) == "object" else "string in Python objects"
+    return f"{what} is dtype {kind}: pickled, copied by each reader; convert it with astype('str') to share it"
+
+
+def _column_notes(frame: Any) -> list[str]:
+    columns = zip(frame.columns, frame.dtypes, strict=True)
+    pickled = [(label, dtype) for label, dtype in columns if _is_pickled(dtype)]
+    notes = [_pickled_note(f"column {str(label)!r}", dtype) for label, dtype in pickled[:_MAX_NOTES]]
+    if len(pickled) > _MAX_NOTES:
+        notes.append(f"{len(pickled) - _MAX_NOTES:,} more columns are pickled too")
+    return notes
 
 
 def _pandas(value: Any) -> Description | None:
@@ -65,29 +81,30 @@ def _pandas(value: Any) -> Description | None:
     name = type_name(type(value))
     if isinstance(value, pd.DataFrame):
         dtypes, notes = _by_column(zip(value.columns, value.dtypes, strict=True), value.shape[1])
-        notes += [_object_note(f"column {label!r}") for label, dtype in dtypes.items() if dtype == "object"]
-        notes += _index_notes(value.index)
+        notes += [*_column_notes(value), *_index_notes(value.index)]
         return Description("dataframe", name, value.shape, dtypes, tuple(notes))
-    if isinstance(value, pd.Series):
-        notes = [_object_note("the series")] if value.dtype == object else []
-        return Description("series", name, value.shape, {"": str(value.dtype)}, (*notes, *_index_notes(value.index)))
     if isinstance(value, pd.MultiIndex):
         levels = ((label, level.dtype) for label, level in zip(value.names, value.levels, strict=True))
         dtypes, notes = _by_column(levels, value.nlevels)
         return Description("index", name, value.shape, dtypes, (*notes, *_index_notes(value)))
+    dtypes = {"": str(getattr(value, "dtype", ""))}
+    if isinstance(value, pd.Series):
+        notes = [_pickled_note("the series", value.dtype)] if _is_pickled(value.dtype) else []
+        return Description("series", name, value.shape, dtypes, (*notes, *_index_notes(value.index)))
     if isinstance(value, pd.Index):
-        return Description("index", name, value.shape, {"": str(value.dtype)}, tuple(_index_notes(value)))
+        return Description("index", name, value.shape, dtypes, tuple(_index_notes(value)))
     if isinstance(value, pd.api.extensions.ExtensionArray):
-        return Description("array", name, tuple(value.shape), {"": str(value.dtype)})
+        notes = [_pickled_note("the array", value.dtype)] if _is_pickled(value.dtype) else []
+        return Description("array", name, tuple(value.shape), dtypes, tuple(notes))
     return None
 
 
 def _index_notes(index: Any) -> list[str]:
     if index.nlevels > 1:
         return [note for level in index.levels for note in _index_notes(level)]
-    if index.dtype != object or len(index) == 0:
+    if not _is_pickled(index.dtype) or len(index) == 0:
         return []
-    return [_object_note("the index" if index.name is None else f"the index {index.name!r}")]
+    return [_pickled_note("the index" if index.name is None else f"the index {index.name!r}", index.dtype)]
 
 
 def _arrow(value: Any) -> Description | None:
@@ -109,17 +126,24 @@ def _polars(value: Any) -> Description | None:
     from workbench.codecs.polars_frames import survives_arrow
 
     name = type_name(type(value))
-    pickled = ("Polars pickles this schema: copied by each reader",)
-    if isinstance(value, pl.DataFrame):
-        dtypes, notes = _by_column(value.schema.items(), value.width)
-        notes += () if survives_arrow(value) else pickled
-        return Description("polars", name, value.shape, dtypes, tuple(notes))
-    if isinstance(value, pl.Series):
-        shared = survives_arrow(value.to_frame())
-        return Description("polars", name, value.shape, {"": str(value.dtype)}, () if shared else pickled)
     if isinstance(value, pl.LazyFrame):
         return Description("polars", name)
-    return None
+    if isinstance(value, pl.DataFrame):
+        frame = value
+        dtypes, notes = _by_column(value.schema.items(), value.width)
+    elif isinstance(value, pl.Series):
+        frame = value.to_frame()
+        dtypes, notes = {"": str(value.dtype)}, []
+    else:
+        return None
+    if not survives_arrow(frame):
+        notes.append("Arrow does not know all these dtypes: Polars pickles them, copied by each reader")
+    for column, dtype in frame.schema.items():
+        if isinstance(dtype, (pl.Categorical, pl.Enum)):
+            notes.append(
+                f"column {column!r} is dtype {dtype.base_type().__name__}: Polars copies its codes in each reader"
+            )
+    return Description("polars", name, value.shape, dtypes, tuple(notes))
 
 
 def _scipy(value: Any) -> Description | None:

@@ -31,27 +31,36 @@ def survives_arrow(frame: pl.DataFrame) -> bool:
     return back.schema == frame.schema
 
 
-def restore_frame(table: pa.Table) -> pl.DataFrame:  # named in headers
-    """Build a frame on the buffers of `table`."""
-    return cast("pl.DataFrame", pl.from_arrow(table, rechunk=False))
+def restore_frame(table: pa.Table, descending: dict[str, bool] | None = None) -> pl.DataFrame:  # named in headers
+    """Build a frame on the buffers of `table`; `descending` tells of each column that is known to be sorted."""
+    frame = cast("pl.DataFrame", pl.from_arrow(table, rechunk=False))
+    if frame.columns != table.column_names:  # Polars takes an empty name for none, and makes one up
+        frame.columns = table.column_names
+    if descending:
+        frame = frame.with_columns(pl.col(name).set_sorted(descending=down) for name, down in descending.items())
+    return frame
 
 
-def restore_series(table: pa.Table) -> pl.Series:  # named in headers
+def restore_series(table: pa.Table, descending: dict[str, bool] | None = None) -> pl.Series:  # named in headers
     """Build a series on the buffers of the only column of `table`."""
-    return restore_frame(table).to_series()
+    return restore_frame(table, descending).to_series()
+
+
+def _arguments(frame: pl.DataFrame) -> tuple[pa.Table, dict[str, bool]]:
+    # Arrow does not carry what Polars knows about order, which makes its joins and groups fast.
+    descending = {
+        name: flags["SORTED_DESC"] for name, flags in frame.flags.items() if flags["SORTED_ASC"] or flags["SORTED_DESC"]
+    }
+    return frame.to_arrow(compat_level=pl.CompatLevel.newest()), descending
 
 
 def _reduce_frame(frame: pl.DataFrame, _pickler: EncodingPickler) -> Any:
-    if not survives_arrow(frame):
-        return NotImplemented
-    return restore_frame, (frame.to_arrow(compat_level=pl.CompatLevel.newest()),)
+    return (restore_frame, _arguments(frame)) if survives_arrow(frame) else NotImplemented
 
 
 def _reduce_series(series: pl.Series, _pickler: EncodingPickler) -> Any:
     frame = series.to_frame()
-    if not survives_arrow(frame):
-        return NotImplemented
-    return restore_series, (frame.to_arrow(compat_level=pl.CompatLevel.newest()),)
+    return (restore_series, _arguments(frame)) if survives_arrow(frame) else NotImplemented
 
 
 def reducer_for(cls: type) -> Reducer | None:

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from workbench.codecs import describe, encode
+from workbench.objects import Description
+
+frame = pd.DataFrame({"x": [1, 2], "s": pd.array(["a", "b"], dtype="str")})
+
+CASES: list[tuple[Any, Description]] = [
+    (np.zeros((2, 3), "f4"), Description("array", "numpy.ndarray", (2, 3), {"": "float32"})),
+    (np.float64(1), Description("object", "numpy.float64")),
+    (np.ma.MaskedArray([1]), Description("array", "numpy.ma.MaskedArray", (1,), {"": "int64"})),
+    (frame, Description("dataframe", "pandas.DataFrame", (2, 2), {"x": "int64", "s": "str"})),
+    (frame["s"], Description("series", "pandas.Series", (2,), {"": "str"})),
+    (frame.index, Description("index", "pandas.RangeIndex", (2,), {"": "int64"})),
+    (
+        pd.MultiIndex.from_product([[1], pd.array(["a"], dtype="str")], names=["n", None]),
+        Description("index", "pandas.MultiIndex", (1,), {"n": "int64", "None": "str"}),
+    ),
+    (pd.Categorical(["a"]), Description("array", "pandas.Categorical", (1,), {"": "category"})),
+    (pd.Timestamp("2013"), Description("object", "pandas.Timestamp")),
+    (pa.table({"a": [1], "b": ["x"]}), Description("table", "pyarrow.Table", (1, 2), {"a": "int64", "b": "string"})),
+    (pa.record_batch({"a": [1]}), Description("batch", "pyarrow.RecordBatch", (1, 1), {"a": "int64"})),
+    (pa.array([1]), Description("array", "pyarrow.Int64Array", (1,), {"": "int64"})),
+    (pa.chunked_array([[1], [2]]), Description("array", "pyarrow.ChunkedArray", (2,), {"": "int64"})),
+    (pl.DataFrame({"a": [1]}), Description("polars", "polars.DataFrame", (1, 1), {"a": "Int64"})),
+    (pl.Series([1.5]), Description("polars", "polars.Series", (1,), {"": "Float64"})),
+    ({"a": 1}, Description("object", "dict")),
+    (None, Description("object", "NoneType")),
+    (CASES_TYPE := type("Odd", (), {}), Description("object", "type")),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), CASES, ids=lambda value: getattr(value, "type", type(value).__name__))
+def test_every_kind_is_described(value: Any, expected: Description) -> None:
+    """Kind, public type name, shape and dtypes are told for each kind of object, and encode tells the same."""
+    assert describe(value) == expected
+    if value is not CASES_TYPE:
+        assert encode(value).description == expected
+
+
+def test_columns_of_python_objects_are_named() -> None:
+    """Notes name each column and index that has to be pickled, and what to do."""
+    value = pd.DataFrame(
+        {"a": [1], "texts": pd.Series(["x"], dtype=object)}, index=pd.Index(["i"], dtype=object, name="row")
+    )
+    column, index = describe(value).notes
+    assert "column 'texts' is dtype object: pickled, copied by each reader" in column
+    assert "astype('str')" in column
+    assert "the index 'row' is dtype object" in index
+    assert "the series is dtype object" in describe(value["texts"]).notes[0]
+    assert "Python objects" in describe(pd.Series(["a"], dtype=pd.StringDtype("python"))).notes[0]
+    assert describe(pd.MultiIndex.from_arrays([[1], pd.Index(["a"], dtype=object)], names=["a", "b"])).notes
+
+
+def test_labels_become_text_and_stay_apart() -> None:
+    """Labels of any type become text; repeated ones stay apart; levels are written as tuples."""
+    value = pd.DataFrame(np.zeros((1, 3)), columns=[1, "x", "x"])
+    assert describe(value).dtypes == {"1": "float64", "x": "float64", "x (column 2)": "float64"}
+    value.columns = pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)])
+    assert list(describe(value).dtypes) == ["('a', 1)", "('a', 2)", "('b', 1)"]
+
+
+def test_very_wide_frames_are_cut_short() -> None:
+    """The dtypes of more than a thousand columns are cut, and a note says so; so are many notes."""
+    description = describe(pd.DataFrame(np.zeros((1, 2500))))
+    assert len(description.dtypes) == 1000
+    assert description.notes == ("dtypes lists the first 1,000 of 2,500 columns",)
+    notes = describe(pd.DataFrame(np.full((1, 300), None), dtype=object)).notes
+    assert len(notes) == 21
+    assert notes[-1] == "280 more columns are pickled too"
+
+
+def test_rows_are_never_looked_at() -> None:
+    """Describing a hundred million rows costs what describing ten costs: nothing is computed from them."""
+    value = pd.DataFrame({"x": np.broadcast_to(np.float64(1), 100_000_000)}, copy=False)
+    assert describe(value).shape == (100_000_000, 1)
