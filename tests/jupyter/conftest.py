@@ -11,8 +11,8 @@ from pytest_jupyter.jupyter_server import *  # noqa: F403  # its fixtures, and i
 from traitlets.config import Config
 
 
-@pytest.fixture
-def jp_server_config(  # type: ignore[no-redef]  # that is how pytest-jupyter is configured
+@pytest.fixture  # type: ignore[no-redef]  # that is how pytest-jupyter is configured
+def jp_server_config(
     store_directory: Path,
 ) -> Config:
     """Enable the extension as an installation does: by its module's name, and nothing open to strangers."""

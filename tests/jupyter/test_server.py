@@ -308,4 +308,4 @@ def test_nothing_is_watched_until_somebody_asks(ask: Any, hub: Any) -> None:
     """A server whose panel nobody opens does nothing."""
     assert hub._tasks == []
     ask("GET", "state")
-    assert len(hub._tasks) == 3
+    assert len(hub._tasks) == 4

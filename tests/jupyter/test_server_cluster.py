@@ -78,7 +78,12 @@ def test_story_of_an_object(ask: Any, cluster: Any) -> None:
     assert nodes_of(state, ref.id) == ["node-1"]
 
     status, operation = ask("POST", f"objects/{ref.id}/replicate", {"to": [ids["node-2"]]})
-    assert (status, operation["verb"], operation["object"], operation["to"]) == (202, "replicate", ref.id, [ids["node-2"]])
+    assert (status, operation["verb"], operation["object"], operation["to"]) == (
+        202,
+        "replicate",
+        ref.id,
+        [ids["node-2"]],
+    )
     state = until(ask, lambda state: nodes_of(state, ref.id) == ["node-1", "node-2"], "a second replica")
     state = until(ask, lambda state: operation_state(state, operation["id"]) == "done", "the end of the operation")
 

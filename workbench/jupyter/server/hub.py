@@ -16,7 +16,7 @@ from typing import Any
 
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.jupyter.server.host import Host
-from workbench.jupyter.server.link import Link, Pulse
+from workbench.jupyter.server.link import ClusterState, Link, Pulse
 from workbench.jupyter.server.snapshot import state_json
 from workbench.objects import ObjectId
 
@@ -24,6 +24,9 @@ __all__ = ["Hub"]
 
 _BUSY_INTERVAL = 0.2
 """Seconds between two looks at the cluster while an operation runs: its progress is on the screen."""
+
+_FIRST_LOOK = 2.0
+"""Seconds that the first answer waits for the cluster; most of it is the import of Dask."""
 
 
 class Hub:
@@ -61,7 +64,8 @@ class Hub:
         self._log = log
         self._boot = secrets.token_hex(4)
         self._count = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Future[None]] = []
+        self._first_look: asyncio.Future[None]
 
     @property
     def version(self) -> str:
@@ -116,16 +120,19 @@ class Hub:
     # -- watching --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Begin to watch, and look for a cluster at once; later calls do nothing."""
+        """Begin to watch at the first call; give the first look for a cluster a moment before anything is answered."""
         if self._tasks:
+            await asyncio.wait([self._first_look], timeout=_FIRST_LOOK)
             return
         poll, holders, cluster = self._intervals
+        self._first_look = asyncio.ensure_future(self._link.follow(self._host.directory))
         self._tasks = [
+            self._first_look,
             asyncio.create_task(self._watch(self._host.version, poll), name="workbench-store"),
             asyncio.create_task(self._watch(self._who_holds, holders), name="workbench-holders"),
             asyncio.create_task(self._watch_cluster(cluster), name="workbench-cluster"),
         ]
-        await self._link.follow(self._host.directory)
+        await asyncio.wait([self._first_look], timeout=_FIRST_LOOK)
 
     async def close(self) -> None:
         """Stop watching, and let go of the store and the cluster."""
@@ -141,30 +148,32 @@ class Hub:
         self._announce(self.version)
 
     async def _watch(self, look: Callable[[], Any], interval: float) -> None:
-        """Announce each time that what `look` returns differs from the last time."""
+        """Announce each time that what `look` returns differs from the last time; the first time counts as different.
+
+        Who asked before the first look may have been told what was true before it.
+        """
         last: Any = None
-        first = True
         while True:
             with self._alive():
                 now = await look()
-                if not first and now != last:
+                if now != last:
                     self._changed()
-                last, first = now, False
+                last = now
             await asyncio.sleep(interval)
 
     async def _who_holds(self) -> frozenset[tuple[int, str | None]]:
         return frozenset((holder.pid, holder.object) for holder in await self._host.holders())
 
     async def _watch_cluster(self, interval: float) -> None:
-        last: Pulse | None = None
+        last = Pulse(ClusterState())
         while True:
             with self._alive():
                 await self._link.follow(self._host.directory)
                 now = await self._link.pulse()
-                if last is not None and now != last:
+                if now != last:
                     self._changed()
                 last = now
-            busy = last is not None and any(operation["state"] == "running" for operation in last.state.operations)
+            busy = any(operation["state"] == "running" for operation in last.state.operations)
             await asyncio.sleep(min(interval, _BUSY_INTERVAL) if busy else interval)
 
     @contextlib.contextmanager
