@@ -10,7 +10,7 @@ import { UseSignal, caretDownIcon, caretUpIcon } from '@jupyterlab/ui-components
 import type { CommandRegistry } from '@lumino/commands';
 import * as React from 'react';
 
-import type { IObject, IWorkbenchModel, SortKey } from '../tokens';
+import type { IObject, IProblem, IWorkbenchModel, SortKey } from '../tokens';
 import { COLUMNS, CommandIDs } from '../tokens';
 import { Hint } from './hint';
 import { ObjectRow, openMenu } from './row';
@@ -46,11 +46,7 @@ function Message({ model, commands, trans }: IObjectsProps): JSX.Element {
     const title = silent ? trans.__('The server does not answer') : trans.__('The workbench is not available');
     return (
       <Hint kind="warning" title={title} trans={trans}>
-        <span>
-          {problem.kind === 'missing'
-            ? trans.__('The server extension workbench.jupyter.server is not enabled in this Jupyter server.')
-            : problem.message}
-        </span>
+        <span>{explain(problem, trans)}</span>
         <button
           className="jp-mod-styled jp-mod-accept wb-Hint-button"
           type="button"
@@ -92,6 +88,17 @@ function Message({ model, commands, trans }: IObjectsProps): JSX.Element {
     );
   }
   return <></>;
+}
+
+function explain(problem: IProblem, trans: TranslationBundle): string {
+  switch (problem.kind) {
+    case 'missing':
+      return trans.__('The server extension workbench.jupyter.server is not enabled in this Jupyter server.');
+    case 'offline':
+      return trans.__('The Jupyter server has stopped or cannot be reached. What is shown is what was last known.');
+    default:
+      return problem.message;
+  }
 }
 
 function Table(props: IObjectsProps): JSX.Element {
