@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from sys import getrefcount
@@ -126,14 +127,16 @@ class Decoded:
 class HandOuts:
     """All hand-outs of one owner (a session); drops each when nobody uses its object any more.
 
-    Thread-safe. Nothing here waits for a lock: it is also called by the garbage collector, anywhere.
+    Thread-safe. Nothing here waits for a lock: it is also called by the garbage collector, anywhere. One that still has
+    something to keep lives on when its owner is gone, so that frames of a closed session can be assigned to.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._again = False
-        self._handouts: list[HandOut] = []
-        self._goodbyes: set[weakref.ref[_Goodbye]] = set()
+        # By id; the weak reference is what calls when the handed-out frames die.
+        self._handouts: dict[int, tuple[HandOut, weakref.ref[_Goodbye] | None]] = {}
+        self._rest_until = 0.0
         _sweep_after_collections(self)
 
     def __len__(self) -> int:
@@ -144,14 +147,10 @@ class HandOuts:
         handout = decoded.handout
         if handout is None:
             return
-        goodbye = handout.goodbye()
-        self._handouts.append(handout)
-        if goodbye is not None:
-            self._goodbyes.add(weakref.ref(goodbye, self._on_goodbye))
-
-    def _on_goodbye(self, reference: weakref.ref[_Goodbye]) -> None:
-        self._goodbyes.discard(reference)
-        self.sweep()
+        key, goodbye = id(handout), handout.goodbye()
+        call = None if goodbye is None else weakref.ref(goodbye, lambda _: self._look([key]))
+        self._handouts[key] = handout, call
+        _not_empty.add(self)
 
     def sweep(self) -> int:
         """Drop the originals of every object that nobody uses any more.
@@ -161,24 +160,44 @@ class HandOuts:
         int
             How many were dropped. Zero while another thread sweeps: that one looks again then.
         """
-        dropped: list[HandOut] = []
+        return self._look(None)
+
+    def _look(self, keys: list[int] | None) -> int:
+        dropped = []
         self._again = True
         while self._again and self._lock.acquire(blocking=False):
             try:
                 self._again = False
-                # Only here are elements removed, and a list is appended to from other threads as one step.
-                for handout in self._handouts.copy():
-                    if not handout.in_use():
-                        self._handouts.remove(handout)
-                        dropped.append(handout)
+                for key in list(self._handouts) if keys is None else keys:
+                    entry = self._handouts.get(key)
+                    if entry is not None and not entry[0].in_use():
+                        dropped.append(self._handouts.pop(key, None))
             finally:
                 self._lock.release()
+            keys = None  # whoever came meanwhile may have meant any of them
+        if not self._handouts:
+            _not_empty.discard(self)
+        # The originals die here, outside of the lock, because their death may lead back to this function.
         return len(dropped)
+
+    def after_collection(self) -> None:
+        """Sweep, unless that would take more than some percent of all time (called by the garbage collector)."""
+        start = time.monotonic()
+        if self._handouts and start >= self._rest_until:
+            self.sweep()
+            now = time.monotonic()
+            self._rest_until = now + _REST * (now - start)
 
     def clear(self) -> None:
         """Forget all originals: columns that users still hold become read-only."""
         self._handouts.clear()
-        self._goodbyes.clear()
+        _not_empty.discard(self)
+
+
+_REST = 20
+"""A sweep after a collection is followed by this many times its duration without one."""
+
+_not_empty: set[HandOuts] = set()
 
 
 def _sweep_after_collections(handouts: HandOuts) -> None:
@@ -187,8 +206,8 @@ def _sweep_after_collections(handouts: HandOuts) -> None:
 
     def after_collection(phase: str, info: dict[str, int]) -> None:
         owner = weak()
-        if owner is not None and phase == "stop" and info["generation"] > 0 and len(owner):
-            owner.sweep()
+        if owner is not None and phase == "stop" and info["generation"] > 0:
+            owner.after_collection()
 
     gc.callbacks.append(after_collection)
     weakref.finalize(handouts, gc.callbacks.remove, after_collection).atexit = False
