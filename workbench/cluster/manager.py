@@ -18,7 +18,7 @@ from typing import Any, Final
 from workbench.cluster import messages, placement
 from workbench.cluster.catalog import ClusterCatalog, Node, Order
 from workbench.cluster.placement import Suggestion
-from workbench.errors import ClusterError, OperationCancelledError, TransferError
+from workbench.errors import ClusterError, OperationCancelledError, TransferError, WorkbenchError
 from workbench.objects import ObjectId
 
 _KEPT: Final = 100
@@ -155,8 +155,8 @@ class Manager:
                 transfer=transfer if operation is not None else None,
             )
         except OSError as error:
-            if isinstance(error, ClusterError):
-                raise
+            if isinstance(error, WorkbenchError):
+                raise  # the node answered; a full store, for one, is an OSError as well
             raise TransferError(
                 f"Node {node.name} was lost while object {step.object} was brought there. The object stays where it was."
             ) from error
@@ -219,7 +219,7 @@ class Manager:
         given += [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
         results = await asyncio.gather(*given, return_exceptions=True)
         for result in results:
-            if isinstance(result, Exception) and not isinstance(result, (OSError, TimeoutError)):
+            if isinstance(result, WorkbenchError) or (isinstance(result, BaseException) and not _unreachable(result)):
                 raise result
 
     async def _order(self, node: str, verb: str, **arguments: Any) -> None:
@@ -237,3 +237,7 @@ class Manager:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _unreachable(error: BaseException) -> bool:
+    return isinstance(error, (OSError, TimeoutError))

@@ -1,0 +1,69 @@
+"""Real clusters for tests: processes on this machine, stores in a directory of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import PREFIX, SHM
+
+import workbench as wb
+from workbench.local_cluster import LocalCluster
+
+DEADLINE = 30.0
+"""Seconds until something that should have happened is taken as never happening."""
+
+
+@contextlib.contextmanager
+def shared_home() -> Iterator[Path]:
+    """A directory in shared memory for longer than one test."""
+    home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=SHM))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_cluster(home: Path, **options: Any) -> Iterator[LocalCluster]:
+    """A cluster whose first node is the store in `home`; the session that started it is not the tests' session."""
+    previous = wb.use_session(wb.Session(home / "store"))
+    try:
+        options = {"nodes": 2, "capacity": "256 MiB", "dashboard_address": ":0", "threads_per_worker": 1, **options}
+        with wb.LocalCluster(**options) as cluster:
+            mine = wb.use_session(previous)
+            try:
+                yield cluster
+            finally:
+                previous = wb.use_session(mine)
+    finally:
+        mine = wb.use_session(previous)
+        if mine is not None:
+            mine.close()
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Look again and again until something is true, and return it; fail when the deadline has passed."""
+    deadline = time.monotonic() + DEADLINE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"it did not happen: {what}"
+        time.sleep(0.01)
+    return found
+
+
+def places(key: str) -> set[str]:
+    """Names of the nodes that have an object."""
+    return {replica.node_name for replica in wb.where(key)}
+
+
+def clear() -> None:
+    """Delete every object of the cluster that the session is connected with."""
+    for info in wb.ls():
+        with contextlib.suppress(wb.ObjectNotFoundError):
+            wb.delete(info.id)
+    until(lambda: not wb.ls(parts=True), "the cluster is empty")

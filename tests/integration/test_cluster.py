@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from distributed import Client
+
+import workbench as wb
+from tests.integration.clusters import clear, places, running_cluster, shared_home, until
+from tests.processes import Process
+from workbench.cluster import ClusterClient, connection
+from workbench.local_cluster import LocalCluster
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """Where the cluster's stores are."""
+    with shared_home() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def cluster(home: Path) -> Iterator[LocalCluster]:
+    """Two nodes with one worker each, for all tests here."""
+    with running_cluster(home) as started:
+        yield started
+
+
+@pytest.fixture
+def workbench_directory(home: Path) -> Path:
+    """The tests' session uses the first node's store."""
+    return home / "store"
+
+
+@pytest.fixture(autouse=True)
+def connected(cluster: LocalCluster, workbench_directory: Path, own_store: None) -> Iterator[None]:
+    """Each test has a new session, connected with the cluster, which is empty afterwards."""
+    wb.connect(cluster)
+    yield
+    clear()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(cluster: LocalCluster) -> Iterator[Process]:
+    """A Python process on the second node's host."""
+    with Process(cluster.directories[1]) as process:
+        process.do("import workbench as wb, numpy as np")
+        process.do("client = wb.connect()")
+        yield process
+
+
+def test_each_node_has_a_store_and_a_worker_process_of_its_own(cluster: LocalCluster, home: Path) -> None:
+    """Two nodes: the first one's store is the user's own, the second one's lies beside it."""
+    first, second = wb.nodes()
+    assert [node.name for node in (first, second)] == ["node-1", "node-2"]
+    assert {node.state for node in (first, second)} == {"running"}
+    assert {node.capacity for node in (first, second)} == {256 * MIB}
+    assert first.id == wb.current_session().store.id
+    assert cluster.directories == [home / "store", home / "store.node-2"]
+    with Client(cluster) as client:
+        found = client.run(lambda: (os.getpid(), os.environ["WORKBENCH_DIR"]))
+    assert {Path(directory) for _, directory in found.values()} == set(cluster.directories)
+    assert len({pid for pid, _ in found.values()} | {os.getpid()}) == 3
+
+
+def test_an_object_is_moved_replicated_and_dropped_under_the_same_id() -> None:
+    """`move`, `replicate` and `drop` change where an object is, and nothing else about it."""
+    array = np.arange(100_000)
+    ref = wb.put(array, "array")
+    before = wb.info("array")
+    assert places("array") == {"node-1"}
+    operation = wb.replicate("array", n=2).wait()
+    assert (operation.state, operation.progress) == ("done", 1.0)
+    assert places("array") == {"node-1", "node-2"}
+    wb.drop("array", "node-1")
+    assert places("array") == {"node-2"}
+    assert not wb.current_session().store.exists(ref)
+    wb.move("array", to="node-1").wait()
+    assert places("array") == {"node-1"}
+    wb.move(ref, to=wb.nodes()[1].id).wait()
+    assert places(ref.id) == {"node-2"}
+    after = wb.info("array")
+    assert (after.id, after.names, after.kind, after.shape, after.nbytes, after.created) == (
+        ref.id,
+        ("array",),
+        before.kind,
+        before.shape,
+        before.nbytes,
+        before.created,
+    )
+
+
+def test_get_brings_what_is_only_on_another_node() -> None:
+    """The reader gets a mapped, equal object; the other replica stays where it is."""
+    array = np.random.default_rng(0).random(300_000)
+    ref = wb.put(array, "array")
+    wb.move("array", to="node-2").wait()
+    got = wb.get("array")
+    np.testing.assert_array_equal(got, array)
+    assert not got.flags.writeable
+    assert places("array") == {"node-1", "node-2"}
+    assert wb.current_session().store.resolve("array") == ref.id
+
+
+def test_kernels_of_two_hosts_share_by_name(elsewhere: Process) -> None:
+    """What one host's kernel puts, another host's kernel gets, and the other way round."""
+    wb.put(np.arange(1000), "here")
+    assert elsewhere.do("result = int(wb.get('here').sum())") == 499500
+    elsewhere.do("wb.put(np.arange(2000), 'there')")
+    assert wb.get("there").sum() == 1999000
+    assert places("there") == {"node-1", "node-2"}
+
+
+def test_a_put_by_a_kernel_without_a_cluster_is_seen_everywhere_soon(cluster: LocalCluster) -> None:
+    """A kernel that never heard of Dask puts; the host's worker announces it."""
+    with Process(cluster.directories[1]) as kernel:
+        kernel.do("import workbench as wb, time")
+        kernel.do("wb.put(1, 'warm-up')")
+        latencies = []
+        for turn in range(5):
+            put = float(kernel.do(f"wb.put({turn}, 'quiet-{turn}'); result = time.time()"))
+            seen = wb.current_session().cluster
+            assert seen is not None
+            until(lambda turn=turn: f"quiet-{turn}" in {info.name for info in seen.ls()}, "the object is seen")
+            latencies.append(time.time() - put)
+    print(f"seen after {sorted(latencies)[2] * 1000:.0f} ms (median)")
+    assert min(latencies) < 0.5
+
+
+def test_a_name_that_is_rebound_on_one_node_is_rebound_on_all(elsewhere: Process) -> None:
+    """The newest object has the name; stale replicas of the old one go."""
+    old = wb.put(np.arange(10), "name")
+    wb.replicate("name", to="node-2").wait()
+    elsewhere.do("wb.put(np.arange(20), 'name')")
+    until(lambda: not wb.current_session().store.exists(old), "the old replica goes")
+    assert len(wb.get("name")) == 20
+    assert [info.name for info in wb.ls()] == ["name"]
+
+
+def test_delete_removes_every_replica(elsewhere: Process) -> None:
+    """After `delete` no node has the object, and its name is free."""
+    wb.put(np.arange(100_000), "doomed")
+    wb.replicate("doomed", n=2).wait()
+    wb.delete("doomed")
+    assert not wb.exists("doomed")
+    assert elsewhere.do("result = wb.exists('doomed')") is False
+    assert elsewhere.do("result = len(wb.current_session().store.ls())") == 0
+
+
+def test_put_with_replicas_is_done_when_they_are_there() -> None:
+    """`put(..., replicas=2)` returns when two nodes have the object."""
+    wb.put(np.arange(10), "twice", replicas=2)
+    assert places("twice") == {"node-1", "node-2"}
+
+
+def test_the_last_replica_is_dropped_only_when_forced() -> None:
+    """Losing an object must be said twice."""
+    wb.put(1, "only")
+    with pytest.raises(wb.ClusterError, match="'only' on node-1 is the last one. Replicate it first") as caught:
+        wb.drop("only", "node-1")
+    assert caught.value.kind == "last-replica"
+    assert wb.get("only") == 1
+    wb.drop("only", "node-1", force=True)
+    assert not wb.exists("only")
+
+
+def test_a_destination_without_room_is_an_error_and_the_source_stays() -> None:
+    """`StoreFullError` comes from the node that is full; no half replica is left there."""
+    second = wb.nodes()[1]
+    ballast = wb.put(np.zeros(200 * MIB, "u1"), "ballast")
+    wb.move(ballast, to="node-2").wait()
+    big = wb.put(np.zeros(100 * MIB, "u1"), "big")
+    operation = wb.replicate(big, to="node-2")
+    with pytest.raises(wb.StoreFullError):
+        operation.wait()
+    assert operation.state == "failed"
+    assert places("big") == {"node-1"}
+    with pytest.raises(wb.StoreFullError):
+        wb.move(big, to=second.id).wait()
+    assert len(wb.get("big")) == 100 * MIB
+
+
+def test_a_cancelled_move_leaves_the_object_where_it_was() -> None:
+    """Cancelling leaves no half replica and drops nothing; the operation says so to who waits."""
+    ref = wb.put(np.zeros(200 * MIB, "u1"), "big")
+    operation = wb.move(ref, to="node-2")
+    operation.cancel()
+    assert operation.state == "cancelled"
+    with pytest.raises(wb.OperationCancelledError):
+        operation.wait()
+    assert places("big") == {"node-1"}
+    cluster = wb.current_session().cluster
+    assert cluster is not None
+    assert [other["state"] for other in cluster.operations()][0] == "cancelled"
+    wb.move(ref, to="node-2").wait()
+    assert places("big") == {"node-2"}
+
+
+def test_bad_input_is_refused_with_the_next_step() -> None:
+    """Unknown names and nodes, impossible numbers, wrong types: each a clear error."""
+    wb.put(1, "flights")
+    with pytest.raises(wb.ObjectNotFoundError, match="Did you mean 'flights'"):
+        wb.get("flihgts")
+    with pytest.raises(wb.ObjectNotFoundError):
+        wb.move("nothing", to="node-2")
+    with pytest.raises(wb.NodeNotFoundError, match="no node 'node-9'. The nodes are: node-1, node-2"):
+        wb.move("flights", to="node-9")
+    with pytest.raises(wb.NodeNotFoundError):
+        wb.replicate("flights", to=["node-1", "node-9"])
+    with pytest.raises(wb.ObjectNotFoundError, match="has no replica on node-2; it is on node-1"):
+        wb.drop("flights", "node-2")
+    with pytest.raises(wb.ClusterError, match="3 replicas need 3 running nodes; the cluster has 2"):
+        wb.replicate("flights", n=3)
+    with pytest.raises(wb.ClusterError, match="0 replicas"):
+        wb.replicate("flights", n=0)
+    for wrong in (3, None, b"flights"):
+        with pytest.raises(TypeError):
+            wb.where(wrong)  # type: ignore[arg-type]
+
+
+def test_a_kernel_on_a_host_without_a_worker_is_told_how_to_start_one(cluster: LocalCluster, memory_directory: Path) -> None:
+    """Nobody can bring an object to a host that is no node."""
+    wb.put(np.arange(10), "array")
+    with Process(memory_directory / "lonely") as kernel:
+        kernel.do("import workbench as wb")
+        kernel.do(f"client = wb.connect({cluster.scheduler_address!r})")
+        assert kernel.do("result = len(wb.ls())") == 1
+        with pytest.raises(RuntimeError, match="ClusterError: Object 'array' is on node-1, and no worker .* --preload"):
+            kernel.do("wb.get('array')")
+
+
+def test_the_connection_file_is_private_and_leads_to_the_cluster(cluster: LocalCluster, home: Path) -> None:
+    """Each node's store has it, readable by its owner only; `wb.connect()` needs nothing else."""
+    for directory, node in zip(cluster.directories, wb.nodes(), strict=True):
+        found = connection.read(directory)
+        assert found is not None
+        assert (found.scheduler, found.node) == (cluster.scheduler_address, node.id)
+        assert stat.S_IMODE((directory / connection.FILE).stat().st_mode) == 0o600
+    client = wb.connect()
+    assert client.scheduler.address == cluster.scheduler_address
+    assert len(wb.nodes()) == 2
+
+
+async def test_an_asynchronous_client_serves_the_jupyter_server(cluster: LocalCluster) -> None:
+    """The same questions and actions, awaited."""
+    ref = wb.put(np.arange(10), "array")
+    async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
+        seen = ClusterClient(client)
+        assert [node.name for node in await seen.a_nodes()] == ["node-1", "node-2"]
+        assert (await seen.a_locate("array")).id == ref.id
+        operation = await seen.a_replicate(ref, to=["node-2"])
+        assert (operation["verb"], operation["object"], operation["name"]) == ("replicate", ref.id, "array")
+        assert (await seen.a_wait(operation["id"], 20))["state"] == "done"
+        assert {replica.node_name for replica in await seen.a_where(ref)} == {"node-1", "node-2"}
+        version = await seen.a_version()
+        await seen.a_drop(ref, "node-2")
+        assert await seen.a_version() > version
+        assert [info.name for info in await seen.a_ls()] == ["array"]
+        assert (await seen.a_operations())[0]["id"] == operation["id"]
+        with pytest.raises(wb.ClusterError, match="no operation 'x'"):
+            await seen.a_operation("x")
+        await seen.a_delete("array")
+        assert await seen.a_ls() == []
