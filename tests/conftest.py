@@ -64,7 +64,7 @@ def open_in_shared_memory() -> set[str]:
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(entry)
+            target = str(entry.readlink())
         except OSError:
             continue
         if PREFIX in target:

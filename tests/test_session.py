@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def test_get_in_a_thread_does_not_block_others(session: wb.Session) -> None:
 
 
 def test_assignment_to_a_fetched_frame_is_private(session: wb.Session, store_directory: Path) -> None:
-    """pandas' assignment works by copy-on-write and changes nothing for anybody else."""
+    """Assignment works by copy-on-write and changes nothing for anybody else."""
     wb.put(pd.DataFrame({"a": [1, 2, 3], "b": [1.0, 2.0, 3.0]}), "frame")
     large = pd.DataFrame({"a": np.arange(100_000), "b": np.arange(100_000.0)})
     wb.put(large, "large")
@@ -114,7 +115,7 @@ def test_listing_sorts_and_filters(session: wb.Session) -> None:
     wb.put({"x": 1}, "c")
     assert [info.name for info in wb.ls()] == ["c", "a/array", "b/array"]
     assert [info.name for info in wb.ls(sort_by="name")] == ["a/array", "b/array", "c"]
-    assert [info.name for info in wb.ls(sort_by="nbytes")][0] == "a/array"
+    assert next(info.name for info in wb.ls(sort_by="nbytes")) == "a/array"
     assert [info.name for info in wb.ls("*/array", sort_by="name")] == ["a/array", "b/array"]
     assert wb.ls("nothing*").to_pandas().empty
     with pytest.raises(ValueError, match="sort_by is 'size'"):
@@ -160,13 +161,13 @@ def test_no_cluster_on_this_host_is_a_clear_error(session: wb.Session) -> None:
 
 
 @pytest.mark.parametrize("key", [3, b"x", ["x"]])
-def test_keys_of_a_wrong_type(session: wb.Session, key: object) -> None:
+def test_keys_of_a_wrong_type(session: wb.Session, key: Any) -> None:
     """A key is text or a reference."""
     for verb in (wb.get, wb.info, wb.delete, wb.where, wb.exists):
         with pytest.raises(TypeError, match="A key is a name, an id or a Ref"):
-            verb(key)  # type: ignore[operator]
+            verb(key)
     with pytest.raises(TypeError, match="A name is text"):
-        wb.put(1, key)  # type: ignore[arg-type]
+        wb.put(1, key)
 
 
 def test_objects_that_cannot_be_encoded_are_named(session: wb.Session) -> None:

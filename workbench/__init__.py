@@ -178,11 +178,11 @@ def drop(key: Key, node: str, *, force: bool = False) -> None:
     current_session().drop(key, node, force=force)
 
 
-def open(name: str) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # as in the public API
+def open(key: Key) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa: A001  # the verb of the design  # as in the public API
     """Open a dataset that ``persist_shared`` put: a lazy Dask collection whose partitions are mapped, not copied."""
     from workbench.collections import open_dataset
 
-    return open_dataset(name)
+    return open_dataset(key)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
