@@ -182,7 +182,8 @@ def open(key: Key) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa:
     """Open a dataset that ``persist_shared`` put: a lazy Dask collection whose partitions are mapped, not copied."""
     from workbench.collections import open_dataset
 
-    return open_dataset(key)
+    opened: dask.dataframe.DataFrame | dask.dataframe.Series = open_dataset(key)
+    return opened
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

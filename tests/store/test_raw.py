@@ -101,7 +101,7 @@ def test_range_outside_the_object_is_refused(store: Store, memory_directory: Pat
     """Neither side reads or writes outside the payload."""
     store.put(encoded(MIB), "x")
     with Store.open(memory_directory / "other", capacity=64 * MIB) as other:  # noqa: SIM117  # two steps
-        with store.export("x") as source, other.import_(source.meta) as target:  # two steps
+        with store.export("x") as source, other.import_(source.meta) as target:
             with pytest.raises(ValueError, match="outside the payload"):
                 source.read(MIB, 1)
             with pytest.raises(TransferError, match="outside its"):
