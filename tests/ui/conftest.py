@@ -1,0 +1,112 @@
+"""A real two-node cluster, a real JupyterLab with a token, and the system's Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jupyter_core.paths import jupyter_path
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.processes import ROOT, Process
+from tests.ui.lab import Lab
+from workbench.jupyter import demo
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, and say in one line what is missing where they cannot run."""
+    reason = None
+    if CHROMIUM is None:
+        reason = "Chromium is missing: apt-get install chromium"
+    elif not any(Path(place, "labextensions", "shm-workbench").is_dir() for place in jupyter_path()):
+        reason = "the JupyterLab extension is not installed: pip install ."
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.ui)
+            item.add_marker(pytest.mark.slow)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> None:
+    """Leave this to the other tests: Playwright keeps its threads as long as the browser, and no store is opened here."""
+
+
+@pytest.fixture(scope="module")
+def workbench_directory() -> Iterator[Path]:
+    """Name the store of all tests of a module: of the cluster's first node, of JupyterLab and of its kernels."""
+    path = Path(tempfile.mkdtemp(prefix="workbench-test-", dir="/dev/shm"))
+    yield path / "store"
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(workbench_directory: Path) -> Iterator[None]:
+    """Start two nodes, each a worker process with a store of its own, from a process of their own."""
+    with Process(workbench_directory) as process:
+        process.do("""
+            import workbench as wb
+            cluster = wb.LocalCluster(nodes=2, capacity="1 GiB", dashboard_address=":0")
+        """)
+        yield
+        process.do("cluster.close()")
+
+
+@pytest.fixture(scope="module")
+def server(workbench_directory: Path, cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start JupyterLab as the demonstration does, on copies of the notebooks; give the URL with its token."""
+    del cluster
+    root = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    more = {
+        "WORKBENCH_DIR": str(workbench_directory),
+        "WORKBENCH_DEMO_ROWS": "336776",
+        "JUPYTER_CONFIG_DIR": str(root / "config"),
+        "JUPYTER_DATA_DIR": str(root / "data"),
+        "PYTHONPATH": str(ROOT),
+    }
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        with demo._Lab.start(root, None) as lab:
+            yield lab.url
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start the browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def lab(server: str, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Open JupyterLab in a new window; a test of the notebook sees what the demonstration shows, others an empty desk."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+    test = request.node.name.removeprefix("test_")
+    url = server if test.startswith("notebook_") else re.sub(r"/lab/.*\?", f"/lab/workspaces/{test}?", server)
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, reduced_motion="reduce")
+    lab = Lab(page, SCREENSHOTS)
+    try:
+        lab.open(url)
+        yield lab
+        assert lab.errors == []
+    finally:
+        lab.screenshot(f"last-{test}")
+        page.close()
