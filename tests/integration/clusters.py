@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import PREFIX, SHM
-
 import workbench as wb
+from tests.conftest import PREFIX, SHM
 from workbench.local_cluster import LocalCluster
 
 DEADLINE = 30.0

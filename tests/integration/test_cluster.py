@@ -4,6 +4,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,14 +125,18 @@ def test_a_put_by_a_kernel_without_a_cluster_is_seen_everywhere_soon(cluster: Lo
         kernel.do("import workbench as wb, time")
         kernel.do("wb.put(1, 'warm-up')")
         latencies = []
+        seen = wb.current_session().cluster
+        assert seen is not None
         for turn in range(5):
             put = float(kernel.do(f"wb.put({turn}, 'quiet-{turn}'); result = time.time()"))
-            seen = wb.current_session().cluster
-            assert seen is not None
-            until(lambda turn=turn: f"quiet-{turn}" in {info.name for info in seen.ls()}, "the object is seen")
+            until(partial(_lists, seen, f"quiet-{turn}"), "the object is seen")
             latencies.append(time.time() - put)
     print(f"seen after {sorted(latencies)[2] * 1000:.0f} ms (median)")
     assert min(latencies) < 0.5
+
+
+def _lists(cluster: ClusterClient, name: str) -> bool:
+    return name in {info.name for info in cluster.ls()}
 
 
 def test_a_name_that_is_rebound_on_one_node_is_rebound_on_all(elsewhere: Process) -> None:
@@ -198,7 +203,7 @@ def test_a_cancelled_move_leaves_the_object_where_it_was() -> None:
     assert places("big") == {"node-1"}
     cluster = wb.current_session().cluster
     assert cluster is not None
-    assert [other["state"] for other in cluster.operations()][0] == "cancelled"
+    assert cluster.operations()[0]["state"] == "cancelled"
     wb.move(ref, to="node-2").wait()
     assert places("big") == {"node-2"}
 
@@ -225,7 +230,9 @@ def test_bad_input_is_refused_with_the_next_step() -> None:
             wb.where(wrong)  # type: ignore[arg-type]
 
 
-def test_a_kernel_on_a_host_without_a_worker_is_told_how_to_start_one(cluster: LocalCluster, memory_directory: Path) -> None:
+def test_a_kernel_on_a_host_without_a_worker_is_told_how_to_start_one(
+    cluster: LocalCluster, memory_directory: Path
+) -> None:
     """Nobody can bring an object to a host that is no node."""
     wb.put(np.arange(10), "array")
     with Process(memory_directory / "lonely") as kernel:
@@ -243,8 +250,10 @@ def test_the_connection_file_is_private_and_leads_to_the_cluster(cluster: LocalC
         assert found is not None
         assert (found.scheduler, found.node) == (cluster.scheduler_address, node.id)
         assert stat.S_IMODE((directory / connection.FILE).stat().st_mode) == 0o600
-    client = wb.connect()
-    assert client.scheduler.address == cluster.scheduler_address
+    wb.connect()
+    session = wb.current_session()
+    assert session.cluster is not None
+    assert session.cluster.address == cluster.scheduler_address
     assert len(wb.nodes()) == 2
 
 

@@ -6,10 +6,13 @@ Covers finding, bounded waiting and bringing the plugins to a cluster that was s
 
 from __future__ import annotations
 
+import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client
+from distributed import Client, Security
+from distributed.comm import core as comms
 
 from workbench import config
 from workbench.cluster import connection
@@ -77,10 +80,26 @@ def _find(where: Any, store: Store | None) -> str:
     return found.scheduler
 
 
+async def knock(address: str, patience: float, security: Security | None = None) -> None:
+    """See whether a scheduler answers, in bounded time: Dask's own client waits for ever for one that accepts and says nothing.
+
+    Raises
+    ------
+    OSError, TimeoutError, ValueError
+        If it does not, or if that is no address.
+    """
+    arguments = (security or Security()).get_connection_args("client")
+    async with asyncio.timeout(patience):
+        comm = await comms.connect(address, timeout=patience, **arguments)
+        await comm.close()
+
+
 def _new_client(where: Any, address: str, patience: float) -> Client:
     security = getattr(where, "security", None)
     arguments = {} if security is None else {"security": security}
     try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread runs an event loop already
+            thread.submit(asyncio.run, knock(address, patience, security)).result()
         return Client(address, timeout=patience, set_as_default=True, **arguments)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         origin = (

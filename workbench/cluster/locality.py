@@ -4,7 +4,8 @@ Covers finding references in task graphs and telling Dask's scheduler where such
 not survive the query planner of Dask DataFrame, and Dask knows nothing of sizes behind a reference; a scheduler plugin's
 ``update_graph`` hook, which runs after the tasks are made and before any is scheduled, sees the final, fused graph.
 
-A task is restricted to the workers of the nodes that have most of its bytes. When those are all lost it waits: their nannies
+A task is restricted to the workers of the nodes that have most of its bytes, and so is a task that takes nothing but the
+result of such a task. When those are all lost it waits: their nannies
 bring them back within seconds. After a grace time it may run anywhere, to fail there with an error that says what is missing.
 """
 
@@ -61,14 +62,29 @@ class Locality:
 
     def new_tasks(self, scheduler: Scheduler, keys: Iterable[Key]) -> None:
         """Restrict new tasks; those that a user restricted already are left alone."""
+        known: dict[Key, frozenset[ObjectId]] = {}
         for key in keys:
             task = scheduler.tasks.get(key)
             if task is None or task.state != "released" or task.worker_restrictions or task.host_restrictions:
                 continue
-            objects = frozenset(references(task.run_spec))
+            objects = self._needed(task, known)
             if objects:
                 self._restricted[key] = objects
                 self._restrict(task, objects, scheduler.workers)
+
+    def _needed(self, task: TaskState, known: dict[Key, frozenset[ObjectId]]) -> frozenset[ObjectId]:
+        # A task whose only input is a task on an object follows it: Dask fuses such chains in most graphs, not in all.
+        chain = [task]
+        while chain[-1].key not in known:
+            own = frozenset(references(chain[-1].run_spec))
+            if own or len(chain[-1].dependencies) != 1:
+                known[chain[-1].key] = own
+            else:
+                chain.append(next(iter(chain[-1].dependencies)))
+        needed = known[chain[-1].key]
+        for follower in chain:
+            known[follower.key] = needed
+        return needed
 
     def node_lost(self, scheduler: Scheduler) -> None:
         """Find other places for the tasks of a node that lost its last worker, where there are any."""

@@ -31,6 +31,11 @@ GRACE: Final = 30.0
 _FLUSH_TIMEOUT: Final = 2.0
 """Seconds that nodes have to announce what they did not announce yet, when somebody asks for an unknown object."""
 
+_OF_WORKERS: Final = ("join", "leave", "announce", "progress")
+_QUESTIONS: Final = ("hello", "nodes", "locate", "where", "ls", "operations", "operation")
+_ACTIONS: Final = ("replicate", "move", "bring", "drop", "delete", "forget", "wait", "cancel")
+_VERBS: Final = (*_OF_WORKERS, *_QUESTIONS, *_ACTIONS)
+
 
 class WorkbenchSchedulerPlugin(SchedulerPlugin):
     """Keeps the cluster's catalog and runs its operations. Start it with :meth:`start`, as Dask does."""
@@ -44,26 +49,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self._locality = Locality(self.catalog)
         self._manager = Manager(self.catalog, self._ask)
         self._background: set[asyncio.Task[None]] = set()
-        self._verbs: dict[str, messages.Verb] = {
-            name: getattr(self, f"_{name}")
-            for name in (
-                "hello",
-                "join",
-                "announce",
-                "progress",
-                "nodes",
-                "locate",
-                "ls",
-                "where",
-                "replicate",
-                "move",
-                "bring",
-            )
-        }
-        self._verbs |= {
-            name: getattr(self, f"_{name}")
-            for name in ("drop", "delete", "forget", "operations", "operation", "wait", "cancel")
-        }
+        self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in _VERBS}
 
     def __reduce__(self) -> tuple[type[WorkbenchSchedulerPlugin], tuple[()]]:
         # What travels to the scheduler when a client registers the plugin is the wish to have one, not its state.
@@ -89,6 +75,9 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
 
     def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **kwargs: Any) -> None:  # noqa: ARG002  # Dask's signature
         """Note that a worker has gone; called by Dask."""
+        self._left(scheduler, worker)
+
+    def _left(self, scheduler: Scheduler, worker: str) -> None:
         node = self.catalog.leave(worker)
         if node is None:
             return
@@ -142,6 +131,9 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         )
         self.version += 1
         return {"name": joined.name, "announces": joined.announcer == worker}
+
+    async def _leave(self, worker: Any) -> None:
+        self._left(self._scheduler, str(worker))
 
     async def _announce(self, worker: Any, **said: Any) -> dict[str, Any]:
         try:

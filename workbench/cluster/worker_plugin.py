@@ -36,6 +36,8 @@ logger = logging.getLogger("workbench.worker")
 
 _REPORT: Final = 0.1
 """Seconds between two reports of a transfer's progress."""
+_GOODBYE: Final = 2.0
+"""Seconds that the scheduler has to hear that this worker leaves."""
 
 _here: list[WorkbenchWorkerPlugin] = []
 
@@ -114,6 +116,10 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(OSError, ClusterError, TimeoutError):  # the scheduler may have gone first
+            await asyncio.wait_for(
+                self._ask_scheduler("leave", worker=worker.contact_address or worker.address), _GOODBYE
+            )
         if worker.handlers.get(messages.OP) == self._handle:
             del worker.handlers[messages.OP]
         for undo in self._undo:

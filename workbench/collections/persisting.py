@@ -71,7 +71,7 @@ def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Man
     import dask.dataframe as dd
     import pandas as pd
 
-    collection = collection.optimize()
+    collection = collection.optimize(fuse=False)
     numbers = dd.from_map(
         _number, range(collection.npartitions), meta=pd.Series([], dtype="int64"), label="workbench-number"
     )
@@ -81,6 +81,7 @@ def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Man
     put = collection.map_partitions(
         put_partition, numbers, dataset, meta=meta, align_dataframes=False, enforce_metadata=False
     )
+    put = put.optimize()  # one task makes and puts a partition: it is never kept in Dask's memory
     computed: Any = put.compute() if session.cluster is None else session.cluster.client.compute(put, sync=True)
     rows = computed.sort_index()
     refs = tuple(Ref(ObjectId(row.id), None, row.kind, int(row.nbytes)) for row in rows.itertuples())
