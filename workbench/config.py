@@ -54,7 +54,9 @@ def get_nbytes(name: str, override: int | str | None = None) -> int | None:
     try:
         nbytes = int(dask.utils.parse_bytes(value))
     except ValueError:
-        raise ValueError(f"workbench.{name} is {value!r}, which is not a size: write bytes, or text such as '2 GiB'.") from None
+        raise ValueError(
+            f"workbench.{name} is {value!r}, which is not a size: write bytes, or text such as '2 GiB'."
+        ) from None
     if nbytes < 0:
         raise ValueError(f"workbench.{name} is {value!r}: a size cannot be negative.")
     return nbytes
