@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -69,7 +70,12 @@ def server(workbench_directory: Path, cluster: None, tmp_path_factory: pytest.Te
     del cluster
     root = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
+    # Every cell is on the page, also those that would have to be scrolled to.
+    settings = root / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"windowingMode": "none"}))
     more = {
+        "JUPYTERLAB_SETTINGS_DIR": str(root / "settings"),
         "WORKBENCH_DIR": str(workbench_directory),
         "WORKBENCH_DEMO_ROWS": "336776",
         "JUPYTER_CONFIG_DIR": str(root / "config"),

@@ -132,6 +132,7 @@ class Lab:
     def run_until(self, text: str) -> None:
         """Run the open notebook's cells from the first one to the one that contains `text`."""
         self.wait_for_kernel()
+        expect(self.cells.filter(has_text=text)).not_to_have_count(0)
         last = next(at for at in range(self.cells.count()) if text in (self.cells.nth(at).text_content() or ""))
         code = [at for at in range(last + 1) if "jp-CodeCell" in (self.cells.nth(at).get_attribute("class") or "")]
         for at in code:
