@@ -49,6 +49,12 @@ class Running:
     at: dict[str, str] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
+    def set_cancelled(self) -> None:
+        """Note that it ended because somebody wished so."""
+        self.state = "cancelled"
+        error = OperationCancelledError("The operation was cancelled; no half replica is left.")
+        self.error = messages.error_to_wire(error)
+
     def to_wire(self) -> dict[str, Any]:
         """Return the operation as plain values, as the panel shows it."""
         done = self.total if self.state == "done" else min(self.total, sum(self.parts.values()))
@@ -123,9 +129,7 @@ class Manager:
                     await self.drop(step.object, self._catalog.nodes[step.node], force=False)
             operation.state = "done"
         except asyncio.CancelledError:
-            operation.state = "cancelled"
-            error = OperationCancelledError("The operation was cancelled; no half replica is left.")
-            operation.error = messages.error_to_wire(error)
+            operation.set_cancelled()
         except Exception as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
             operation.state, operation.error = "failed", messages.error_to_wire(error)
         finally:
@@ -196,6 +200,8 @@ class Manager:
         if operation.task is not None and not operation.task.done():
             operation.task.cancel()
             await asyncio.wait([operation.task])
+            if operation.state == "running":
+                operation.set_cancelled()  # before its first step
 
     async def drop(self, object_id: ObjectId, node: Node, *, force: bool) -> None:
         """Remove one replica; the last one only if forced."""
