@@ -78,10 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         text = _run(args)
         if text:
-            print(text)  # noqa: T201  # a command line answers by printing
+            print(text)  # a command line answers by printing
             sys.stdout.flush()
     except (WorkbenchError, ValueError) as error:
-        print(f"workbench: {printable(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"workbench: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
