@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from distributed import Client, get_worker
 import workbench as wb
 from tests.integration.clusters import DEADLINE, running_cluster, shared_home, until
 from tests.processes import Process, environment
-from workbench.cluster import connection
+from workbench.cluster import connection, scheduler_plugin
 from workbench.local_cluster import LocalCluster
 
 MIB = 1 << 20
@@ -80,6 +81,27 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_computed_again(home: Path,
         assert {info.id: info.replicas for info in wb.ls(parts=True)} == before
         np.testing.assert_array_equal(wb.get(ref), np.arange(100_000))
         assert counter.read_text() == "x" * 6
+
+
+def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks wait for a lost node as long as a nanny needs, and then fail with its name."""
+    monkeypatch.setattr(scheduler_plugin, "GRACE", 0.5)
+    with running_cluster(home) as cluster:
+        client = wb.connect(cluster)
+        dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=2).persist_shared("numbers")
+        wb.move("numbers", to="node-2").wait()
+        [address] = [node.address for node in wb.nodes() if node.name == "node-2"]
+        client.retire_workers([address])
+        until(lambda: "lost" in {node.state for node in wb.nodes()}, "the node is lost")
+        with pytest.raises(wb.ClusterError, match="is only on node-2, and no worker runs there any more"):
+            wb.open("numbers").x.sum().compute()
+        moved = next(info.ref for info in wb.ls(parts=True) if "partition" in info.tags)
+        with pytest.raises(wb.TransferError, match="is only on node-2, and no worker runs there now"):
+            wb.get(moved)
+        with pytest.raises(wb.TransferError, match="Node node-2 is lost"):
+            wb.replicate(wb.put(1), to="node-2").wait()
 
 
 def _slowly(block: pd.DataFrame, started: str) -> pd.DataFrame:
@@ -165,6 +187,33 @@ def _hold(nbytes: int) -> int:
     array = np.ones(nbytes, "u1")
     time.sleep(DEADLINE)
     return int(array[0])
+
+
+def openssl(directory: Path) -> distributed.Security:
+    """Certificates of one's own, for TLS between all."""
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    roles = {
+        f"tls_{role}_{what}": str(path)
+        for role in ("client", "scheduler", "worker")
+        for what, path in (("cert", certificate), ("key", key))
+    }
+    return distributed.Security(tls_ca_file=str(certificate), require_encryption=True, **roles)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make certificates")
+def test_with_tls_everything_flows_over_it_and_a_plain_client_is_refused(home: Path, tmp_path: Path) -> None:
+    """Announcements, transfers and questions use the cluster's own encrypted connections."""
+    with running_cluster(home, security=openssl(tmp_path)) as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        wb.connect(cluster)
+        wb.put(np.arange(1_000_000), "array")
+        wb.move("array", to="node-2").wait()
+        assert all(address.startswith("tls://") for node in wb.nodes() for address in node.workers)
+        assert wb.get("array").sum() == 499999500000
+        with pytest.raises(wb.ClusterError, match="does not answer"):
+            wb.connect(cluster.scheduler_address.replace("tls", "tcp"), timeout=1)
 
 
 def worker_pids_or_none(client: Client) -> list[int]:

@@ -48,6 +48,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self.version = 0
         self._locality = Locality(self.catalog)
         self._manager = Manager(self.catalog, self._ask)
+        self._lost: dict[str, asyncio.TimerHandle] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in _VERBS}
 
@@ -65,6 +66,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     async def before_close(self) -> None:
         """End what runs; called by Dask."""
         await self._manager.close()
+        for timer in self._lost.values():
+            timer.cancel()
         for task in list(self._background):
             task.cancel()
 
@@ -88,11 +91,12 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             logger.info(
                 "Node %s is lost: no worker runs there. Its %d objects stay known.", node.name, len(node.objects)
             )
-            asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
+            self._lost[node.id] = asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
         self._locality.node_lost(scheduler)
 
     def _give_up(self, node: Node) -> None:
-        if not node.workers and self._scheduler.status.name == "running":
+        del self._lost[node.id]
+        if self._scheduler.status.name == "running":
             self._locality.give_up(self._scheduler)
 
     # -- messages --------------------------------------------------------------------------------------------------
@@ -130,6 +134,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             messages.object_id(node), str(name)[:200], worker, str(self._scheduler.workers[worker].name)
         )
         self.version += 1
+        if (timer := self._lost.pop(joined.id, None)) is not None:
+            timer.cancel()
         return {"name": joined.name, "announces": joined.announcer == worker}
 
     async def _leave(self, worker: Any) -> None:
@@ -193,6 +199,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             "id": found,
             "replicas": to_json(info.replicas),
             "sources": placement.sources(self.catalog, found) if reachable else [],
+            "soon": any(replica.node in self._lost for replica in info.replicas),
         }
 
     async def _ls(self, pattern: Any = "*", kind: Any = None, node: Any = None) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from distributed.utils import sync
 
 from workbench.cluster import connection, memory, messages, transfer
 from workbench.cluster.announcer import Announcer
-from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError
+from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError, TransferError
 from workbench.objects import ObjectId
 from workbench.store import Store, node_name
 from workbench.store.directory import is_memory
@@ -36,6 +36,10 @@ logger = logging.getLogger("workbench.worker")
 
 _REPORT: Final = 0.1
 """Seconds between two reports of a transfer's progress."""
+_PAUSE: Final = 0.2
+"""Seconds between two looks for a node that was lost."""
+_ATTEMPTS: Final = 3
+"""Transfers of one object that may fail, each with all sources that there are then."""
 _GOODBYE: Final = 2.0
 """Seconds that the scheduler has to hear that this worker leaves."""
 
@@ -246,7 +250,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         return report
 
     async def fetch(self, object_id: ObjectId) -> None:
-        """Make a replica of an object on this host, if there is none.
+        """Make a replica of an object on this host, if there is none; a node that was just lost is waited for.
 
         Raises
         ------
@@ -254,15 +258,28 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             If no node has it.
         TransferError
             If it could not be brought here.
+        ClusterError
+            If only nodes have it that are lost for longer than a nanny takes to start a worker.
         """
-        if not self.store.exists(object_id):
+        failures = 0
+        while not self.store.exists(object_id):
             found = await self._ask_scheduler("where", key=object_id)
-            if not found["sources"]:
+            if found["sources"]:
+                try:
+                    await self._pull(object_id, list(found["sources"]))
+                except TransferError:
+                    failures += 1
+                    if failures == _ATTEMPTS:
+                        raise
+                else:
+                    return
+            elif not found["soon"]:
                 names = ", ".join(str(replica["node_name"]) for replica in found["replicas"])
                 raise ClusterError(
-                    f"Object {object_id} is only on {names}, and no worker runs there now. Start one there again."
+                    f"Object {object_id} is only on {names}, and no worker runs there any more. Start one there: the object "
+                    "is in that host's store."
                 )
-            await self._pull(object_id, list(found["sources"]))
+            await asyncio.sleep(_PAUSE)
 
     def fetch_now(self, object_id: ObjectId) -> None:
         """As :meth:`fetch`, for a task's thread."""

@@ -7,12 +7,11 @@ plugin; any other process uses its session. Read next: ``persisting.py``, ``open
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from workbench import codecs
 from workbench.collections.manifest import partition_id
-from workbench.errors import ClusterError, ObjectNotFoundError, TransferError
+from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.objects import ObjectId, Ref
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
     from workbench.cluster import WorkbenchWorkerPlugin
     from workbench.store import Store
-
-PATIENCE: Final = 40.0
-"""Seconds that a task waits for a partition whose node is lost: a nanny restarts a worker within a few."""
-_PAUSE: Final = 0.2
 
 _handouts = codecs.HandOuts()
 
@@ -60,24 +55,11 @@ def load_partition(ref: Ref) -> Any:
     try:
         record = plugin.store.read(ref)
     except ObjectNotFoundError:
-        _bring(plugin, ref.id)
+        plugin.fetch_now(ref.id)
         record = plugin.store.read(ref)
     decoded = codecs.decode(record.header, record.buffers)
     _handouts.add(decoded)
     return decoded.value
-
-
-def _bring(plugin: WorkbenchWorkerPlugin, target: ObjectId) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return plugin.fetch_now(target)
-        except ObjectNotFoundError:
-            raise
-        except (TransferError, ClusterError):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_PAUSE)
 
 
 def _store() -> Store:
