@@ -15,6 +15,7 @@ Covers the schema, its version, the two connections and the transactions; what t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -94,18 +95,21 @@ class Catalog:
         self._pid = os.getpid()
         self._read_lock = threading.Lock()
         self._write_lock = threading.RLock()
-        try:
-            self._writer = self._open_connection()
-            self._check_version()
-            self._reader = self._open_connection()
-            self.id: str = self._reader.execute("SELECT id FROM store").fetchone()[0]
-        except sqlite3.DatabaseError as error:
-            raise self._translate(error) from error
+        with contextlib.ExitStack() as opened:
+            try:
+                self._writer = self._open_connection(opened)
+                self._check_version()
+                self._reader = self._open_connection(opened)
+                self.id: str = self._reader.execute("SELECT id FROM store").fetchone()[0]
+            except sqlite3.DatabaseError as error:
+                raise self._translate(error) from error
+            opened.pop_all()
 
-    def _open_connection(self) -> sqlite3.Connection:
+    def _open_connection(self, opened: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
         )
+        opened.callback(connection.close)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         return connection

@@ -81,14 +81,14 @@ class Store:
                 f"A capacity of {wanted} bytes is too small for a store: it needs at least {places.MINIMUM_CAPACITY}."
             )
         default = places.default_capacity(place)
+        pool_nbytes, inline = config.get_nbytes("pool"), config.get_nbytes("inline") or 0
+        threads = int(config.get("copy-threads") or min(4, len(os.sched_getaffinity(0))))
         catalog = Catalog(place / places.CATALOG, lambda: (uuid.uuid4().hex, wanted or default))
         if wanted is not None and wanted != catalog.capacity:
             catalog.set_capacity(wanted)
-        pool_nbytes = config.get_nbytes("pool")
         pool = Pool(catalog.capacity // 4 if pool_nbytes is None else pool_nbytes)
-        threads = int(config.get("copy-threads") or min(4, len(os.sched_getaffinity(0))))
         allocator = Allocator(place, catalog, pool, in_memory=places.is_memory(place), threads=threads)
-        store = cls(place, catalog, allocator, ProcessFile(place), config.get_nbytes("inline") or 0)
+        store = cls(place, catalog, allocator, ProcessFile(place), inline)
         if process is not None:
             store.set_process(*process)
         allocator.reclaim()
