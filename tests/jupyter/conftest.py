@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from pytest_jupyter.jupyter_server import *  # noqa: F403  # its fixtures, and its hooks for asynchronous tests
 from traitlets.config import Config
 
@@ -25,6 +28,19 @@ def jp_server_config(
             "WorkbenchApp": {"poll_interval": 0.05, "holders_interval": 0.1, "cluster_interval": 0.1},
         }
     )
+
+
+@pytest.fixture
+def ipython(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """Start an IPython shell that takes the place of nothing: by default it would be ``__main__`` from then on."""
+    module = ModuleType("notebook_of_a_test")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    shell = InteractiveShell(user_module=module)
+    assert shell.history_manager is not None
+    shell.history_manager.enabled = False
+    yield shell
+    shell.user_ns.clear()
+    shell.history_manager.end_session()
 
 
 @pytest.fixture

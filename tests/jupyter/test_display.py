@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -15,14 +14,10 @@ ID = ObjectId("0" * 32)
 
 
 @pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """Start an IPython shell that knows the values."""
-    shell = InteractiveShell()
-    assert shell.history_manager is not None
-    shell.history_manager.enabled = False
-    display.register(shell)
-    yield shell
-    shell.history_manager.end_session()
+def shell(ipython: InteractiveShell) -> InteractiveShell:
+    """Teach an IPython shell the values."""
+    display.register(ipython)
+    return ipython
 
 
 def shown(shell: InteractiveShell, value: object) -> dict[str, str]:

@@ -18,18 +18,13 @@ from workbench.objects import format_nbytes
 
 
 @pytest.fixture
-def shell(store_directory: Path) -> Iterator[InteractiveShell]:
-    """Start an IPython shell with the extension loaded."""
+def shell(ipython: InteractiveShell, store_directory: Path) -> Iterator[InteractiveShell]:
+    """Load the extension into an IPython shell."""
     del store_directory  # its store is that of the current session
-    shell = InteractiveShell()
-    assert shell.history_manager is not None
-    shell.history_manager.enabled = False
-    shell.run_line_magic("load_ext", "workbench")
-    shell.user_ns["df"] = pd.DataFrame({"x": [1, 2, 3], "s": ["a", None, "c"]})
-    yield shell
-    magics.unregister(shell)
-    shell.user_ns.clear()
-    shell.history_manager.end_session()
+    ipython.run_line_magic("load_ext", "workbench")
+    ipython.user_ns["df"] = pd.DataFrame({"x": [1, 2, 3], "s": ["a", None, "c"]})
+    yield ipython
+    magics.unregister(ipython)
 
 
 def run(shell: InteractiveShell, cell: str) -> Any:

@@ -12,6 +12,7 @@ import ast
 import contextlib
 import difflib
 import functools
+import importlib
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
+import workbench
 from workbench import session as sessions
 from workbench.errors import WorkbenchError
 from workbench.jupyter import display
@@ -41,8 +43,6 @@ _HELP = """\
 
 
 def _connect(_session: Session, args: argparse.Namespace) -> Any:
-    import workbench
-
     workbench.connect(args.where)
     return Listing(workbench.nodes())
 
@@ -124,10 +124,13 @@ class WorkbenchMagics(Magics):
         wish = parse_fetch(line)
         with one_message():
             session = current_session()
+            _import_for(session, wish.name)
             start = time.perf_counter()
             value = session.get(wish.name, timeout=wish.timeout)
             seconds = time.perf_counter() - start
             info = session.info(wish.name)
+            if info.kind == "dataset":
+                value = workbench.open(wish.name)
         self._ip.user_ns[wish.variable] = value
         print(_fetched(wish.variable, info, seconds))  # noqa: T201  # a magic answers by printing
 
@@ -177,6 +180,14 @@ class WorkbenchMagics(Magics):
         name = shell.compile.cache(cell)
         exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
         return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
+
+
+def _import_for(session: Session, name: str) -> None:
+    """Import the library of an object's type beforehand, so that the time that is shown is that of mapping it."""
+    if session.store.exists(name):
+        library = session.store.info(name).type.partition(".")[0]
+        if library in {"numpy", "pandas", "polars", "pyarrow"}:
+            importlib.import_module(library)
 
 
 def _fetched(variable: str, info: ObjectInfo, seconds: float) -> str:
