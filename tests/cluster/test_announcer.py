@@ -10,7 +10,8 @@ import pytest
 from workbench import codecs
 from workbench.cluster import connection, messages
 from workbench.cluster.announcer import Announcer
-from workbench.cluster.catalog import Announcement, ClusterCatalog
+from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.nodes import Announcement
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId
 from workbench.store import Store

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from workbench.cluster.catalog import Announcement, ClusterCatalog, Order
+from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.nodes import Announcement, Order
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
 from workbench.objects import ObjectId, ObjectInfo
 

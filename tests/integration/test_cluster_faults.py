@@ -1,21 +1,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import os
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dask.dataframe as dd
-import distributed
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,9 +15,7 @@ from distributed import Client, get_worker
 
 import workbench as wb
 from tests.integration.clusters import DEADLINE, running_cluster, shared_home, until
-from tests.processes import Process, environment
-from workbench.cluster import connection, scheduler_plugin
-from workbench.local_cluster import LocalCluster
+from workbench.cluster import scheduler_plugin
 
 MIB = 1 << 20
 
@@ -52,6 +42,13 @@ def worker_pids(client: Client) -> dict[str, int]:
     """Process ids of the workers, by the name of their node."""
     found = client.run(lambda: (os.environ["WORKBENCH_NODE"], os.getpid()))
     return dict(found.values())
+
+
+def worker_pids_or_none(client: Client) -> list[int]:
+    """Process ids of the workers that can be asked now."""
+    with contextlib.suppress(OSError, ValueError):
+        return list(client.run(os.getpid, on_error="ignore").values())
+    return []
 
 
 def test_a_killed_worker_loses_nothing_and_nothing_is_computed_again(home: Path, tmp_path: Path) -> None:
@@ -169,8 +166,10 @@ def test_mapped_memory_gets_no_worker_paused_or_killed(home: Path) -> None:
         assert metrics["memory"] < 400 * MIB
 
 
-def _allocate(nbytes: int) -> int:
-    return int(np.ones(nbytes, "u1")[::4096].sum())
+def _hold(nbytes: int) -> int:
+    array = np.ones(nbytes, "u1")
+    time.sleep(DEADLINE)
+    return int(array[0])
 
 
 def test_memory_of_its_own_still_gets_a_worker_killed(home: Path) -> None:
@@ -181,304 +180,3 @@ def test_memory_of_its_own_still_gets_a_worker_killed(home: Path) -> None:
         hungry = client.submit(_hold, 500 * MIB, retries=0)
         until(lambda: list(worker_pids_or_none(client)) not in ([], [before]), "the nanny restarts the worker")
         hungry.cancel()
-
-
-def _hold(nbytes: int) -> int:
-    array = np.ones(nbytes, "u1")
-    time.sleep(DEADLINE)
-    return int(array[0])
-
-
-def openssl(directory: Path) -> distributed.Security:
-    """Certificates of one's own, for TLS between all."""
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    roles = {
-        f"tls_{role}_{what}": str(path)
-        for role in ("client", "scheduler", "worker")
-        for what, path in (("cert", certificate), ("key", key))
-    }
-    return distributed.Security(tls_ca_file=str(certificate), require_encryption=True, **roles)
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make certificates")
-def test_with_tls_everything_flows_over_it_and_a_plain_client_is_refused(home: Path, tmp_path: Path) -> None:
-    """Announcements, transfers and questions use the cluster's own encrypted connections."""
-    with running_cluster(home, security=openssl(tmp_path)) as cluster:
-        assert cluster.scheduler_address.startswith("tls://")
-        wb.connect(cluster)
-        wb.put(np.arange(1_000_000), "array")
-        wb.move("array", to="node-2").wait()
-        assert all(address.startswith("tls://") for node in wb.nodes() for address in node.workers)
-        assert wb.get("array").sum() == 499999500000
-        with pytest.raises(wb.ClusterError, match="does not answer"):
-            wb.connect(cluster.scheduler_address.replace("tls", "tcp"), timeout=1)
-
-
-def worker_pids_or_none(client: Client) -> list[int]:
-    """Process ids of the workers that can be asked now."""
-    with contextlib.suppress(OSError, ValueError):
-        return list(client.run(os.getpid, on_error="ignore").values())
-    return []
-
-
-def test_any_dask_cluster_becomes_one_of_nodes_when_a_client_connects(home: Path) -> None:
-    """A cluster that was started without the workbench gets the plugins; its workers on one host are one node."""
-    environ = {"WORKBENCH_DIR": str(home / "store"), "WORKBENCH_NODE": "shared"}
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", env=environ) as cluster,
-        Client(cluster) as client,
-    ):
-        assert wb.connect(client) is client
-        [node] = wb.nodes()
-        assert (node.name, node.state, len(node.workers)) == ("shared", "running", 2)
-        ref = wb.put(np.arange(10), "array")
-        assert client.submit(lambda: int(wb.get("array").sum())).result() == 45
-        assert wb.where("array")[0].node == wb.current_session().store.id
-        # The worker that announces goes; the other one takes over.
-        announcer = node.address
-        client.retire_workers([announcer])
-        until(lambda: len(wb.nodes()[0].workers) == 1, "one worker is left")
-        second = wb.put(np.arange(11), "second")
-        assert wb.where(second)[0].node == node.id
-        assert {info.id for info in wb.ls()} == {ref.id, second.id}
-        wb.connect(cluster)
-
-
-def test_a_worker_without_the_plugin_says_so(home: Path) -> None:
-    """A task that needs a store, in a worker that has none, fails with what to do."""
-    with running_cluster(home, nodes=1) as cluster:
-        client = wb.connect(cluster)
-        frame = dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=1)
-        frame.persist_shared("numbers")
-        client.run(_lose_plugin)
-        with pytest.raises(wb.ClusterError, match="has no workbench plugin, so it has no store. Start workers with"):
-            wb.open("numbers").compute()
-        with pytest.raises(wb.ClusterError, match="has no workbench plugin"):
-            frame.persist_shared("again")
-        with pytest.raises(wb.ClusterError, match="Node node-1 is lost"):
-            wb.drop("numbers", "node-1", force=True)
-        wb.connect(cluster)
-        assert wb.open("numbers").x.sum().compute() == 3
-
-
-async def _lose_plugin(dask_worker: Any) -> None:
-    await dask_worker.plugin_remove(name="workbench")
-
-
-def test_a_worker_whose_store_cannot_be_used_is_named_when_a_client_connects(home: Path) -> None:
-    """Connecting says which part cannot run the workbench, and why."""
-    (home / "file").write_text("not a directory")
-    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, dashboard_address=":0", env={"WORKBENCH_DIR": str(home / "file")}
-        ) as cluster,
-        Client(cluster) as client,
-        pytest.raises(
-            wb.ClusterError,
-            match="workers of the cluster at .* cannot run the workbench: .*cannot be made: File exists",
-        ),
-    ):
-        wb.connect(client)
-
-
-def test_a_scheduler_without_the_plugin_is_an_error_for_who_does_not_add_it(home: Path) -> None:
-    """The Jupyter server adds no plugins: it says what to do."""
-    from workbench.cluster import ClusterClient
-
-    with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-        pytest.raises(wb.ClusterError, match="scheduler at .* has no workbench plugin. Start it with `--preload"),
-    ):
-        ClusterClient(client).nodes()
-
-
-def test_a_scheduler_that_does_not_answer_is_an_error_in_bounded_time() -> None:
-    """Nobody listens, or somebody listens and says nothing: `ClusterError` within the timeout."""
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        for port in (1, silent.getsockname()[1]):
-            started = time.monotonic()
-            with pytest.raises(
-                wb.ClusterError, match=rf"scheduler at tcp://127.0.0.1:{port} does not answer within 1 s"
-            ):
-                wb.connect(f"tcp://127.0.0.1:{port}", timeout=1)
-            assert time.monotonic() - started < 10
-
-
-def test_a_cluster_that_is_not_there_is_an_error(store_directory: Path) -> None:
-    """No connection file, a stale one, or something that is no cluster: each says what to do."""
-    session = wb.current_session()
-    with pytest.raises(wb.ClusterError, match=r"No cluster was found on this host.*wb.LocalCluster"):
-        wb.connect()
-    connection.write(session.store.directory, "tcp://127.0.0.1:1", session.store.id)
-    with pytest.raises(
-        wb.ClusterError, match="named by the connection file of this host, which a cluster that was killed"
-    ):
-        wb.connect(timeout=1)
-    with pytest.raises(wb.ClusterError, match="A dict is not a cluster"):
-        wb.connect({})
-    with pytest.raises(wb.ClusterError, match="does not answer"):
-        wb.connect("no address", timeout=1)
-    wb.put(1, "x")
-    with pytest.raises(wb.ClusterError, match="Moving an object needs a cluster, and this session is not connected"):
-        wb.move("x", to="node-2")
-
-
-def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
-    """What is on this host can still be got; what needs the cluster is a clear error in bounded time."""
-    with running_cluster(home) as cluster:
-        wb.connect(cluster, timeout=2)
-        wb.put(np.arange(10), "array")
-    assert wb.get("array").sum() == 45
-    with pytest.raises(wb.ClusterError, match=r"does not answer|is closed"):
-        wb.nodes()
-
-
-def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_own(home: Path) -> None:
-    """The user's objects stay; siblings and connection files go."""
-    with running_cluster(home, nodes=3) as cluster:
-        assert sorted(path.name for path in home.iterdir()) == ["store", "store.node-2", "store.node-3"]
-        wb.connect(cluster)
-        wb.put(np.arange(10), "array")
-    assert [path.name for path in home.iterdir()] == ["store"]
-    assert connection.read(home / "store") is None
-    assert wb.current_session().store.exists("array")
-
-
-def test_a_killed_cluster_is_cleaned_up_by_the_next_one(home: Path) -> None:
-    """Its stores are used again, with what is in them, and removed when the next cluster ends."""
-    start = """
-        import workbench as wb, numpy as np
-        cluster = wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
-        wb.put(np.arange(1000), "survivor")
-        wb.move("survivor", to="node-2").wait()
-    """
-    with Process(home / "store") as first:
-        first.do(start)
-        first.kill()
-    until(lambda: not _workers_of(home), "the workers of the killed cluster end")
-    assert (home / "store.node-2").exists()
-    with running_cluster(home) as cluster:
-        wb.connect(cluster)
-        assert wb.get("survivor").sum() == 499500
-    assert [path.name for path in home.iterdir()] == ["store"]
-
-
-def _workers_of(home: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (
-                str(home).encode() in (process / "environ").read_bytes()
-                and b"WORKBENCH_NODE" in (process / "environ").read_bytes()
-            ):
-                found.append(process.name)
-    return found
-
-
-def test_two_clusters_beside_each_other_have_stores_of_their_own(home: Path) -> None:
-    """The second one does not take the siblings of one that lives."""
-    with running_cluster(home) as first, running_cluster(home) as second:
-        assert first.directories[1] != second.directories[1]
-        assert second.directories[1].exists()
-    assert [path.name for path in home.iterdir()] == ["store"]
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"nodes": 0}, ValueError, "nodes is 0"),
-        ({"nodes": "2"}, ValueError, "nodes is '2'"),
-        ({"workers_per_node": -1}, ValueError, "workers_per_node is -1"),
-        ({"n_workers": 3}, TypeError, "nodes and workers_per_node instead of n_workers"),
-        ({"capacity": "lots"}, ValueError, "lots"),
-        ({"capacity": 5}, wb.StoreError, "too small"),
-    ],
-)
-def test_a_local_cluster_that_cannot_be_is_refused_before_anything_starts(
-    home: Path, options: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    """Nothing is left of it, neither processes nor stores."""
-    with pytest.raises(error, match=message):
-        LocalCluster(**options)
-    assert {path.name for path in home.iterdir()} <= {"store"}
-
-
-def test_nodes_share_their_workers_evenly(home: Path) -> None:
-    """Two workers on each of two nodes, and one announcer for each; scaling keeps them alike."""
-    with running_cluster(home, nodes=2, workers_per_node=2) as cluster:
-        wb.connect(cluster)
-        assert [len(node.workers) for node in wb.nodes()] == [2, 2]
-        cluster.scale(2)
-        until(lambda: [len(node.workers) for node in wb.nodes()] == [1, 1], "one worker on each node is left")
-
-
-async def test_an_asynchronous_local_cluster_works(home: Path) -> None:
-    """Used in an event loop, it waits for its nodes, and leaves the session alone."""
-    async with LocalCluster(
-        nodes=2, capacity="64 MiB", directory=home / "store", dashboard_address=":0", asynchronous=True
-    ) as cluster:
-        assert len(cluster.catalog.announced_workers()) == 2
-        assert wb.current_session().cluster is None
-    assert {path.name for path in home.iterdir()} <= {"store"}  # noqa: ASYNC240  # nothing else runs here
-
-
-@contextlib.contextmanager
-def dask(*arguments: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run Dask's command line as a user does."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *arguments],
-        env=environment(directory, WORKBENCH_NODE=directory.name),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
-def test_the_preload_makes_nodes_of_scheduler_and_workers_started_by_hand(home: Path, tmp_path: Path) -> None:
-    """`dask scheduler --preload workbench.cluster` and two `dask worker --preload workbench.cluster`: a cluster of two nodes."""
-    contact = tmp_path / "scheduler.json"
-    preload = ("--preload", "workbench.cluster")
-    options = ("--scheduler-file", str(contact))
-    quiet = ("--no-dashboard",)
-    worker = ("worker", *options, *preload, "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path))
-    with (
-        dask("scheduler", *options, *preload, *quiet, "--port", "0", directory=home / "nowhere"),
-        dask(*worker, directory=home / "east"),
-        dask(*worker, directory=home / "west"),
-    ):
-        until(lambda: contact.exists() and contact.read_text(), "the scheduler is there")
-        address = json.loads(contact.read_text())["address"]
-        until(
-            lambda: (found := connection.read(home / "east")) and found.scheduler == address, "the east worker joined"
-        )
-        with Process(home / "east") as kernel:
-            kernel.do("import workbench as wb, numpy as np")
-            kernel.do("client = wb.connect()")
-            until(
-                lambda: kernel.do("result = sorted(node.name for node in wb.nodes())") == ["east", "west"], "both join"
-            )
-            kernel.do("wb.put(np.arange(1000), 'array'); wb.move('array', to='west').wait()")
-            assert kernel.do("result = [replica.node_name for replica in wb.where('array')]") == ["west"]
-            assert kernel.do("result = int(wb.get('array').sum())") == 499500
-            # A nanny started by hand has the correction, too, though nobody gave it a preload of its own.
-            monitors = """
-                def monitor(dask_worker):
-                    return type(dask_worker.periodic_callbacks["memory_monitor"].callback).__name__
-                result = list(client.run(monitor, nanny=True).values())
-            """
-            assert kernel.do(monitors) == ["_Check", "_Check"]
-    until(lambda: connection.read(home / "east") is None, "a worker that leaves in good order takes the file along")

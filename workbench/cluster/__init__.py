@@ -3,7 +3,7 @@
 This module is a Dask preload: ``dask scheduler --preload workbench.cluster`` and ``dask worker --preload workbench.cluster`` make a
 cluster of hosts that share objects. ``wb.connect`` does the same to a cluster that runs already.
 
-Reading order: ``catalog.py`` and ``placement.py`` (pure), ``scheduler_plugin.py``, ``manager.py``, ``worker_plugin.py``, ``announcer.py``,
+Reading order: ``nodes.py``, ``catalog.py`` and ``placement.py`` (pure), ``scheduler_plugin.py``, ``manager.py``, ``worker_plugin.py``, ``announcer.py``,
 ``transfer.py``, ``client.py``, ``operations.py``; beside them ``locality.py`` (tasks run where their objects are), ``memory.py`` (what
 Dask counts as a worker's memory), ``connecting.py``, ``connection.py``, ``local.py`` and ``messages.py``.
 """

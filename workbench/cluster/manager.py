@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from workbench.cluster import messages, placement
-from workbench.cluster.catalog import ClusterCatalog, Node, Order
+from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.nodes import Node, Order
 from workbench.cluster.placement import Suggestion
 from workbench.errors import ClusterError, OperationCancelledError, TransferError, WorkbenchError
 from workbench.objects import ObjectId

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from workbench.cluster.catalog import ClusterCatalog, Node
+from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.nodes import Node
 from workbench.errors import ClusterError, LastReplicaError, ObjectNotFoundError, TransferError
 from workbench.objects import ObjectId, format_nbytes
 

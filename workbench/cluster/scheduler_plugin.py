@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from workbench.cluster import messages, placement
-from workbench.cluster.catalog import Announcement, ClusterCatalog, Node
+from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.locality import Locality
 from workbench.cluster.manager import Manager
+from workbench.cluster.nodes import Announcement, Node
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, to_json
 

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+import distributed
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client
+
+import workbench as wb
+from tests.integration.clusters import DEADLINE, running_cluster, shared_home, until
+from tests.processes import Process, environment
+from workbench.cluster import connection
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Where a test's stores are."""
+    with shared_home() as path:
+        yield path
+
+
+@pytest.fixture
+def workbench_directory(home: Path) -> Path:
+    """The test's session uses the store in `home`."""
+    return home / "store"
+
+
+@pytest.fixture(autouse=True)
+def beside_the_cluster(workbench_directory: Path, own_store: None) -> None:
+    """The test's session is on the first node's host."""
+
+
+def test_any_dask_cluster_becomes_one_of_nodes_when_a_client_connects(home: Path) -> None:
+    """A cluster that was started without the workbench gets the plugins; its workers on one host are one node."""
+    environ = {"WORKBENCH_DIR": str(home / "store"), "WORKBENCH_NODE": "shared"}
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", env=environ) as cluster,
+        Client(cluster) as client,
+    ):
+        assert wb.connect(client) is client
+        [node] = wb.nodes()
+        assert (node.name, node.state, len(node.workers)) == ("shared", "running", 2)
+        ref = wb.put(np.arange(10), "array")
+        assert client.submit(lambda: int(wb.get("array").sum())).result() == 45
+        assert wb.where("array")[0].node == wb.current_session().store.id
+        # The worker that announces goes; the other one takes over.
+        announcer = node.address
+        client.retire_workers([announcer])
+        until(lambda: len(wb.nodes()[0].workers) == 1, "one worker is left")
+        second = wb.put(np.arange(11), "second")
+        assert wb.where(second)[0].node == node.id
+        assert {info.id for info in wb.ls()} == {ref.id, second.id}
+        wb.connect(cluster)
+
+
+def test_a_worker_without_the_plugin_says_so(home: Path) -> None:
+    """A task that needs a store, in a worker that has none, fails with what to do."""
+    with running_cluster(home, nodes=1) as cluster:
+        client = wb.connect(cluster)
+        frame = dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=1)
+        frame.persist_shared("numbers")
+        client.run(_lose_plugin)
+        with pytest.raises(wb.ClusterError, match="has no workbench plugin, so it has no store. Start workers with"):
+            wb.open("numbers").compute()
+        with pytest.raises(wb.ClusterError, match="has no workbench plugin"):
+            frame.persist_shared("again")
+        with pytest.raises(wb.ClusterError, match="Node node-1 is lost"):
+            wb.drop("numbers", "node-1", force=True)
+        wb.connect(cluster)
+        assert wb.open("numbers").x.sum().compute() == 3
+
+
+async def _lose_plugin(dask_worker: Any) -> None:
+    await dask_worker.plugin_remove(name="workbench")
+
+
+def test_a_worker_whose_store_cannot_be_used_is_named_when_a_client_connects(home: Path) -> None:
+    """Connecting says which part cannot run the workbench, and why."""
+    (home / "file").write_text("not a directory")
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", env={"WORKBENCH_DIR": str(home / "file")}
+        ) as cluster,
+        Client(cluster) as client,
+        pytest.raises(
+            wb.ClusterError,
+            match="workers of the cluster at .* cannot run the workbench: .*cannot be made: File exists",
+        ),
+    ):
+        wb.connect(client)
+
+
+def test_a_scheduler_without_the_plugin_is_an_error_for_who_does_not_add_it(home: Path) -> None:
+    """The Jupyter server adds no plugins: it says what to do."""
+    from workbench.cluster import ClusterClient
+
+    with (
+        distributed.LocalCluster(n_workers=0, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+        pytest.raises(wb.ClusterError, match="scheduler at .* has no workbench plugin. Start it with `--preload"),
+    ):
+        ClusterClient(client).nodes()
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error_in_bounded_time() -> None:
+    """Nobody listens, or somebody listens and says nothing: `ClusterError` within the timeout."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for port in (1, silent.getsockname()[1]):
+            started = time.monotonic()
+            with pytest.raises(
+                wb.ClusterError, match=rf"scheduler at tcp://127.0.0.1:{port} does not answer within 1 s"
+            ):
+                wb.connect(f"tcp://127.0.0.1:{port}", timeout=1)
+            assert time.monotonic() - started < 10
+
+
+def test_a_cluster_that_is_not_there_is_an_error(store_directory: Path) -> None:
+    """No connection file, a stale one, or something that is no cluster: each says what to do."""
+    session = wb.current_session()
+    with pytest.raises(wb.ClusterError, match=r"No cluster was found on this host.*wb.LocalCluster"):
+        wb.connect()
+    connection.write(session.store.directory, "tcp://127.0.0.1:1", session.store.id)
+    with pytest.raises(
+        wb.ClusterError, match="named by the connection file of this host, which a cluster that was killed"
+    ):
+        wb.connect(timeout=1)
+    with pytest.raises(wb.ClusterError, match="A dict is not a cluster"):
+        wb.connect({})
+    with pytest.raises(wb.ClusterError, match="does not answer"):
+        wb.connect("no address", timeout=1)
+    wb.put(1, "x")
+    with pytest.raises(wb.ClusterError, match="Moving an object needs a cluster, and this session is not connected"):
+        wb.move("x", to="node-2")
+
+
+def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
+    """What is on this host can still be got; what needs the cluster is a clear error in bounded time."""
+    with running_cluster(home) as cluster:
+        wb.connect(cluster, timeout=2)
+        wb.put(np.arange(10), "array")
+    assert wb.get("array").sum() == 45
+    with pytest.raises(wb.ClusterError, match=r"does not answer|is closed"):
+        wb.nodes()
+
+
+def openssl(directory: Path) -> distributed.Security:
+    """Certificates of one's own, for TLS between all."""
+    certificate, key = directory / "certificate.pem", directory / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    roles = {
+        f"tls_{role}_{what}": str(path)
+        for role in ("client", "scheduler", "worker")
+        for what, path in (("cert", certificate), ("key", key))
+    }
+    return distributed.Security(tls_ca_file=str(certificate), require_encryption=True, **roles)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make certificates")
+def test_with_tls_everything_flows_over_it_and_a_plain_client_is_refused(home: Path, tmp_path: Path) -> None:
+    """Announcements, transfers and questions use the cluster's own encrypted connections."""
+    with running_cluster(home, security=openssl(tmp_path)) as cluster:
+        assert cluster.scheduler_address.startswith("tls://")
+        wb.connect(cluster)
+        wb.put(np.arange(1_000_000), "array")
+        wb.move("array", to="node-2").wait()
+        assert all(address.startswith("tls://") for node in wb.nodes() for address in node.workers)
+        assert wb.get("array").sum() == 499999500000
+        with pytest.raises(wb.ClusterError, match="does not answer"):
+            wb.connect(cluster.scheduler_address.replace("tls", "tcp"), timeout=1)
+
+
+@contextlib.contextmanager
+def dask(*arguments: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run Dask's command line as a user does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *arguments],
+        env=environment(directory, WORKBENCH_NODE=directory.name),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def test_the_preload_makes_nodes_of_scheduler_and_workers_started_by_hand(home: Path, tmp_path: Path) -> None:
+    """`dask scheduler --preload workbench.cluster` and two `dask worker --preload workbench.cluster`: a cluster of two nodes."""
+    contact = tmp_path / "scheduler.json"
+    preload = ("--preload", "workbench.cluster")
+    options = ("--scheduler-file", str(contact))
+    quiet = ("--no-dashboard",)
+    worker = ("worker", *options, *preload, "--nthreads", "1", "--no-dashboard", "--local-directory", str(tmp_path))
+    with (
+        dask("scheduler", *options, *preload, *quiet, "--port", "0", directory=home / "nowhere"),
+        dask(*worker, directory=home / "east"),
+        dask(*worker, directory=home / "west"),
+    ):
+        until(lambda: contact.exists() and contact.read_text(), "the scheduler is there")
+        address = json.loads(contact.read_text())["address"]
+        until(
+            lambda: (found := connection.read(home / "east")) and found.scheduler == address, "the east worker joined"
+        )
+        with Process(home / "east") as kernel:
+            kernel.do("import workbench as wb, numpy as np")
+            kernel.do("client = wb.connect()")
+            until(
+                lambda: kernel.do("result = sorted(node.name for node in wb.nodes())") == ["east", "west"], "both join"
+            )
+            kernel.do("wb.put(np.arange(1000), 'array'); wb.move('array', to='west').wait()")
+            assert kernel.do("result = [replica.node_name for replica in wb.where('array')]") == ["west"]
+            assert kernel.do("result = int(wb.get('array').sum())") == 499500
+            # A nanny started by hand has the correction, too, though nobody gave it a preload of its own.
+            monitors = """
+                def monitor(dask_worker):
+                    return type(dask_worker.periodic_callbacks["memory_monitor"].callback).__name__
+                result = list(client.run(monitor, nanny=True).values())
+            """
+            assert kernel.do(monitors) == ["_Check", "_Check"]
+    until(lambda: connection.read(home / "east") is None, "a worker that leaves in good order takes the file along")

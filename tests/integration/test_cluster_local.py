@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from tests.integration.clusters import running_cluster, shared_home, until
+from tests.processes import Process
+from workbench.cluster import connection
+from workbench.local_cluster import LocalCluster
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Where a test's stores are."""
+    with shared_home() as path:
+        yield path
+
+
+@pytest.fixture
+def workbench_directory(home: Path) -> Path:
+    """The test's session uses the store in `home`."""
+    return home / "store"
+
+
+@pytest.fixture(autouse=True)
+def beside_the_cluster(workbench_directory: Path, own_store: None) -> None:
+    """The test's session is on the first node's host."""
+
+
+def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_own(home: Path) -> None:
+    """The user's objects stay; siblings and connection files go."""
+    with running_cluster(home, nodes=3) as cluster:
+        assert sorted(path.name for path in home.iterdir()) == ["store", "store.node-2", "store.node-3"]
+        wb.connect(cluster)
+        wb.put(np.arange(10), "array")
+    assert [path.name for path in home.iterdir()] == ["store"]
+    assert connection.read(home / "store") is None
+    assert wb.current_session().store.exists("array")
+
+
+def _workers_of(home: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (
+                str(home).encode() in (process / "environ").read_bytes()
+                and b"WORKBENCH_NODE" in (process / "environ").read_bytes()
+            ):
+                found.append(process.name)
+    return found
+
+
+def test_a_killed_cluster_is_cleaned_up_by_the_next_one(home: Path) -> None:
+    """Its stores are used again, with what is in them, and removed when the next cluster ends."""
+    start = """
+        import workbench as wb, numpy as np
+        cluster = wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
+        wb.put(np.arange(1000), "survivor")
+        wb.move("survivor", to="node-2").wait()
+    """
+    with Process(home / "store") as first:
+        first.do(start)
+        first.kill()
+    until(lambda: not _workers_of(home), "the workers of the killed cluster end")
+    assert (home / "store.node-2").exists()
+    with running_cluster(home) as cluster:
+        wb.connect(cluster)
+        assert wb.get("survivor").sum() == 499500
+    assert [path.name for path in home.iterdir()] == ["store"]
+
+
+def test_two_clusters_beside_each_other_have_stores_of_their_own(home: Path) -> None:
+    """The second one does not take the siblings of one that lives."""
+    with running_cluster(home) as first, running_cluster(home) as second:
+        assert first.directories[1] != second.directories[1]
+        assert second.directories[1].exists()
+    assert [path.name for path in home.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"nodes": 0}, ValueError, "nodes is 0"),
+        ({"nodes": "2"}, ValueError, "nodes is '2'"),
+        ({"workers_per_node": -1}, ValueError, "workers_per_node is -1"),
+        ({"n_workers": 3}, TypeError, "nodes and workers_per_node instead of n_workers"),
+        ({"capacity": "lots"}, ValueError, "lots"),
+        ({"capacity": 5}, wb.StoreError, "too small"),
+    ],
+)
+def test_a_local_cluster_that_cannot_be_is_refused_before_anything_starts(
+    home: Path, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """Nothing is left of it, neither processes nor stores."""
+    with pytest.raises(error, match=message):
+        LocalCluster(**options)
+    assert {path.name for path in home.iterdir()} <= {"store"}
+
+
+def test_nodes_share_their_workers_evenly(home: Path) -> None:
+    """Two workers on each of two nodes, and one announcer for each; scaling keeps them alike."""
+    with running_cluster(home, nodes=2, workers_per_node=2) as cluster:
+        wb.connect(cluster)
+        assert [len(node.workers) for node in wb.nodes()] == [2, 2]
+        cluster.scale(2)
+        until(lambda: [len(node.workers) for node in wb.nodes()] == [1, 1], "one worker on each node is left")
+
+
+async def test_an_asynchronous_local_cluster_works(home: Path) -> None:
+    """Used in an event loop, it waits for its nodes, and leaves the session alone."""
+    async with LocalCluster(
+        nodes=2, capacity="64 MiB", directory=home / "store", dashboard_address=":0", asynchronous=True
+    ) as cluster:
+        assert len(cluster.catalog.announced_workers()) == 2
+        assert wb.current_session().cluster is None
+    assert {path.name for path in home.iterdir()} <= {"store"}  # noqa: ASYNC240  # nothing else runs here
