@@ -39,6 +39,5 @@ add_pyenv_to_path()
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Install the project with its tests, and run all but the browser tests."""
-    session.install("--quiet", ".[test]")
-    # Not the checkout's package: what is tested is what was installed, the prebuilt extension included.
+    session.install("--quiet", "--editable", ".[test]")
     session.run("python", "-m", "pytest", "-m", "not ui", *session.posargs)
