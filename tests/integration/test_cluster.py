@@ -208,6 +208,17 @@ def test_a_cancelled_move_leaves_the_object_where_it_was() -> None:
     assert places("big") == {"node-2"}
 
 
+def test_operations_on_one_object_take_turns() -> None:
+    """What was wished last is what holds at the end, however soon after the first wish it came."""
+    for _ in range(3):
+        ref = wb.put(np.zeros(20 * MIB, "u1"), "array")
+        first, second = wb.move(ref, to="node-2"), wb.replicate(ref, n=2)
+        third = wb.move(ref, to="node-1")
+        third.wait()
+        assert [operation.state for operation in (first, second, third)] == ["done"] * 3
+        assert places("array") == {"node-1"}
+
+
 def test_bad_input_is_refused_with_the_next_step() -> None:
     """Unknown names and nodes, impossible numbers, wrong types: each a clear error."""
     wb.put(1, "flights")

@@ -31,6 +31,7 @@ _ORDER_TIMEOUT: Final = 30.0
 
 Ask = Callable[..., Awaitable[Any]]
 """``await ask(address, verb, **arguments)``: the result of a verb of a worker."""
+Plan = Callable[[], Iterable[Suggestion]]
 
 
 @dataclass(slots=True)
@@ -101,21 +102,48 @@ class Manager:
             )
         return found
 
-    def start(self, verb: str, object_id: ObjectId, to: Collection[Node], suggestions: Iterable[Suggestion]) -> Running:
-        """Begin to do what was suggested: all copies, and then, if every one succeeded, the drops."""
-        steps = list(suggestions)
+    def start(self, verb: str, object_id: ObjectId, to: Collection[Node], plan: Plan) -> Running:
+        """Begin to do what a plan suggests: all copies, and then, if every one succeeded, the drops.
+
+        Parameters
+        ----------
+        verb : str
+        object_id : ObjectId
+        to : collection of Node
+            Empty if the plan chooses the nodes.
+        plan : callable
+            Yields suggestions for the catalog as it is. It is asked now, for the errors that it raises, and again if the operation
+            had to wait for another one on the same object.
+        """
+        steps = list(plan())
         nodes = [node.id for node in to] or list(dict.fromkeys(step.node for step in steps))
-        total = sum(step.nbytes for step in steps if step.verb == "copy")
         name = self._catalog.info(object_id).name
-        operation = Running(secrets.token_hex(8), verb, object_id, name, nodes, total)
+        operation = Running(secrets.token_hex(8), verb, object_id, name, nodes, _total(steps))
+        before = [other.task for other in self._operations.values() if other.object == object_id and other.task]
         self._operations[operation.id] = operation
         finished = [other.id for other in self._operations.values() if other.state != "running"]
         for other in finished[: max(0, len(finished) - _KEPT)]:
             del self._operations[other]
-        operation.task = asyncio.create_task(self._run(operation, steps), name=f"workbench-{verb}-{operation.id}")
+        run = self._run(operation, steps, plan, [task for task in before if not task.done()])
+        operation.task = asyncio.create_task(run, name=f"workbench-{verb}-{operation.id}")
         return operation
 
-    async def _run(self, operation: Running, steps: list[Suggestion]) -> None:
+    async def _run(
+        self, operation: Running, steps: list[Suggestion], plan: Plan, before: list[asyncio.Task[None]]
+    ) -> None:
+        try:
+            if before:
+                await asyncio.wait(before)
+                steps = list(plan())
+                operation.total = _total(steps)
+            await self._do(operation, steps)
+            operation.state = "done"
+        except asyncio.CancelledError:
+            operation.set_cancelled()
+        except Exception as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
+            operation.state, operation.error = "failed", messages.error_to_wire(error)
+
+    async def _do(self, operation: Running, steps: list[Suggestion]) -> None:
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def copy(step: Suggestion) -> None:
@@ -128,11 +156,6 @@ class Manager:
             for step in steps:
                 if step.verb == "drop":
                     await self.drop(step.object, self._catalog.nodes[step.node], force=False)
-            operation.state = "done"
-        except asyncio.CancelledError:
-            operation.set_cancelled()
-        except Exception as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
-            operation.state, operation.error = "failed", messages.error_to_wire(error)
         finally:
             for task in copies:
                 task.cancel()
@@ -248,3 +271,7 @@ class Manager:
 
 def _unreachable(error: BaseException) -> bool:
     return isinstance(error, (OSError, TimeoutError))
+
+
+def _total(steps: Iterable[Suggestion]) -> int:
+    return sum(step.nbytes for step in steps if step.verb == "copy")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -222,22 +223,20 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             raise ValueError("replicate takes either n (how many nodes) or to (which nodes).")
         if to is not None:
             nodes = [self.catalog.find_node(str(node)) for node in to]
-            steps = list(placement.replicate_to(self.catalog, objects, nodes))
+            plan = partial(placement.replicate_to, self.catalog, objects, nodes)
         else:
             nodes = []
-            steps = list(placement.replicate_n(self.catalog, objects, int(n)))
-        return self._manager.start("replicate", found, nodes, steps).to_wire()
+            plan = partial(placement.replicate_n, self.catalog, objects, int(n))
+        return self._manager.start("replicate", found, nodes, plan).to_wire()
 
     async def _move(self, key: Any, to: Any) -> dict[str, Any]:
         found = await self._find(key)
         node = self.catalog.find_node(str(to))
-        members = self.catalog.members(found)
         # A dataset's manifest is a few kilobytes that every node should have: it is copied, its partitions are moved.
-        steps = [
-            *(placement.replicate_to(self.catalog, [found], [node]) if members else ()),
-            *placement.move_to(self.catalog, members or [found], node),
-        ]
-        return self._manager.start("move", found, [node], steps).to_wire()
+        if members := self.catalog.members(found):
+            await self._manager.bring(found, node)
+        plan = partial(placement.move_to, self.catalog, members or [found], node)
+        return self._manager.start("move", found, [node], plan).to_wire()
 
     async def _bring(self, key: Any, node: Any) -> str:
         found = await self._find(key)
