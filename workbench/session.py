@@ -6,6 +6,7 @@ Covers the verbs, each a short sentence over a store and a cluster; how they do 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -192,8 +193,10 @@ class Session:
         ------
         ObjectNotFoundError
         """
-        infos = {info.id: info for info in self._all()}
-        return infos[self._resolve(key).id]
+        info = self._resolve(key)
+        if info.kind != "dataset":
+            return info
+        return next((folded for folded in self._all() if folded.id == info.id), info)
 
     def ls(
         self, pattern: str = "*", *, sort_by: SortOrder = "created", node: str | None = None, parts: bool = False
@@ -261,7 +264,8 @@ class Session:
         if info.kind == "dataset":
             for member in self.store.ls():
                 if member.tags.get("dataset") == info.id:
-                    self.store.delete(member.id)
+                    with contextlib.suppress(ObjectNotFoundError):
+                        self.store.delete(member.id)
         self.store.delete(info.id)
 
     def pin(self, key: Key) -> None:

@@ -34,7 +34,7 @@ STEPS = {
     "after the file was made": "segments.create = (lambda make: lambda path: (make(path), die()))(segments.create)",
     "after the reservation": "allocation.Allocator.write = die",
     "in the middle of writing": (
-        "def half(fd, pieces, offsets):\n    os.pwrite(fd, b'x' * 1_000_000, 0)\n    die()\nsegments.pwrite = half"
+        "def half(file, pieces, offsets):\n    os.pwrite(file.fileno(), b'x' * 1_000_000, 0)\n    die()\nsegments.pwrite = half"
     ),
     "after writing": "module.Writer.seal = die",
     "within the sealing transaction": (

@@ -110,8 +110,8 @@ class Announcer:
 
     async def _announce(self, address: str) -> bool:
         """Return whether the scheduler knows everything now; if not, the next look announces everything."""
-        full = self._since is None
         changes = await asyncio.to_thread(self._store.changes, self._since)
+        full = changes.full
         memory = await asyncio.to_thread(self._store.memory)
         names = self._names if changes.names is None else changes.names
         self._expires = self._expires or any(info.ttl is not None for info in changes.added)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from mmap import PAGESIZE
 from pathlib import Path
 
 from workbench.errors import StoreError
-from workbench.store import segments
+from workbench.store import segments, syscalls
 from workbench.store.catalog import Catalog
 from workbench.store.directory import available_nbytes
 from workbench.store.pool import KEEP_FROM, Pool, WarmMapping, map_writable
@@ -35,12 +36,12 @@ from workbench.store.pool import KEEP_FROM, Pool, WarmMapping, map_writable
 
 @dataclass(slots=True)
 class Reservation:
-    """A segment that this process is writing; `fd` has the exclusive lock, `warm` is there when it may be copied into."""
+    """A segment that this process is writing; `file` has the exclusive lock, `warm` is there when it may be copied into."""
 
     segment: int
     path: str
     nbytes: int
-    fd: int
+    file: io.FileIO
     warm: WarmMapping | None
     sealed: bool = False
 
@@ -104,31 +105,37 @@ class Allocator:
         ).fetchall()
         mapped = self.pool.inodes()
         for segment, inode, size in sorted(rows, key=lambda row: row[1] not in mapped):
-            locked = self._lock_free(segment, inode)
+            path = segments.segment_path(self.directory, segment)
+            locked = self._lock_free(path, inode)
             if locked is None:
                 continue
-            fd, warm = locked
+            file, warm = locked
             number = write.execute(
                 "INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)
             ).lastrowid
             write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
-            path = segments.segment_path(self.directory, number or 0)
-            os.rename(segments.segment_path(self.directory, segment), path)
+            renamed = segments.segment_path(self.directory, number or 0)
+            segments.stamp(file, number or 0)
+            os.rename(path, renamed)
             if warm is None and self.in_memory and size >= KEEP_FROM:
-                warm = map_writable(fd, size)
-            return Reservation(number or 0, path, size, fd, warm)
+                warm = map_writable(file, size)
+            return Reservation(number or 0, renamed, size, file, warm)
         return None
 
-    def _lock_free(self, segment: int, inode: int) -> tuple[int, WarmMapping | None] | None:
+    def _lock_free(self, path: str, inode: int) -> tuple[io.FileIO, WarmMapping | None] | None:
         warm = self.pool.take(inode)
-        if warm is not None:
-            if segments.try_exclusive(warm.fd):
-                os.fchmod(warm.fd, 0o600)
-                return warm.fd, warm
+        if warm is None:
+            file = segments.open_exclusive(path)
+            return None if file is None else (file, None)
+        if not segments.try_exclusive(warm.file):
             self.pool.keep(warm)
             return None
-        fd = segments.open_exclusive(segments.segment_path(self.directory, segment), writable=True)
-        return None if fd is None else (fd, None)
+        if not _names(path, inode):
+            # A process that died between renaming the file and its commit: the next reclaim removes it.
+            warm.close()
+            return None
+        os.fchmod(warm.file.fileno(), 0o600)
+        return warm.file, warm
 
     def _make(self, write: sqlite3.Connection, nbytes: int) -> Reservation:
         used, capacity = write.execute("SELECT used, capacity FROM store").fetchone()
@@ -140,9 +147,9 @@ class Allocator:
             "INSERT INTO segments (inode, nbytes, state) VALUES (0, ?, 'writing')", (nbytes,)
         ).lastrowid
         path = segments.segment_path(self.directory, number or 0)
-        fd = segments.create(path)
-        write.execute("UPDATE segments SET inode = ? WHERE segment = ?", (os.fstat(fd).st_ino, number))
-        return Reservation(number or 0, path, nbytes, fd, None)
+        file = segments.create(path)
+        write.execute("UPDATE segments SET inode = ? WHERE segment = ?", (os.fstat(file.fileno()).st_ino, number))
+        return Reservation(number or 0, path, nbytes, file, None)
 
     def write(self, reservation: Reservation, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
         """Write pieces at their offsets.
@@ -153,7 +160,7 @@ class Allocator:
             The file system filled up since it was asked. The reservation is still to be abandoned.
         """
         warm = reservation.warm
-        if warm is not None and segments.is_allocated(reservation.fd, reservation.nbytes):
+        if warm is not None and segments.is_allocated(reservation.file, reservation.nbytes):
             segments.copy(warm.mapping, pieces, offsets, populate=not warm.populated, threads=self.threads)
             warm.populated = True
             return
@@ -171,7 +178,7 @@ class Allocator:
 
     def _pwrite(self, reservation: Reservation, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
         try:
-            segments.pwrite(reservation.fd, pieces, offsets)
+            segments.pwrite(reservation.file, pieces, offsets)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
                 raise OutOfRoomError(reservation.nbytes, file_system=True) from error
@@ -179,13 +186,13 @@ class Allocator:
 
     def seal(self, write: sqlite3.Connection, reservation: Reservation) -> None:
         """Make the segment read-only and mark it sealed, inside the caller's transaction."""
-        size = os.fstat(reservation.fd).st_size
-        if size < reservation.nbytes:
+        file = reservation.file
+        if os.fstat(file.fileno()).st_size < reservation.nbytes:
             # The last page is allocated already; this only sets the length that the catalog and mappings speak of.
-            os.ftruncate(reservation.fd, reservation.nbytes)
-        segments.stamp(reservation.fd, reservation.segment)
-        os.fchmod(reservation.fd, 0o400)
-        fcntl.flock(reservation.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            os.ftruncate(file.fileno(), reservation.nbytes)
+        segments.stamp(file, reservation.segment)
+        os.fchmod(file.fileno(), 0o400)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         sealed = write.execute(
             "UPDATE segments SET state = 'sealed' WHERE segment = ? AND state = 'writing'", (reservation.segment,)
         ).rowcount
@@ -197,11 +204,11 @@ class Allocator:
         reservation.sealed = True
         warm = reservation.warm
         if warm is None and self.in_memory and reservation.nbytes >= KEEP_FROM:
-            warm = map_writable(reservation.fd, reservation.nbytes)
+            warm = map_writable(reservation.file, reservation.nbytes)
         if warm is None:
-            os.close(reservation.fd)
+            segments.close(reservation.file)
             return
-        fcntl.flock(reservation.fd, fcntl.LOCK_UN)
+        fcntl.flock(reservation.file, fcntl.LOCK_UN)
         self.pool.keep(warm)
 
     def abandon(self, reservation: Reservation) -> None:
@@ -209,11 +216,11 @@ class Allocator:
         try:
             with self.catalog.write() as write:
                 # An interrupted sealing may have left a shared lock, which is turned back here, where nobody can get in between.
-                segments.try_exclusive(reservation.fd)
+                segments.try_exclusive(reservation.file)
                 statement = "DELETE FROM segments WHERE segment = ? AND state = 'writing'"
                 # No such row: Ctrl-C came right after the seal was committed, and the object is there.
                 if write.execute(statement, (reservation.segment,)).rowcount:
-                    segments.remove(reservation.path, reservation.fd)
+                    segments.remove(reservation.path, reservation.file)
         finally:
             _close(reservation)
 
@@ -247,15 +254,35 @@ class Allocator:
 
     def _remove_free(self, write: sqlite3.Connection, segment: int, inode: int) -> bool:
         path = segments.segment_path(self.directory, segment)
-        fd = segments.open_exclusive(path, writable=False)
-        if fd is None and os.path.exists(path):
+        file = segments.open_exclusive(path)
+        if file is None and os.path.exists(path):
             return False
         self.pool.forget(inode)
         write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
-        if fd is not None:
-            segments.remove(path, fd)
-            os.close(fd)
+        if file is not None:
+            segments.remove(path, file)
         return True
+
+    def empty_free(self) -> int:
+        """Take the pages of free segments that nobody maps, without writing to the catalog: the file system is full.
+
+        The rows stay; such a segment is written with system calls when it is recycled, which allocate its pages anew.
+
+        Returns
+        -------
+        int
+            How many segments were emptied.
+        """
+        emptied = 0
+        with self.catalog.write() as write:
+            for (segment,) in write.execute("SELECT segment FROM segments WHERE state = 'free'").fetchall():
+                file = segments.open_exclusive(segments.segment_path(self.directory, segment))
+                if file is not None:
+                    segments.stamp(file, 0)
+                    syscalls.punch_hole(file.fileno(), os.fstat(file.fileno()).st_size)
+                    segments.close(file)
+                    emptied += 1
+        return emptied
 
     def reclaim(self) -> list[str]:
         """Remove what dead writers left behind; return one sentence for each."""
@@ -276,18 +303,24 @@ class Allocator:
 
     def _reclaim_one(self, write: sqlite3.Connection, number: int) -> bool:
         path = segments.segment_path(self.directory, number)
-        fd = segments.open_exclusive(path, writable=False)
-        if fd is None and os.path.exists(path):
+        file = segments.open_exclusive(path)
+        if file is None and os.path.exists(path):
             return False
         write.execute("DELETE FROM segments WHERE segment = ?", (number,))
-        if fd is not None:
-            segments.remove(path, fd)
-            os.close(fd)
+        if file is not None:
+            segments.remove(path, file)
         return True
+
+
+def _names(path: str, inode: int) -> bool:
+    try:
+        return os.stat(path).st_ino == inode
+    except FileNotFoundError:
+        return False
 
 
 def _close(reservation: Reservation) -> None:
     if reservation.warm is not None:
         reservation.warm.close()
     else:
-        os.close(reservation.fd)
+        segments.close(reservation.file)

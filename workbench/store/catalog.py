@@ -9,8 +9,8 @@ Covers the schema, its version, the two connections and the transactions; what t
 * ``used`` is kept by triggers, so that no code path can forget a byte, and an insertion checks it in the same statement.
 * ``seq`` numbers objects in the order in which they became visible, and is never used twice. The last one is kept beside ``used``: SQLite's own
   AUTOINCREMENT would write one page more in each put, of which a small one writes three.
-* A connection must not be used after a fork (sqlite.org/howtocorrupt.html, 2.6): the child leaves the inherited ones alone and
-  opens its own.
+* No connection is open across a fork (sqlite.org/howtocorrupt.html, 2.6): SQLite's bookkeeping of locks would be inherited, and a
+  child's new connections would take no real lock. So both are closed before a fork, and opened again on both sides.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,8 +30,8 @@ VERSION: Final = 1
 BUSY_TIMEOUT: Final = 30.0
 """Seconds; how long one write may wait for those of other processes."""
 
-INLINE_OVERHEAD: Final = 512
-"""Bytes charged for the row of an object beyond its own bytes: row, index and name entries, measured with pages half full."""
+_KEEP_PAGES: Final = 1024
+"""Free pages (4 KiB each) that the catalog may keep for the next objects."""
 
 _SCHEMA = """
 CREATE TABLE store (
@@ -53,6 +51,12 @@ CREATE INDEX uses_by_segment ON uses (segment);
 CREATE TABLE names (name TEXT PRIMARY KEY, object INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX names_by_object ON names (object);
 CREATE TABLE changes (version INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL, what TEXT NOT NULL);
+CREATE TRIGGER change_added AFTER INSERT ON changes BEGIN
+    DELETE FROM changes WHERE version <= new.version - 10000; END;
+CREATE TRIGGER name_added AFTER INSERT ON names BEGIN
+    UPDATE store SET used = used + 2 * length(CAST(new.name AS BLOB)) + 64 WHERE one = 1; END;
+CREATE TRIGGER name_removed AFTER DELETE ON names BEGIN
+    UPDATE store SET used = used - 2 * length(CAST(old.name AS BLOB)) - 64 WHERE one = 1; END;
 CREATE TRIGGER object_added AFTER INSERT ON objects BEGIN
     UPDATE store SET used = used + new.charged, latest = new.seq WHERE one = 1; END;
 CREATE TRIGGER object_removed AFTER DELETE ON objects BEGIN
@@ -65,9 +69,6 @@ CREATE TRIGGER segment_resized AFTER UPDATE OF nbytes ON segments BEGIN
 CREATE TRIGGER segment_removed AFTER DELETE ON segments BEGIN
     UPDATE store SET used = used - old.nbytes WHERE one = 1; END;
 """
-
-_inherited: list[sqlite3.Connection] = []
-"""Connections of the parent process, kept so that they are never closed here."""
 
 
 class Catalog:
@@ -93,15 +94,20 @@ class Catalog:
 
     def _connect(self) -> None:
         self._pid = os.getpid()
-        self._read_lock = threading.Lock()
+        # Both reentrant: the garbage collector may call a finalizer that uses the store in the middle of a statement.
+        self._read_lock = threading.RLock()
         self._write_lock = threading.RLock()
+        self._writing = False
+        self._open_connections()
+
+    def _open_connections(self) -> None:
         with contextlib.ExitStack() as opened:
             try:
                 self._writer = self._open_connection(opened)
                 self._check_version()
                 self._reader = self._open_connection(opened)
                 self.id: str = self._reader.execute("SELECT id FROM store").fetchone()[0]
-            except sqlite3.DatabaseError as error:
+            except sqlite3.Error as error:
                 raise self._translate(error) from error
             opened.pop_all()
 
@@ -110,6 +116,8 @@ class Catalog:
             self.path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
         )
         opened.callback(connection.close)
+        # Only takes effect on a new file: freed pages can be given back.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         return connection
@@ -144,8 +152,7 @@ class Catalog:
         write.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         write.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _translate(self, error: sqlite3.DatabaseError) -> StoreError:
-        # Python 3.11 has error codes; "full" is the tmpfs, not the capacity.
+    def _translate(self, error: sqlite3.Error) -> StoreError:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
             return StoreFullError(
@@ -156,34 +163,66 @@ class Catalog:
                 f"The catalog {self.path} stayed locked for {BUSY_TIMEOUT:.0f} s: another process is stopped in the middle of a put. "
                 "`workbench holders` names the processes."
             )
+        if isinstance(error, sqlite3.ProgrammingError):
+            return StoreError(f"The store {self.path.parent} is closed in this process ({error}). Open it again.")
+        if name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+            return StoreError(
+                f"The catalog {self.path} cannot be read ({error}). If it is damaged, no object in it can be found again: "
+                f"remove {self.path.parent} and put your data anew."
+            )
         return StoreError(
-            f"The catalog {self.path} cannot be read ({error}). If it is damaged, no object in it can be found again: "
-            f"remove {self.path.parent} and put your data anew."
+            f"The catalog {self.path} refused a statement ({error}). `workbench doctor` looks for damage."
         )
 
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Transaction:
         """One write transaction: committed at the end, rolled back on any exception, Ctrl-C included."""
-        with self._write_lock:
-            writer = self._writer
-            try:
-                writer.execute("BEGIN IMMEDIATE")
-                try:
-                    yield writer
-                    writer.execute("COMMIT")
-                except BaseException:
-                    if writer.in_transaction:
-                        writer.execute("ROLLBACK")
-                    raise
-            except sqlite3.DatabaseError as error:
+        return Transaction(self)
+
+    def begin(self) -> tuple[sqlite3.Connection, bool]:
+        """Begin a transaction for :class:`Transaction`; the second value tells whether it joins one of this thread."""
+        self._write_lock.acquire()
+        joins = self._writing
+        try:
+            if not joins:
+                if self._writer.in_transaction:
+                    # Ctrl-C came right after the last one had begun.
+                    self._writer.execute("ROLLBACK")
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._writing = True
+        except BaseException as error:
+            self._writing = joins
+            self._roll_back()
+            self._write_lock.release()
+            if isinstance(error, sqlite3.Error):
                 raise self._translate(error) from error
+            raise
+        return self._writer, joins
+
+    def end(self, *, commit: bool, joins: bool) -> None:
+        """End what :meth:`begin` began."""
+        try:
+            if not joins:
+                self._writing = False
+                if commit:
+                    self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._translate(error) from error
+        finally:
+            if not joins:
+                self._roll_back()
+            self._write_lock.release()
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._writer.in_transaction and not self._writing:
+                self._writer.execute("ROLLBACK")
 
     def execute_write(self, statement: str, parameters: tuple[Any, ...]) -> int:
         """Run one statement as a transaction of its own; return how many rows it changed."""
         with self._write_lock:
             try:
                 return self._writer.execute(statement, parameters).rowcount
-            except sqlite3.DatabaseError as error:
+            except sqlite3.Error as error:
                 raise self._translate(error) from error
 
     def row(self, statement: str, parameters: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
@@ -192,7 +231,7 @@ class Catalog:
             with self._read_lock:
                 row: tuple[Any, ...] | None = self._reader.execute(statement, parameters).fetchone()
             return row
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             raise self._translate(error) from error
 
     def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -200,7 +239,7 @@ class Catalog:
         try:
             with self._read_lock:
                 return self._reader.execute(statement, parameters).fetchall()
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             raise self._translate(error) from error
 
     def data_version(self) -> int:
@@ -224,16 +263,59 @@ class Catalog:
         """Change the capacity, for every process."""
         self.execute_write("UPDATE store SET capacity = ? WHERE one = 1", (nbytes,))
 
-    def reopen_after_fork(self) -> None:
-        """In a forked child: leave the parent's connections alone and open new ones."""
-        _inherited.extend((self._reader, self._writer))
+    def suspend(self) -> None:
+        """Before a fork: wait for what runs in other threads, and close both connections."""
+        self._write_lock.acquire()
+        self._read_lock.acquire()
+        self._reader.close()
+        self._writer.close()
+
+    def resume(self) -> None:
+        """After a fork, in the parent: open both again."""
+        try:
+            self._open_connections()
+        finally:
+            self._read_lock.release()
+            self._write_lock.release()
+
+    def resume_in_child(self) -> None:
+        """After a fork, in the child: locks and connections of its own."""
         self._connect()
+
+    def compact(self) -> None:
+        """Give pages back that deleted objects have left, if there are many."""
+        row = self.row("SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count")
+        if row is not None and row[0] > _KEEP_PAGES and row[0] > row[1] // 4:
+            with self._write_lock:
+                try:
+                    self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+                except sqlite3.Error as error:
+                    raise self._translate(error) from error
 
     def close(self) -> None:
         """Close both connections."""
         if self._pid == os.getpid():
             self._reader.close()
             self._writer.close()
+
+
+class Transaction:
+    """A write transaction as a context manager; a class, because a suspended generator would outlive Ctrl-C."""
+
+    __slots__ = ("_catalog", "_joins")
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._joins = False
+
+    def __enter__(self) -> sqlite3.Connection:
+        connection, self._joins = self._catalog.begin()
+        return connection
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._catalog.end(commit=kind is None, joins=self._joins)
+        if isinstance(error[0], sqlite3.Error):
+            raise self._catalog._translate(error[0]) from error[0]  # noqa: SLF001  # its own class
 
 
 def expired(expires: float | None) -> bool:

@@ -9,6 +9,7 @@ Covers this host only. Leases taken before a fork are listed under the parent, a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -76,15 +77,20 @@ class ProcessFile:
     def set_identity(self, kind: str, label: str) -> None:
         """Say what this process is."""
         self._identity = (kind, label)
+        if self._fd < 0:
+            return
         os.ftruncate(self._fd, 0)
         line = json.dumps({"kind": kind, "label": label[:_LONGEST_LABEL], "started": time.time()})
-        self._nbytes = os.write(self._fd, line.encode() + b"\n")
+        self._nbytes = 0
+        with contextlib.suppress(OSError):  # as in leased()
+            self._nbytes = os.write(self._fd, line.encode() + b"\n")
 
     def leased(self, inode: int) -> None:
-        """Note the time of a lease."""
+        """Note the time of a lease, if there is room for it: a full file system must not stop a get."""
         if self._nbytes > _MOST_NBYTES:
             self.set_identity(*self._identity)
-        self._nbytes += os.write(self._fd, _LEASE.pack(inode, time.time()))
+        with contextlib.suppress(OSError):
+            self._nbytes += os.write(self._fd, _LEASE.pack(inode, time.time()))
 
     def reopen_after_fork(self) -> None:
         """In a forked child: a file of its own. The parent's stays the parent's."""
@@ -92,9 +98,11 @@ class ProcessFile:
         self._open()
 
     def close(self) -> None:
-        """Remove the file."""
-        os.close(self._fd)
-        self._path.unlink(missing_ok=True)
+        """Remove the file; leases that are noted later are not."""
+        descriptor, self._fd = self._fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+            self._path.unlink(missing_ok=True)
 
 
 def processes(directory: Path) -> dict[int, Process]:
@@ -109,7 +117,7 @@ def processes(directory: Path) -> dict[int, Process]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
         except BlockingIOError:
-            process = _parse(path)
+            process = _parse(path, fd)
             found[process.pid] = _merge(found.get(process.pid), process)
         finally:
             os.close(fd)
@@ -124,9 +132,9 @@ def _merge(first: Process | None, second: Process) -> Process:
     return dataclasses.replace(latest, since=since)
 
 
-def _parse(path: Path) -> Process:
+def _parse(path: Path, fd: int) -> Process:
     pid = int(path.name.removeprefix(_PREFIX).partition("-")[0])
-    line, _, leased = path.read_bytes().partition(b"\n")
+    line, _, leased = os.pread(fd, 2 * _MOST_NBYTES, 0).partition(b"\n")
     try:
         identity = json.loads(line)
         kind, label, started = str(identity["kind"]), str(identity["label"]), float(identity["started"])

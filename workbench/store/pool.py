@@ -11,13 +11,15 @@ exclusive lock. A kept mapping is only ever written to between that lock and the
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import io
 import mmap
 import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
+
+from workbench.store import segments
 
 KEEP_FROM: Final = 1 << 20
 """Bytes; smaller segments are written with one system call."""
@@ -27,9 +29,9 @@ _MOST: Final = 32
 
 @dataclass(slots=True)
 class WarmMapping:
-    """A writable mapping of a segment's file; `fd` is the open file description that carries the exclusive lock."""
+    """A writable mapping of a segment's file; `file` is the open file description that carries the exclusive lock."""
 
-    fd: int
+    file: io.FileIO
     inode: int
     nbytes: int
     mapping: mmap.mmap
@@ -37,11 +39,10 @@ class WarmMapping:
 
     def close(self) -> None:
         """Unmap and close, and drop the lock."""
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
         # After Ctrl-C in the middle of a copy, the traceback still refers to the memory; it goes with the traceback.
         with contextlib.suppress(BufferError):
             self.mapping.close()
-        os.close(self.fd)
+        segments.close(self.file)
 
 
 class Pool:
@@ -71,10 +72,13 @@ class Pool:
     def keep(self, warm: WarmMapping) -> None:
         """Keep a mapping; the least recently used ones go when there are too many, or when their file is gone."""
         with self._lock:
+            before = self._kept.pop(warm.inode, None)
+            surplus = [] if before is None or before is warm else [before]
             self._kept[warm.inode] = warm
-            surplus = [old for old in self._kept.values() if os.fstat(old.fd).st_nlink == 0]
-            for old in surplus:
+            gone = [old for old in self._kept.values() if os.fstat(old.file.fileno()).st_nlink == 0]
+            for old in gone:
                 del self._kept[old.inode]
+            surplus += gone
             total = sum(old.nbytes for old in self._kept.values())
             while self._kept and (total > self.limit or len(self._kept) > _MOST):
                 old = self._kept.popitem(last=False)[1]
@@ -101,12 +105,16 @@ class Pool:
         self._lock = threading.Lock()
         kept, self._kept = list(self._kept.values()), OrderedDict()
         for warm in kept:
-            os.close(warm.fd)
-            # The parent may have been copying through it in another thread, then it cannot be closed here.
-            warm.mapping = None  # type: ignore[assignment]
+            # Without unlocking, which would be the parent's lock.
+            warm.file.close()
+            with contextlib.suppress(BufferError):
+                warm.mapping.close()
 
 
-def map_writable(fd: int, nbytes: int) -> WarmMapping:
-    """Map a segment for writing; the caller has its exclusive lock."""
-    mapping = mmap.mmap(fd, nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    return WarmMapping(fd, os.fstat(fd).st_ino, nbytes, mapping, populated=False)
+def map_writable(file: io.FileIO, nbytes: int) -> WarmMapping | None:
+    """Map a segment for writing, under its exclusive lock or right after; None if the process has no descriptor left."""
+    try:
+        mapping = mmap.mmap(file.fileno(), nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    except OSError:
+        return None
+    return WarmMapping(file, os.fstat(file.fileno()).st_ino, nbytes, mapping, populated=False)

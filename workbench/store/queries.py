@@ -37,9 +37,13 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since a version: objects added, ids removed, and all names if any could have changed (else None)."""
+    """What changed since a version: objects added, ids removed, and all names if any could have changed (else None).
+
+    `full`: `added` is everything that there is, because nothing was known, or too much has happened since.
+    """
 
     version: Version
+    full: bool
     added: list[ObjectInfo]
     removed: list[ObjectId]
     names: dict[str, ObjectId] | None
@@ -103,22 +107,31 @@ def listing(
     conditions, parameters = ["1"], []
     if pattern != "*":
         conditions.append("o.seq IN (SELECT object FROM names WHERE name GLOB ?)")
-        parameters.append(pattern)
+        # SQLite negates a set of characters with ^, the shell and fnmatch with !.
+        parameters.append(pattern.replace("[!", "[^"))
     if kind is not None:
         conditions.append("o.kind = ?")
         parameters.append(kind)
     return objects(catalog, directory, where=" AND ".join(conditions), parameters=parameters, limit=limit)
 
 
+def all_names(catalog: Catalog) -> dict[str, ObjectId]:
+    """Return every name with the id of its object."""
+    statement = "SELECT name, id FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ?"
+    return {name: ObjectId(object_id) for name, object_id in catalog.rows(statement, (time.time(),))}
+
+
 def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes:
     """Return what changed since a version; an object that came and went in between may be in `removed` only."""
-    latest = catalog.row("SELECT latest, (SELECT coalesce(max(version), 0) FROM changes) FROM store")
+    latest = catalog.row(
+        "SELECT latest, (SELECT coalesce(max(version), 0) FROM changes), (SELECT coalesce(min(version), 1) FROM changes) FROM store"
+    )
     assert latest is not None
     version = Version(latest[0], latest[1])
-    names = {name: ObjectId(i) for name, i in catalog.rows("SELECT name, id FROM names JOIN objects ON seq = object")}
-    if since is None:
+    names = all_names(catalog)
+    if since is None or since.change < latest[2] - 1:
         added = objects(catalog, directory, where="o.seq <= ?", parameters=(version.object,))
-        return Changes(version, added, [], names)
+        return Changes(version, True, added, [], names)
     changed = catalog.rows(
         "SELECT object, what FROM changes WHERE version > ? AND version <= ?", (since.change, version.change)
     )
@@ -126,7 +139,7 @@ def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes
     added = objects(catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(since.object, version.object))
     for object_id in {object_id for object_id, what in changed if what != "removed"}:
         added += objects(catalog, directory, where="o.id = ?", parameters=(object_id,))
-    return Changes(version, added, removed, names)
+    return Changes(version, False, added, removed, names)
 
 
 def holders(catalog: Catalog, directory: Path, object_id: ObjectId | None) -> list[Holder]:
@@ -152,17 +165,19 @@ def holders(catalog: Catalog, directory: Path, object_id: ObjectId | None) -> li
 
 def memory(catalog: Catalog, directory: Path) -> Memory:
     """Return where the bytes of the store are."""
-    row = catalog.row("SELECT capacity, used FROM store")
-    assert row is not None
-    capacity, used = row
+    # One statement is one snapshot: the sum and its parts fit together.
+    rows_ = catalog.rows(
+        "SELECT capacity, used, state, inode, nbytes FROM store LEFT JOIN segments ON state <> 'sealed'"
+    )
+    capacity, used = rows_[0][:2]
     leased = processes.leases(directory)
     writing = pooled = deleted = 0
-    for state, inode, nbytes in catalog.rows("SELECT state, inode, nbytes FROM segments WHERE state <> 'sealed'"):
+    for _, _, state, inode, nbytes in rows_:
         if state == "writing":
             writing += nbytes
-        elif inode in leased:
+        elif state == "free" and inode in leased:
             deleted += nbytes
-        else:
+        elif state == "free":
             pooled += nbytes
     sealed = used - writing - pooled - deleted
     return Memory(capacity, sealed, pooled, writing, deleted, spilled=0, cached=0, free=max(0, capacity - used))
@@ -180,7 +195,8 @@ def damage(catalog: Catalog, directory: Path) -> list[str]:
             size = os.stat(segments.segment_path(directory, segment)).st_size
         except FileNotFoundError:
             size = -1
-        if size < nbytes:
+        still = catalog.row("SELECT 1 FROM uses WHERE segment = ?", (segment,))
+        if size < nbytes and still is not None:
             state = "is missing" if size < 0 else f"has {size} of {nbytes} bytes"
             found.append(f"Object {object_id}: its segment {segment} {state}. Delete the object and put it again.")
     return found

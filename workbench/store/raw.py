@@ -149,7 +149,8 @@ class Import:
         places = zip(self._offsets, self._sizes, strict=True)
         layout = b"".join(rows.PLACE.pack(self._reservation.segment, offset, size) for offset, size in places)
         try:
-            self._store.writer.seal(self._reservation, None, self._row, self._header, layout)
+            seal, reservation = self._store.writer.seal, self._reservation
+            self._store.writer.with_room(self.nbytes, lambda: seal(reservation, None, self._row, self._header, layout))
         except StoreError:
             if not self._store.exists(self._row.id):
                 raise

@@ -9,6 +9,7 @@ import difflib
 import mmap
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -68,12 +69,7 @@ class Reader:
                 time.sleep(0.0005)
 
     def _find(self, key: Key) -> tuple[Any, ...] | None:
-        if isinstance(key, Ref):
-            return self.catalog.row(BY_ID, (key.id,))
-        if not isinstance(key, str):
-            raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
-        row = self.catalog.row(BY_NAME, (key,))
-        return self.catalog.row(BY_ID, (key,)) if row is None and is_object_id(key) else row
+        return find(self.catalog.row, key)
 
     def _map(self, row: tuple[Any, ...]) -> Record:
         object_id, header, layout, payload, _ = row
@@ -132,3 +128,16 @@ class Reader:
         else:
             step = "wb.ls() lists what there is." if names else "The store has no named objects yet."
         return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
+
+
+def find(row: Callable[[str, tuple[Any, ...]], tuple[Any, ...] | None], key: Key) -> tuple[Any, ...] | None:
+    """Return id, header, layout, payload and time of expiry of the object that a key names, asking with `row`."""
+    if isinstance(key, Ref):
+        return row(BY_ID, (key.id,))
+    if not isinstance(key, str):
+        raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+    try:
+        found = row(BY_NAME, (key,))
+    except UnicodeEncodeError:
+        return None  # half of a surrogate pair: no name has one
+    return row(BY_ID, (key,)) if found is None and is_object_id(key) else found

@@ -19,11 +19,17 @@ PLACE: Final = struct.Struct("<qqq")
 INSERT: Final = """
 INSERT INTO objects (seq, id, kind, description, nbytes, charged, created, ttl, expires, pinned, tags, header, layout, payload)
 SELECT latest + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
-FROM store WHERE used + ?5 <= capacity"""
+FROM store WHERE used + ?5 + ?14 <= capacity"""
 BY_ID: Final = "SELECT id, header, layout, payload, expires FROM objects WHERE id = ?"
 BY_NAME: Final = (
     "SELECT id, header, layout, payload, expires FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"
 )
+
+INLINE_OVERHEAD: Final = 512
+"""Bytes charged for a row beyond its own: page, index and history entries, measured with pages half full."""
+NAME_OVERHEAD: Final = 64
+"""Bytes charged for a name beyond twice its own length (it is in the table, and its object in the index); the catalog's triggers say the
+same."""
 
 _described: dict[tuple[Any, ...], str] = {}
 """Descriptions of arrays as JSON: the same few shapes come again and again, and a small put takes 30 microseconds in all."""
@@ -50,9 +56,15 @@ class Row:
         description = encoded.description
         return cls(object_id, description.kind, describe(description), encoded.nbytes, time.time(), ttl, pin, tags)
 
-    def values(self, charged: int, header: bytes | None, layout: bytes, payload: bytes | None) -> tuple[Any, ...]:
-        """Return the parameters of :data:`INSERT`; `charged` are the bytes that the row itself takes."""
-        return (
+    def values(
+        self, header: bytes | None, layout: bytes, payload: bytes | None, name: str | None
+    ) -> tuple[tuple[Any, ...], int]:
+        """Return the parameters of :data:`INSERT`, and the bytes that the row and its name take."""
+        tags = json.dumps(self.tags) if self.tags else None
+        parts = (header, layout, payload, self.description, tags)
+        charged = INLINE_OVERHEAD + sum(len(part) for part in parts if part is not None)
+        named = 0 if name is None else NAME_OVERHEAD + 2 * len(name.encode())
+        values = (
             self.id,
             self.kind,
             self.description,
@@ -62,11 +74,13 @@ class Row:
             self.ttl,
             None if self.ttl is None else self.created + self.ttl,
             self.pin,
-            json.dumps(self.tags) if self.tags else None,
+            tags,
             header,
             layout,
             payload,
+            named,
         )
+        return values, charged + named
 
 
 def describe(description: Description) -> str:

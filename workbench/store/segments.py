@@ -7,15 +7,17 @@ The lease is a shared ``flock`` on the mapping's own descriptor: Python's mmap k
 duplicate shares the lock, so the lock goes with the last view, and the kernel drops it when the process dies.
 
 The exclusive lock is taken only inside a write transaction of the catalog, without waiting, and the number of a recycled
-segment changes: its file is renamed, and sealed with the new number as its modification time (in seconds). So a reader that
+segment changes: its file is renamed, and gets the new number as its modification time (in seconds) before a byte is written. So a reader that
 has its lock and finds the number that it asked for in the file that it opened has the bytes that the catalog promised, and
 nobody can take them away from it. One fstat tells that; asking whether the path still names the inode would cost a second call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import io
 import mmap
 import os
 import threading
@@ -61,59 +63,72 @@ def layout(sizes: Iterable[int]) -> tuple[list[int], int]:
     return offsets, end
 
 
-def create(path: str) -> int:
-    """Make the file of a new segment, exclusively locked; return its descriptor."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return fd
+def create(path: str) -> io.FileIO:
+    """Make the file of a new segment, exclusively locked.
+
+    The caller is in a write transaction, so a file that has this number already is a dead process's: its number was rolled back.
+    """
+    try:
+        file = io.FileIO(path, "x+")
+    except FileExistsError:
+        os.unlink(path)
+        file = io.FileIO(path, "x+")
+    os.fchmod(file.fileno(), 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
 
 
-def try_exclusive(fd: int) -> bool:
+def try_exclusive(file: io.FileIO) -> bool:
     """Take the exclusive lock without waiting; False if anybody has a lease."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def open_exclusive(path: str, *, writable: bool) -> int | None:
-    """Open a segment's file and take the exclusive lock; None if it is gone or somebody has a lease."""
+def open_exclusive(path: str) -> io.FileIO | None:
+    """Open a segment's file for writing and take the exclusive lock; None if it is gone or somebody has a lease.
+
+    A file object owns its descriptor from the moment in which it is opened, so that the lock goes even if Ctrl-C comes in between.
+    """
     try:
-        if writable:
-            os.chmod(path, 0o600)
-        fd = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+        os.chmod(path, 0o600)
+        file = io.FileIO(path, "r+")
     except FileNotFoundError:
         return None
-    if try_exclusive(fd):
-        return fd
-    os.close(fd)
+    if try_exclusive(file):
+        return file
+    file.close()
     return None
 
 
-def remove(path: str, fd: int) -> None:
-    """Remove a segment under its exclusive lock; its pages go at once, even if a pool somewhere still maps it."""
-    size = os.fstat(fd).st_size
-    if size:
-        try:
-            os.chmod(path, 0o600)
-            writable = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        try:
-            syscalls.punch_hole(writable, size)
-        finally:
-            os.close(writable)
-    os.unlink(path)
+def remove(path: str, file: io.FileIO) -> None:
+    """Remove a segment under its exclusive lock, and close it; its pages go at once, even if a pool somewhere still maps it."""
+    try:
+        # A reader that opened the file a moment ago must not take the hole for the object.
+        stamp(file, 0)
+        syscalls.punch_hole(file.fileno(), os.fstat(file.fileno()).st_size)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    finally:
+        close(file)
 
 
-def is_allocated(fd: int, nbytes: int) -> bool:
+def close(file: io.FileIO) -> None:
+    """Drop the lock and close; the lock first, because a forked child may have the descriptor too."""
+    if not file.closed:
+        fcntl.flock(file, fcntl.LOCK_UN)
+        file.close()
+
+
+def is_allocated(file: io.FileIO, nbytes: int) -> bool:
     """Tell whether every page of the first `nbytes` bytes exists, so that writing through a mapping cannot SIGBUS."""
-    status = os.fstat(fd)
+    status = os.fstat(file.fileno())
     return status.st_size >= nbytes and status.st_blocks * 512 >= status.st_size
 
 
-def pwrite(fd: int, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
+def pwrite(file: io.FileIO, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
     """Write each piece at its offset, allocating pages as it goes.
 
     Raises
@@ -132,13 +147,15 @@ def pwrite(fd: int, pieces: Sequence[memoryview], offsets: Sequence[int]) -> Non
             queue.append(memoryview(bytes(offset - end)))
         queue.append(piece)
         end = offset + piece.nbytes
-    while queue:
-        written = os.pwritev(fd, queue[:_MAX_PIECES], start)
+    first = 0
+    while first < len(queue):
+        written = os.pwritev(file.fileno(), queue[first : first + _MAX_PIECES], start)
         start += written
-        while queue and written >= queue[0].nbytes:
-            written -= queue.pop(0).nbytes
+        while first < len(queue) and written >= queue[first].nbytes:
+            written -= queue[first].nbytes
+            first += 1
         if written:
-            queue[0] = queue[0][written:]
+            queue[first] = queue[first][written:]
 
 
 def copy(
@@ -175,15 +192,24 @@ def copy(
             errors.append(error)
 
     helpers = [threading.Thread(target=work, args=(share,), daemon=True) for share in shares[1:]]
+    started: list[threading.Thread] = []
+    interrupted: BaseException | None = None
     try:
         for helper in helpers:
+            started.append(helper)
             helper.start()
         work(shares[0])
     finally:
-        # Also on Ctrl-C: nobody may write into the segment after this function has returned.
-        for helper in helpers:
-            if helper.ident is not None:
-                helper.join()
+        # Nobody may write into the segment after this function has returned, however often Ctrl-C comes meanwhile.
+        while any(helper.is_alive() for helper in started):
+            try:
+                for helper in started:
+                    if helper.ident is not None:
+                        helper.join()
+            except KeyboardInterrupt as error:
+                interrupted = error
+    if interrupted is not None:
+        raise interrupted
     if errors:
         raise errors[0]
 
@@ -219,9 +245,9 @@ class SegmentBusyError(Exception):
     """Somebody has the exclusive lock: the segment is about to be recycled, or is being examined."""
 
 
-def stamp(fd: int, segment: int) -> None:
-    """Write the number of a segment that is being sealed into its file's times."""
-    os.utime(fd, ns=(time.time_ns(), segment * 10**9))
+def stamp(file: io.FileIO, segment: int) -> None:
+    """Write the number of a segment into its file's times, before its bytes change; 0: it is being removed."""
+    os.utime(file.fileno(), ns=(time.time_ns(), segment * 10**9))
 
 
 def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:

@@ -17,7 +17,7 @@ from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref, new_object_id
 from workbench.store import directory as places
-from workbench.store import queries
+from workbench.store import forking, queries
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
 from workbench.store.holders import ProcessFile
@@ -44,7 +44,7 @@ class Store:
         self.writer = Writer(self.reader, allocator, inline)
         self._process = process
         self._finalizer = weakref.finalize(self, _close, catalog, allocator.pool, process, os.getpid())
-        _after_fork(self)
+        forking.watch(self)
 
     @classmethod
     def open(
@@ -96,6 +96,7 @@ class Store:
 
     def close(self) -> None:
         """Close the store. Objects that were read stay valid; the store itself stays on the host."""
+        forking.forget(self)
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -107,12 +108,20 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {self.directory}>"
 
-    def reset_after_fork(self) -> None:
-        """In a forked child: connections, kept mappings and the process file are the parent's; make new ones."""
-        self.catalog.reopen_after_fork()
+    def suspend(self) -> None:
+        """Before a fork; see ``forking.py``."""
+        self.catalog.suspend()
+
+    def resume(self) -> None:
+        """After a fork, in the parent."""
+        self.catalog.resume()
+
+    def resume_in_child(self) -> None:
+        """After a fork, in the child: connections, kept mappings and the process file are the parent's; make new ones."""
+        self._finalizer.detach()
         self.allocator.pool.reset_after_fork()
         self._process.reopen_after_fork()
-        self._finalizer.detach()
+        self.catalog.resume_in_child()
         self._finalizer = weakref.finalize(self, _close, self.catalog, self.allocator.pool, self._process, os.getpid())
 
     @property
@@ -229,11 +238,12 @@ class Store:
 
     def info(self, key: Key) -> ObjectInfo:
         """Return what the catalog knows about one object."""
-        object_id = self.resolve(key)
-        found = queries.objects(self.catalog, self.directory, where="o.id = ?", parameters=(object_id,))
-        if not found:
-            raise self.reader.not_found(key)
-        return found[0]
+        while True:
+            object_id = self.resolve(key)
+            found = queries.objects(self.catalog, self.directory, where="o.id = ?", parameters=(object_id,))
+            if found:
+                return found[0]
+            # Rebound or deleted in between: the next look tells which.
 
     def ls(self, pattern: str = "*", *, kind: str | None = None, limit: int | None = None) -> list[ObjectInfo]:
         """List objects, newest first.
@@ -251,8 +261,7 @@ class Store:
 
     def names(self) -> dict[str, ObjectId]:
         """Return every name with the id of its object."""
-        rows = self.catalog.rows("SELECT name, id FROM names JOIN objects ON seq = object")
-        return {name: ObjectId(object_id) for name, object_id in rows}
+        return queries.all_names(self.catalog)
 
     def data_version(self) -> int:
         """Return a number that changes when anybody changes the catalog; cheap enough to ask ten times a second."""
@@ -288,6 +297,7 @@ class Store:
 
     def doctor(self) -> list[str]:
         """Reclaim what dead processes left, and look for damage; return a sentence for each thing found."""
+        self.writer.delete_expired()
         return self.allocator.reclaim() + queries.damage(self.catalog, self.directory)
 
 
@@ -296,17 +306,3 @@ def _close(catalog: Catalog, pool: Pool, process: ProcessFile, pid: int) -> None
         process.close()
         pool.close()
         catalog.close()
-
-
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
-
-
-def _after_fork(store: Store) -> None:
-    if not _stores:
-        os.register_at_fork(after_in_child=_reset_stores)
-    _stores.add(store)
-
-
-def _reset_stores() -> None:
-    for store in list(_stores):
-        store.reset_after_fork()

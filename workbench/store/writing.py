@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from workbench.errors import NameConflictError
-from workbench.objects import Encoded, Key, is_object_id
+from workbench.errors import NameConflictError, StoreFullError
+from workbench.objects import Encoded, Key, ObjectId, is_object_id
 from workbench.store import eviction, segments
 from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
-from workbench.store.catalog import INLINE_OVERHEAD
-from workbench.store.reading import Reader
+from workbench.store.catalog import expired
+from workbench.store.reading import Reader, find
 from workbench.store.rows import INSERT, PLACE, Row
 
 _T = TypeVar("_T")
@@ -58,8 +58,7 @@ class Writer:
         for buffer in encoded.buffers:
             layout += PLACE.pack(0, offset, buffer.nbytes)
             offset += buffer.nbytes
-        charged = len(encoded.header) + len(payload) + len(row.description) + INLINE_OVERHEAD
-        values = row.values(charged, encoded.header, layout, payload)
+        values, charged = row.values(encoded.header, layout, payload, name)
         self.with_room(charged, lambda: self._insert_row(name, values, charged))
 
     def _insert_row(self, name: str | None, values: tuple[Any, ...], charged: int) -> None:
@@ -73,11 +72,11 @@ class Writer:
             self._trim()
 
     def _insert_named(
-        self, write: sqlite3.Connection, name: str | None, values: tuple[Any, ...], charged: int
+        self, write: sqlite3.Connection, name: str | None, values: tuple[Any, ...], room: int
     ) -> tuple[int, bool]:
         cursor = write.execute(INSERT, values)
         if cursor.rowcount != 1:
-            raise OutOfRoomError(charged, file_system=False)
+            raise OutOfRoomError(room, file_system=False)
         seq = int(cursor.lastrowid or 0)
         return seq, name is not None and self._bind(write, name, seq)
 
@@ -88,7 +87,7 @@ class Writer:
         offsets, end = segments.layout(piece.nbytes for piece in pieces)
 
         def write_all() -> None:
-            with self.writing(end) as reservation:
+            with self.writing(max(end, 1)) as reservation:
                 self.allocator.write(reservation, pieces, offsets)
                 places_ = zip(offsets, pieces, strict=True)
                 layout = b"".join(PLACE.pack(reservation.segment, offset, piece.nbytes) for offset, piece in places_)
@@ -101,11 +100,17 @@ class Writer:
         return Writing(self.allocator, nbytes)
 
     def seal(self, reservation: Reservation, name: str | None, row: Row, header: bytes | None, layout: bytes) -> None:
-        """Add the object whose buffers lie in `reservation`, in one transaction."""
-        charged = len(header or b"") + len(row.description) + INLINE_OVERHEAD
+        """Add the object whose buffers lie in `reservation`, in one transaction.
+
+        Raises
+        ------
+        OutOfRoomError
+            The row itself did not fit; the room that is asked for is the segment's as well, which is given up meanwhile.
+        """
+        values, charged = row.values(header, layout, None, name)
         with self.catalog.write() as write:
             self.allocator.seal(write, reservation)
-            seq, replaced = self._insert_named(write, name, row.values(charged, header, layout, None), charged)
+            seq, replaced = self._insert_named(write, name, values, reservation.nbytes + charged)
             write.execute("INSERT INTO uses VALUES (?, ?)", (seq, reservation.segment))
         self.allocator.finish(reservation)
         if replaced:
@@ -131,14 +136,20 @@ class Writer:
     def bind(self, name: str, key: Key) -> None:
         """Give an object a name, atomically taking it from the object that had it."""
         check_name(name)
-        object_id = self.reader.resolve(key)
         with self.catalog.write() as write:
-            row = write.execute("SELECT seq FROM objects WHERE id = ?", (object_id,)).fetchone()
-            if row is None:
-                raise self.reader.not_found(key)
-            self._bind(write, name, row[0])
+            seq, object_id = self._find(write, key)
+            replaced = self._bind(write, name, seq)
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
-        self._trim()
+        if replaced:
+            self._trim()
+
+    def _find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
+        """Find an object within the transaction, so that its name cannot be rebound in between."""
+        row = find(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
+        if row is None or expired(row[4]):
+            raise self.reader.not_found(key)
+        seq: int = write.execute("SELECT seq FROM objects WHERE id = ?", (row[0],)).fetchone()[0]
+        return seq, ObjectId(row[0])
 
     def _bind(self, write: sqlite3.Connection, name: str, seq: int) -> bool:
         """Bind a name; return whether the object that had it was deleted."""
@@ -163,14 +174,18 @@ class Writer:
         ObjectNotFoundError
             If no object has this name or id.
         """
-        object_id = self.reader.resolve(key)
-        with self.catalog.write() as write:
-            row = write.execute("SELECT seq FROM objects WHERE id = ?", (object_id,)).fetchone()
-            if row is not None:
-                self._delete(write, row[0])
-        if row is None:
-            raise self.reader.not_found(key)
+        try:
+            self._delete_found(key)
+        except StoreFullError:
+            # The catalog needs a few pages to forget an object, and the file system has none: take them from the pool.
+            if not self.allocator.empty_free():
+                raise
+            self._delete_found(key)
         self._trim()
+
+    def _delete_found(self, key: Key) -> None:
+        with self.catalog.write() as write:
+            self._delete(write, self._find(write, key)[0])
 
     def delete_expired(self) -> int:
         """Delete the objects whose `ttl` is over; return how many there were."""
@@ -193,12 +208,13 @@ class Writer:
         row = self.catalog.row("SELECT sum(nbytes) FROM segments WHERE state = 'free'")
         if row is not None and (row[0] or 0) > self.allocator.pool.limit:
             self.allocator.release_free(keep=self.allocator.pool.limit)
+        self.catalog.compact()
 
     def set_pinned(self, key: Key, *, pinned: bool) -> None:
         """Pin or unpin an object."""
-        object_id = self.reader.resolve(key)
         with self.catalog.write() as write:
-            write.execute("UPDATE objects SET pinned = ? WHERE id = ?", (pinned, object_id))
+            seq, object_id = self._find(write, key)
+            write.execute("UPDATE objects SET pinned = ? WHERE seq = ?", (pinned, seq))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'pinned')", (object_id,))
 
 
@@ -230,9 +246,15 @@ def check_name(name: str) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"A name is text, not {type(name).__name__}.")
-    if not name or len(name) > _LONGEST_NAME or "\0" in name:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        encodable = False
+    else:
+        encodable = True
+    if not name or len(name) > _LONGEST_NAME or "\0" in name or not encodable:
         raise NameConflictError(
-            f"{name[:50]!r} cannot be a name: names have 1 to {_LONGEST_NAME} characters, none of them null."
+            f"{name[:50]!r} cannot be a name: names have 1 to {_LONGEST_NAME} characters of Unicode, none of them null."
         )
     if is_object_id(name):
         raise NameConflictError(f"{name!r} cannot be a name: it has the form of an object id.")
