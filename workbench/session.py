@@ -7,6 +7,7 @@ Covers the verbs, each a short sentence over a store and a cluster; how they do 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -287,6 +288,7 @@ class Session:
     def sweep(self) -> None:
         """Let go of shared frames that were kept for copy-on-write and that no variable refers to any more."""
         self._handouts.sweep()
+        self.store.settle()
 
     # -- cluster ---------------------------------------------------------------------------------------------------
 
@@ -345,7 +347,7 @@ class Session:
 
     def where(self, key: Key) -> Listing[Replica]:
         """List the replicas of an object."""
-        return Listing(self._resolve(key).replicas, of=Replica)
+        return Listing(self.info(key).replicas, of=Replica)
 
     def move(self, key: Key, to: str) -> Operation:
         """Move an object to a node (name or id): replicate it there, then drop its other replicas."""
@@ -402,8 +404,20 @@ def current_session() -> Session:
     """Return the session that the module functions act on; the first call opens it."""
     global _current  # noqa: PLW0603  # one current session for each process
     if _current is None:
-        _current = Session()
+        _current = _worker_session() or Session()
     return _current
+
+
+def _worker_session() -> Session | None:
+    """Return a session on the store and the cluster of the Dask worker that this process is, or None."""
+    module = sys.modules.get("workbench.cluster.worker_plugin")
+    plugin = None if module is None else module.current()
+    if plugin is None:
+        return None
+    session = Session(plugin.store.directory)
+    session.store.set_process("worker", str(plugin.worker_name))
+    session.cluster = plugin.client
+    return session
 
 
 def use_session(session: Session | None) -> Session | None:

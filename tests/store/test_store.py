@@ -117,6 +117,23 @@ def test_rebinding_keeps_an_object_that_has_another_name_or_a_pin(store: Store) 
     assert store.exists(pinned)
 
 
+def test_unbind_takes_only_the_name_that_is_meant(store: Store) -> None:
+    """A name that was rebound meanwhile stays; an object goes with its last name, unless it is pinned."""
+    old = store.put(encoded(10, seed=1), "x", pin=True)
+    new = store.put(encoded(10, seed=2), "x")
+    store.unbind("x", old.id)
+    assert store.resolve("x") == new.id
+    store.bind("y", new)
+    store.unbind("x", new.id)
+    assert store.names() == {"y": new.id}
+    store.unbind("y", new.id)
+    assert not store.exists(new)
+    store.bind("z", old)
+    store.unbind("z", old.id)
+    assert store.exists(old)
+    assert store.names() == {}
+
+
 def test_bind_to_the_same_object_changes_nothing(store: Store) -> None:
     """Binding a name again to its own object must not delete it."""
     ref = store.put(encoded(10), "x")
@@ -162,7 +179,7 @@ def test_put_under_an_existing_id_fails_and_leaves_nothing(store: Store) -> None
 @pytest.mark.parametrize("recycled", [False, True])
 def test_interrupted_put_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, recycled: bool) -> None:
     """Ctrl-C in the middle of a put, the commonest event in a notebook, loses and leaks nothing."""
-    from workbench.store import segments
+    from workbench.store import copying, segments
 
     old = encoded(20 * MIB, seed=1)
     store.put(old, "x")
@@ -176,7 +193,7 @@ def test_interrupted_put_leaves_nothing(store: Store, monkeypatch: pytest.Monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(segments, "_copy_span", interrupt)
+        patch.setattr(copying, "_copy_span", interrupt)
         patch.setattr(segments, "pwrite", interrupt)
         with pytest.raises(KeyboardInterrupt):
             store.put(encoded(20 * MIB, seed=2), "x")

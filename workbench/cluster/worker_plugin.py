@@ -132,6 +132,11 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         connection.remove(self.store.directory)
         self.store.close()
 
+    @property
+    def worker_name(self) -> str:
+        """What Dask calls this worker."""
+        return str(self._worker.name)
+
     def _address(self) -> str | None:
         # The scheduler refuses workers that have not registered with it yet, and a preload runs before that.
         running = self._worker.status in (Status.running, Status.paused)
@@ -207,7 +212,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         await self._announcer.flush()
 
     async def _unbind(self, target: Any, name: Any) -> None:
-        await asyncio.to_thread(unbind, self.store, str(name), messages.object_id(target))
+        await asyncio.to_thread(self.store.unbind, str(name), messages.object_id(target))
 
     async def _flush(self) -> None:
         await self._announcer.flush()
@@ -284,12 +289,3 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     def fetch_now(self, object_id: ObjectId) -> None:
         """As :meth:`fetch`, for a task's thread."""
         sync(self._worker.loop, self.fetch, object_id)
-
-
-def unbind(store: Store, name: str, object_id: ObjectId) -> None:
-    """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
-    if store.names().get(name) != object_id:
-        return
-    info = store.info(object_id)
-    if info.names == (name,) and not info.pinned:
-        store.delete(object_id)

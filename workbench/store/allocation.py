@@ -28,7 +28,7 @@ from mmap import PAGESIZE
 from pathlib import Path
 
 from workbench.errors import StoreError
-from workbench.store import segments, syscalls
+from workbench.store import copying, segments, syscalls
 from workbench.store.catalog import Catalog
 from workbench.store.directory import available_nbytes
 from workbench.store.pool import KEEP_FROM, Pool, WarmMapping, map_writable
@@ -161,7 +161,7 @@ class Allocator:
         """
         warm = reservation.warm
         if warm is not None and segments.is_allocated(reservation.file, reservation.nbytes):
-            segments.copy(warm.mapping, pieces, offsets, populate=not warm.populated, threads=self.threads)
+            copying.copy(warm.mapping, pieces, offsets, populate=not warm.populated, threads=self.threads)
             warm.populated = True
             return
         self._pwrite(reservation, pieces, offsets)

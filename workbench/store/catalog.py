@@ -18,9 +18,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from workbench.errors import StoreError, StoreFullError
@@ -97,7 +99,7 @@ class Catalog:
         # Both reentrant: the garbage collector may call a finalizer that uses the store in the middle of a statement.
         self._read_lock = threading.RLock()
         self._write_lock = threading.RLock()
-        self._writing = False
+        self._owner: FrameType | None = None
         self._open_connections()
 
     def _open_connections(self) -> None:
@@ -178,20 +180,30 @@ class Catalog:
         """One write transaction: committed at the end, rolled back on any exception, Ctrl-C included."""
         return Transaction(self)
 
-    def begin(self) -> tuple[sqlite3.Connection, bool]:
-        """Begin a transaction for :class:`Transaction`; the second value tells whether it joins one of this thread."""
+    def begin(self, owner: FrameType) -> tuple[sqlite3.Connection, bool]:
+        """Begin a transaction for :class:`Transaction`; the second value tells whether it joins one of this thread.
+
+        Parameters
+        ----------
+        owner : frame
+            Where the ``with`` statement is.
+        """
         self._write_lock.acquire()
-        joins = self._writing
+        joins = False
         try:
+            if self._owner is not None:
+                # This thread has the lock already: a finalizer runs in the middle of a transaction, or Ctrl-C came in between
+                # the last statement of one and its end. Then its frame is gone.
+                joins = _is_running(self._owner)
+                if not joins:
+                    self._abandon()
             if not joins:
-                if self._writer.in_transaction:
-                    # Ctrl-C came right after the last one had begun.
-                    self._writer.execute("ROLLBACK")
+                self._owner = owner
                 self._writer.execute("BEGIN IMMEDIATE")
-                self._writing = True
         except BaseException as error:
-            self._writing = joins
-            self._roll_back()
+            if not joins:
+                self._owner = None
+                self._roll_back()
             self._write_lock.release()
             if isinstance(error, sqlite3.Error):
                 raise self._translate(error) from error
@@ -201,20 +213,34 @@ class Catalog:
     def end(self, *, commit: bool, joins: bool) -> None:
         """End what :meth:`begin` began."""
         try:
-            if not joins:
-                self._writing = False
-                if commit:
-                    self._writer.execute("COMMIT")
+            if commit and not joins:
+                self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._translate(error) from error
         finally:
             if not joins:
                 self._roll_back()
+                self._owner = None
             self._write_lock.release()
+
+    def settle(self) -> None:
+        """Give up a transaction of this thread that Ctrl-C has cut off from its end, so that other processes can write."""
+        if self._owner is not None and self._write_lock.acquire(blocking=False):
+            try:
+                if self._owner is not None and not _is_running(self._owner):
+                    self._abandon()
+            finally:
+                self._write_lock.release()
+
+    def _abandon(self) -> None:
+        self._roll_back()
+        self._owner = None
+        # The count of the transaction that never ended.
+        self._write_lock.release()
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
-            if self._writer.in_transaction and not self._writing:
+            if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
 
     def execute_write(self, statement: str, parameters: tuple[Any, ...]) -> int:
@@ -287,8 +313,11 @@ class Catalog:
         row = self.row("SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count")
         if row is not None and row[0] > _KEEP_PAGES and row[0] > row[1] // 4:
             with self._write_lock:
+                if self._owner is not None:
+                    return
                 try:
-                    self._writer.execute("PRAGMA incremental_vacuum").fetchall()
+                    # As a script, because `execute` frees one page and stops. The file shrinks when the log is written back.
+                    self._writer.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(PASSIVE);")
                 except sqlite3.Error as error:
                     raise self._translate(error) from error
 
@@ -309,7 +338,7 @@ class Transaction:
         self._joins = False
 
     def __enter__(self) -> sqlite3.Connection:
-        connection, self._joins = self._catalog.begin()
+        connection, self._joins = self._catalog.begin(sys._getframe(1))  # noqa: SLF001  # CPython's, and only compared
         return connection
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
@@ -321,3 +350,13 @@ class Transaction:
 def expired(expires: float | None) -> bool:
     """Tell whether an object with this time of expiry is over."""
     return expires is not None and expires < time.time()
+
+
+def _is_running(frame: FrameType) -> bool:
+    """Tell whether a frame is among the callers of this function."""
+    caller: FrameType | None = sys._getframe(1)  # noqa: SLF001  # as above
+    while caller is not None:
+        if caller is frame:
+            return True
+        caller = caller.f_back
+    return False

@@ -94,7 +94,8 @@ def _check_contents(directory: Path, *, create: bool) -> None:
     if not create:
         raise StoreError(f"There is no store in {directory}: nothing was put there yet. The first put makes it.")
     others = sorted(entry.name for entry in os.scandir(directory) if not entry.name.startswith(CATALOG))
-    if others:
+    if others and not (directory / CATALOG).exists():
+        # Looked for again: another process may be making the store at this moment.
         raise StoreError(
             f"{directory} holds other files ({', '.join(others[:3])}), and a store needs a directory of its own. "
             "Set WORKBENCH_DIR to an empty or new directory."

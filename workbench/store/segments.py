@@ -20,13 +20,10 @@ import fcntl
 import io
 import mmap
 import os
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from workbench.store import syscalls
 
@@ -36,10 +33,6 @@ ALIGNMENT: Final = 64
 _SUFFIX: Final = ".segment"
 _MAX_PIECES: Final = 1000
 """Below IOV_MAX (1024)."""
-_PARALLEL_FROM: Final = 16 << 20
-"""Bytes; below, starting a thread costs more than it brings."""
-_POPULATE_STEP: Final = 32 << 20
-"""Bytes; the kernel holds the address space's lock for one step."""
 
 
 def segment_path(directory: Path, segment: int) -> str:
@@ -156,89 +149,6 @@ def pwrite(file: io.FileIO, pieces: Sequence[memoryview], offsets: Sequence[int]
             first += 1
         if written:
             queue[first] = queue[first][written:]
-
-
-def copy(
-    target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, populate: bool, threads: int
-) -> None:
-    """Copy each piece to its offset through a writable mapping whose pages exist, with several threads.
-
-    Parameters
-    ----------
-    target : mmap.mmap
-    pieces : sequence of memoryview
-    offsets : sequence of int
-    populate : bool
-        The mapping is new: map its pages in large steps first, each thread those that it writes.
-    threads : int
-    """
-    memory = np.frombuffer(target, np.uint8)
-    spans = [
-        (memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8))
-        for piece, offset in zip(pieces, offsets, strict=True)
-        if piece.nbytes
-    ]
-    total = sum(len(source) for _, source in spans)
-    if total < _PARALLEL_FROM:
-        threads = 1
-    shares = _split(spans, -(-total // threads)) if threads > 1 else [spans]
-    errors: list[BaseException] = []
-
-    def work(share: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        try:
-            for destination, source in share:
-                _copy_span(destination, source, populate=populate)
-        except BaseException as error:  # noqa: BLE001  # handed to the caller below
-            errors.append(error)
-
-    helpers = [threading.Thread(target=work, args=(share,), daemon=True) for share in shares[1:]]
-    started: list[threading.Thread] = []
-    interrupted: BaseException | None = None
-    try:
-        for helper in helpers:
-            started.append(helper)
-            helper.start()
-        work(shares[0])
-    finally:
-        # Nobody may write into the segment after this function has returned, however often Ctrl-C comes meanwhile.
-        while any(helper.is_alive() for helper in started):
-            try:
-                for helper in started:
-                    if helper.ident is not None:
-                        helper.join()
-            except KeyboardInterrupt as error:
-                interrupted = error
-    if interrupted is not None:
-        raise interrupted
-    if errors:
-        raise errors[0]
-
-
-def _split(spans: list[tuple[np.ndarray, np.ndarray]], share: int) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    share = -(-share // mmap.PAGESIZE) * mmap.PAGESIZE
-    shares: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
-    room = share
-    for destination, source in spans:
-        start = 0
-        while start < len(source):
-            stop = min(len(source), start + room)
-            shares[-1].append((destination[start:stop], source[start:stop]))
-            room -= stop - start
-            start = stop
-            if room == 0:
-                shares.append([])
-                room = share
-    return [part for part in shares if part]
-
-
-def _copy_span(destination: np.ndarray, source: np.ndarray, *, populate: bool) -> None:
-    for start in range(0, len(source), _POPULATE_STEP):
-        stop = min(len(source), start + _POPULATE_STEP)
-        part = destination[start:stop]
-        if populate:
-            first = part.ctypes.data // mmap.PAGESIZE * mmap.PAGESIZE
-            syscalls.populate_write(first, part.ctypes.data + len(part) - first)
-        part[:] = source[start:stop]
 
 
 class SegmentBusyError(Exception):

@@ -187,6 +187,10 @@ class Store:
         """Give an object a name, atomically taking it from the object that had it."""
         self.writer.bind(name, key)
 
+    def unbind(self, name: str, object_id: ObjectId) -> None:
+        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
+        self.writer.unbind(name, object_id)
+
     def delete(self, key: Key) -> None:
         """Delete an object; who maps it keeps what it has, until it lets go.
 
@@ -294,6 +298,10 @@ class Store:
             The description is damaged.
         """
         return Import(self, meta)
+
+    def settle(self) -> None:
+        """Give up what Ctrl-C may have left open in this thread; after each cell of a notebook, for example."""
+        self.catalog.settle()
 
     def doctor(self) -> list[str]:
         """Reclaim what dead processes left, and look for damage; return a sentence for each thing found."""

@@ -143,6 +143,23 @@ class Writer:
         if replaced:
             self._trim()
 
+    def unbind(self, name: str, object_id: ObjectId) -> None:
+        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
+        with self.catalog.write() as write:
+            row = write.execute(
+                "SELECT seq, pinned FROM objects WHERE id = ? AND seq = (SELECT object FROM names WHERE name = ?)",
+                (object_id, name),
+            ).fetchone()
+            if row is None:
+                return
+            write.execute("DELETE FROM names WHERE name = ?", (name,))
+            write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
+            gone = not row[1] and not write.execute("SELECT 1 FROM names WHERE object = ?", (row[0],)).fetchone()
+            if gone:
+                self._delete(write, row[0])
+        if gone:
+            self._trim()
+
     def _find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
         """Find an object within the transaction, so that its name cannot be rebound in between."""
         row = find(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
