@@ -193,6 +193,13 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics.register(shell)
 
 
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away; called by ``%unload_ext workbench``."""
+    from workbench.jupyter import magics
+
+    magics.unregister(shell)
+
+
 def __getattr__(name: str) -> Any:
     # Dask's scheduler side takes a second to import, and a notebook without a cluster never needs it.
     if name == "LocalCluster":
