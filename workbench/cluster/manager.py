@@ -86,6 +86,7 @@ class Manager:
     def __init__(self, catalog: ClusterCatalog, ask: Ask) -> None:
         self._catalog = catalog
         self._ask = ask
+        self._asking: dict[str, set[asyncio.Future[Any]]] = {}
         self._operations: dict[str, Running] = {}
         self._bringing: dict[tuple[ObjectId, str], asyncio.Task[None]] = {}
 
@@ -174,7 +175,7 @@ class Manager:
         if operation is not None:
             operation.at[transfer] = address
         try:
-            await self._ask(
+            await self._ask_living(
                 address,
                 "fetch",
                 target=step.object,
@@ -183,6 +184,8 @@ class Manager:
                 transfer=transfer if operation is not None else None,
             )
         except OSError as error:
+            if operation is not None:
+                operation.at.pop(transfer, None)  # there is nothing to cancel
             if isinstance(error, WorkbenchError):
                 raise  # the node answered; a full store, for one, is an OSError as well
             raise TransferError(
@@ -201,7 +204,7 @@ class Manager:
     async def _stop_transfers(self, operation: Running) -> None:
         for transfer, address in operation.at.items():
             with contextlib.suppress(OSError, ClusterError, TimeoutError):
-                await asyncio.wait_for(self._ask(address, "cancel", transfer=transfer), _ORDER_TIMEOUT)
+                await self._ask_in_time(address, "cancel", transfer=transfer)
         operation.at.clear()
 
     async def bring(self, object_id: ObjectId, node: Node) -> None:
@@ -258,7 +261,31 @@ class Manager:
             await self._ask_in_time(address, verb, **arguments)
 
     async def _ask_in_time(self, address: str, verb: str, **arguments: Any) -> Any:
-        return await asyncio.wait_for(self._ask(address, verb, **arguments), _ORDER_TIMEOUT)
+        return await asyncio.wait_for(self._ask_living(address, verb, **arguments), _ORDER_TIMEOUT)
+
+    async def _ask_living(self, address: str, verb: str, **arguments: Any) -> Any:
+        """Ask a worker, and fail at once when it has gone: Dask would try to reach it for half a minute.
+
+        Raises
+        ------
+        OSError
+            It has gone.
+        """
+        asking = asyncio.ensure_future(self._ask(address, verb, **arguments))
+        self._asking.setdefault(address, set()).add(asking)
+        try:
+            await asyncio.wait([asking])
+            if asking.cancelled():
+                raise ConnectionError(f"the worker at {address} has gone")
+            return asking.result()
+        finally:
+            asking.cancel()
+            self._asking.get(address, set()).discard(asking)
+
+    def worker_gone(self, address: str) -> None:
+        """End what waits for an answer of a worker that has gone."""
+        for asking in self._asking.pop(address, set()):
+            asking.cancel()
 
     async def close(self) -> None:
         """End what runs."""

@@ -83,6 +83,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self._left(scheduler, worker)
 
     def _left(self, scheduler: Scheduler, worker: str) -> None:
+        self._manager.worker_gone(worker)
         node = self.catalog.leave(worker)
         if node is None:
             return
