@@ -6,11 +6,13 @@ process, is gone.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench.cluster import messages
+from workbench.errors import WorkbenchError
 from workbench.objects import ObjectId, format_nbytes
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ class Operation:
     @property
     def progress(self) -> float:
         """From 0 to 1, as it is now."""
-        wire = self._refreshed()
+        return self._fraction(self._refreshed())
+
+    @staticmethod
+    def _fraction(wire: dict[str, Any]) -> float:
         if wire["state"] == "done" or not wire["total_nbytes"]:
             return 1.0 if wire["state"] == "done" else 0.0
         return float(wire["done_nbytes"]) / float(wire["total_nbytes"])
@@ -108,7 +113,10 @@ class Operation:
         return repr(self._wire["name"]) if self._wire["name"] else str(self._wire["object"])
 
     def _describe(self) -> tuple[str, float]:
-        progress, wire = self.progress, self._wire
+        # Showing an object never fails: without an answer it is shown as it was.
+        with contextlib.suppress(WorkbenchError):
+            self._refreshed()
+        progress, wire = self._fraction(self._wire), self._wire
         sizes = f"{format_nbytes(wire['done_nbytes'])} of {format_nbytes(wire['total_nbytes'])}"
         text = f"{self.verb} {self._title}: {wire['state']}, {sizes}"
         if wire["error"] is not None:

@@ -18,8 +18,8 @@ PLACE: Final = struct.Struct("<qqq")
 
 INSERT: Final = """
 INSERT INTO objects (seq, id, kind, description, nbytes, charged, created, ttl, expires, pinned, tags, header, layout, payload)
-SELECT latest + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
-FROM store WHERE used + ?5 + ?14 <= capacity"""
+SELECT latest + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+FROM store WHERE used + ? <= capacity"""
 BY_ID: Final = "SELECT id, header, layout, payload, expires FROM objects WHERE id = ?"
 BY_NAME: Final = (
     "SELECT id, header, layout, payload, expires FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"
@@ -78,7 +78,7 @@ class Row:
             header,
             layout,
             payload,
-            named,
+            charged + named,
         )
         return values, charged + named
 
