@@ -52,6 +52,8 @@ const commands: JupyterFrontEndPlugin<void> = {
       trans,
       openPanel: () => app.shell.activateById(PANEL)
     });
+    // Whether there is a notebook to insert code into.
+    notebooks?.currentChanged.connect(() => app.commands.notifyCommandChanged(CommandIDs.insertCode));
     const category = trans.__('Workbench');
     for (const command of Object.values(CommandIDs)) {
       palette?.addItem({ command, category });

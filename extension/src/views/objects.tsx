@@ -25,14 +25,18 @@ export interface IObjectsProps {
 const DESCENDING_FIRST: ReadonlySet<SortKey> = new Set(['shape', 'nbytes', 'nodes', 'holders']);
 
 export function ObjectsView(props: IObjectsProps): JSX.Element {
-  const { model } = props;
+  const { commands, model } = props;
   return (
     <UseSignal signal={model.changed}>
       {() => (
-        <div className="wb-ObjectsView">
-          <Message {...props} />
-          {(model.state?.objects.length ?? 0) > 0 && <Table {...props} />}
-        </div>
+        <UseSignal signal={commands.commandChanged} shouldUpdate={(_, { id }) => id === CommandIDs.insertCode}>
+          {() => (
+            <div className="wb-ObjectsView">
+              <Message {...props} />
+              {(model.state?.objects.length ?? 0) > 0 && <Table {...props} />}
+            </div>
+          )}
+        </UseSignal>
       )}
     </UseSignal>
   );
