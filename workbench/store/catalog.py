@@ -18,14 +18,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from workbench.errors import StoreError, StoreFullError
+from workbench.store.transactions import Transaction, Transactions
 
 APPLICATION_ID: Final = 0x57424E43
 VERSION: Final = 1
@@ -98,14 +97,13 @@ class Catalog:
         self._pid = os.getpid()
         # Both reentrant: the garbage collector may call a finalizer that uses the store in the middle of a statement.
         self._read_lock = threading.RLock()
-        self._write_lock = threading.RLock()
-        self._owner: FrameType | None = None
+        self._transactions = Transactions(self._translate)
         self._open_connections()
 
     def _open_connections(self) -> None:
         with contextlib.ExitStack() as opened:
             try:
-                self._writer = self._open_connection(opened)
+                self._transactions.connection = self._open_connection(opened)
                 self._check_version()
                 self._reader = self._open_connection(opened)
                 self.id: str = self._reader.execute("SELECT id FROM store").fetchone()[0]
@@ -178,76 +176,17 @@ class Catalog:
 
     def write(self) -> Transaction:
         """One write transaction: committed at the end, rolled back on any exception, Ctrl-C included."""
-        return Transaction(self)
-
-    def begin(self, owner: FrameType) -> tuple[sqlite3.Connection, bool]:
-        """Begin a transaction for :class:`Transaction`; the second value tells whether it joins one of this thread.
-
-        Parameters
-        ----------
-        owner : frame
-            Where the ``with`` statement is.
-        """
-        self._write_lock.acquire()
-        joins = False
-        try:
-            if self._owner is not None:
-                # This thread has the lock already: a finalizer runs in the middle of a transaction, or Ctrl-C came in between
-                # the last statement of one and its end. Then its frame is gone.
-                joins = _is_running(self._owner)
-                if not joins:
-                    self._abandon()
-            if not joins:
-                self._owner = owner
-                self._writer.execute("BEGIN IMMEDIATE")
-        except BaseException as error:
-            if not joins:
-                self._owner = None
-                self._roll_back()
-            self._write_lock.release()
-            if isinstance(error, sqlite3.Error):
-                raise self._translate(error) from error
-            raise
-        return self._writer, joins
-
-    def end(self, *, commit: bool, joins: bool) -> None:
-        """End what :meth:`begin` began."""
-        try:
-            if commit and not joins:
-                self._writer.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
-        finally:
-            if not joins:
-                self._roll_back()
-                self._owner = None
-            self._write_lock.release()
+        return Transaction(self._transactions)
 
     def settle(self) -> None:
         """Give up a transaction of this thread that Ctrl-C has cut off from its end, so that other processes can write."""
-        if self._owner is not None and self._write_lock.acquire(blocking=False):
-            try:
-                if self._owner is not None and not _is_running(self._owner):
-                    self._abandon()
-            finally:
-                self._write_lock.release()
-
-    def _abandon(self) -> None:
-        self._roll_back()
-        self._owner = None
-        # The count of the transaction that never ended.
-        self._write_lock.release()
-
-    def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+        self._transactions.settle()
 
     def execute_write(self, statement: str, parameters: tuple[Any, ...]) -> int:
         """Run one statement as a transaction of its own; return how many rows it changed."""
-        with self._write_lock:
+        with self._transactions.lock:
             try:
-                return self._writer.execute(statement, parameters).rowcount
+                return self._transactions.connection.execute(statement, parameters).rowcount
             except sqlite3.Error as error:
                 raise self._translate(error) from error
 
@@ -291,10 +230,10 @@ class Catalog:
 
     def suspend(self) -> None:
         """Before a fork: wait for what runs in other threads, and close both connections."""
-        self._write_lock.acquire()
+        self._transactions.lock.acquire()
         self._read_lock.acquire()
         self._reader.close()
-        self._writer.close()
+        self._transactions.connection.close()
 
     def resume(self) -> None:
         """After a fork, in the parent: open both again."""
@@ -302,7 +241,7 @@ class Catalog:
             self._open_connections()
         finally:
             self._read_lock.release()
-            self._write_lock.release()
+            self._transactions.lock.release()
 
     def resume_in_child(self) -> None:
         """After a fork, in the child: locks and connections of its own."""
@@ -312,12 +251,14 @@ class Catalog:
         """Give pages back that deleted objects have left, if there are many."""
         row = self.row("SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count")
         if row is not None and row[0] > _KEEP_PAGES and row[0] > row[1] // 4:
-            with self._write_lock:
-                if self._owner is not None:
+            with self._transactions.lock:
+                if self._transactions.running:
                     return
                 try:
                     # As a script, because `execute` frees one page and stops. The file shrinks when the log is written back.
-                    self._writer.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(PASSIVE);")
+                    self._transactions.connection.executescript(
+                        "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(PASSIVE);"
+                    )
                 except sqlite3.Error as error:
                     raise self._translate(error) from error
 
@@ -325,38 +266,9 @@ class Catalog:
         """Close both connections."""
         if self._pid == os.getpid():
             self._reader.close()
-            self._writer.close()
-
-
-class Transaction:
-    """A write transaction as a context manager; a class, because a suspended generator would outlive Ctrl-C."""
-
-    __slots__ = ("_catalog", "_joins")
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._joins = False
-
-    def __enter__(self) -> sqlite3.Connection:
-        connection, self._joins = self._catalog.begin(sys._getframe(1))  # noqa: SLF001  # CPython's, and only compared
-        return connection
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._catalog.end(commit=kind is None, joins=self._joins)
-        if isinstance(error[0], sqlite3.Error):
-            raise self._catalog._translate(error[0]) from error[0]  # noqa: SLF001  # its own class
+            self._transactions.connection.close()
 
 
 def expired(expires: float | None) -> bool:
     """Tell whether an object with this time of expiry is over."""
     return expires is not None and expires < time.time()
-
-
-def _is_running(frame: FrameType) -> bool:
-    """Tell whether a frame is among the callers of this function."""
-    caller: FrameType | None = sys._getframe(1)  # noqa: SLF001  # as above
-    while caller is not None:
-        if caller is frame:
-            return True
-        caller = caller.f_back
-    return False

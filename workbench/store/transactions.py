@@ -1,0 +1,137 @@
+"""The write transactions of one connection: one at a time, and none left open by Ctrl-C.
+
+Covers locking, beginning and ending; what is written is everybody else's business. ``KeyboardInterrupt`` may be raised between any
+two bytecodes of the main thread, so also between the last statement of a transaction and its end. Such a transaction would lock every
+process of the host out; it is given up when the thread begins its next one, or calls :meth:`Transactions.settle`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from workbench.errors import StoreError
+
+
+class Transactions:
+    """Begins and ends transactions on a connection, which whoever makes this object sets.
+
+    Parameters
+    ----------
+    translate : callable
+        Turns an error of SQLite into one of the workbench.
+    """
+
+    connection: sqlite3.Connection
+
+    def __init__(self, translate: Callable[[sqlite3.Error], StoreError]) -> None:
+        self.translate = translate
+        # Reentrant: the garbage collector may call a finalizer that uses the store in the middle of a transaction.
+        self.lock = threading.RLock()
+        self._owner: FrameType | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a transaction is open."""
+        return self._owner is not None
+
+    def begin(self, owner: FrameType) -> tuple[sqlite3.Connection, bool]:
+        """Begin a transaction for :class:`Transaction`; the second value tells whether it joins one of this thread.
+
+        Parameters
+        ----------
+        owner : frame
+            Where the ``with`` statement is.
+        """
+        self.lock.acquire()
+        joins = False
+        try:
+            if self._owner is not None:
+                # This thread has the lock already: a finalizer runs in the middle of a transaction, or Ctrl-C came in between
+                # the last statement of one and its end. Then its frame is gone.
+                joins = _is_running(self._owner)
+                if not joins:
+                    self._abandon()
+            if not joins:
+                self._owner = owner
+                self.connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:
+            if not joins:
+                self._owner = None
+                self._roll_back()
+            self._release()
+            if isinstance(error, sqlite3.Error):
+                raise self.translate(error) from error
+            raise
+        return self.connection, joins
+
+    def end(self, *, commit: bool, joins: bool) -> None:
+        """End what :meth:`begin` began."""
+        try:
+            if commit and not joins:
+                self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self.translate(error) from error
+        finally:
+            if not joins:
+                self._roll_back()
+                self._owner = None
+            self._release()
+
+    def settle(self) -> None:
+        """Give up a transaction of this thread that Ctrl-C has cut off from its end, so that other processes can write."""
+        if self._owner is not None and self.lock.acquire(blocking=False):
+            try:
+                if self._owner is not None and not _is_running(self._owner):
+                    self._abandon()
+            finally:
+                self._release()
+
+    def _abandon(self) -> None:
+        self._roll_back()
+        self._owner = None
+        # The count of the transaction that never ended.
+        self._release()
+
+    def _release(self) -> None:
+        # Ctrl-C may have come between an earlier release and the note of it; then the lock is free already.
+        with contextlib.suppress(RuntimeError):
+            self.lock.release()
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+
+
+class Transaction:
+    """A write transaction as a context manager; a class, because a suspended generator would outlive Ctrl-C."""
+
+    __slots__ = ("_joins", "_transactions")
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._joins = False
+
+    def __enter__(self) -> sqlite3.Connection:
+        connection, self._joins = self._transactions.begin(sys._getframe(1))  # noqa: SLF001  # CPython's, and only compared
+        return connection
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._transactions.end(commit=kind is None, joins=self._joins)
+        if isinstance(error[0], sqlite3.Error):
+            raise self._transactions.translate(error[0]) from error[0]
+
+
+def _is_running(frame: FrameType) -> bool:
+    """Tell whether a frame is among the callers of this function."""
+    caller: FrameType | None = sys._getframe(1)  # noqa: SLF001  # as above
+    while caller is not None:
+        if caller is frame:
+            return True
+        caller = caller.f_back
+    return False
