@@ -99,9 +99,10 @@ class _Crew:
                 for helper, done in self._helpers:
                     if helper.ident is not None:
                         done.wait()
-            except KeyboardInterrupt as error:
+            except (KeyboardInterrupt, RuntimeError) as error:
+                # RuntimeError: Ctrl-C came within threading's own code, which then releases a lock that it does not have.
                 self._stop = True
-                self._errors.append(error)
+                self._errors.append(error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt())
 
 
 def _split(spans: list[Span], share: int) -> list[list[Span]]:
