@@ -12,7 +12,7 @@ import pytest
 from distributed import Client
 
 import workbench as wb
-from tests.integration.clusters import clear, places, running_cluster, shared_home, until
+from tests.integration.clusters import places, until
 from tests.processes import Process
 from workbench.cluster import ClusterClient, connection
 from workbench.local_cluster import LocalCluster
@@ -20,54 +20,31 @@ from workbench.local_cluster import LocalCluster
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """Where the cluster's stores are."""
-    with shared_home() as path:
-        yield path
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 @pytest.fixture(scope="module")
-def cluster(home: Path) -> Iterator[LocalCluster]:
-    """Two nodes with one worker each, for all tests here."""
-    with running_cluster(home) as started:
-        yield started
-
-
-@pytest.fixture
-def workbench_directory(home: Path) -> Path:
-    """The tests' session uses the first node's store."""
-    return home / "store"
-
-
-@pytest.fixture(autouse=True)
-def connected(cluster: LocalCluster, workbench_directory: Path, own_store: None) -> Iterator[None]:
-    """Each test has a new session, connected with the cluster, which is empty afterwards."""
-    wb.connect(cluster)
-    yield
-    clear()
-
-
-@pytest.fixture(scope="module")
-def elsewhere(cluster: LocalCluster) -> Iterator[Process]:
+def elsewhere(lasting_cluster: LocalCluster) -> Iterator[Process]:
     """A Python process on the second node's host."""
-    with Process(cluster.directories[1]) as process:
+    with Process(lasting_cluster.directories[1]) as process:
         process.do("import workbench as wb, numpy as np")
         process.do("client = wb.connect()")
         yield process
 
 
-def test_each_node_has_a_store_and_a_worker_process_of_its_own(cluster: LocalCluster, home: Path) -> None:
+def test_each_node_has_a_store_and_a_worker_process_of_its_own(
+    lasting_cluster: LocalCluster, lasting_home: Path
+) -> None:
     """Two nodes: the first one's store is the user's own, the second one's lies beside it."""
     first, second = wb.nodes()
     assert [node.name for node in (first, second)] == ["node-1", "node-2"]
     assert {node.state for node in (first, second)} == {"running"}
     assert {node.capacity for node in (first, second)} == {256 * MIB}
     assert first.id == wb.current_session().store.id
-    assert cluster.directories == [home / "store", home / "store.node-2"]
-    with Client(cluster) as client:
+    assert lasting_cluster.directories == [lasting_home / "store", lasting_home / "store.node-2"]
+    with Client(lasting_cluster) as client:
         found = client.run(lambda: (os.getpid(), os.environ["WORKBENCH_DIR"]))
-    assert {Path(directory) for _, directory in found.values()} == set(cluster.directories)
+    assert {Path(directory) for _, directory in found.values()} == set(lasting_cluster.directories)
     assert len({pid for pid, _ in found.values()} | {os.getpid()}) == 3
 
 
@@ -119,9 +96,9 @@ def test_kernels_of_two_hosts_share_by_name(elsewhere: Process) -> None:
     assert places("there") == {"node-1", "node-2"}
 
 
-def test_a_put_by_a_kernel_without_a_cluster_is_seen_everywhere_soon(cluster: LocalCluster) -> None:
+def test_a_put_by_a_kernel_without_a_cluster_is_seen_everywhere_soon(lasting_cluster: LocalCluster) -> None:
     """A kernel that never heard of Dask puts; the host's worker announces it."""
-    with Process(cluster.directories[1]) as kernel:
+    with Process(lasting_cluster.directories[1]) as kernel:
         kernel.do("import workbench as wb, time")
         kernel.do("wb.put(1, 'warm-up')")
         latencies = []
@@ -242,36 +219,38 @@ def test_bad_input_is_refused_with_the_next_step() -> None:
 
 
 def test_a_kernel_on_a_host_without_a_worker_is_told_how_to_start_one(
-    cluster: LocalCluster, memory_directory: Path
+    lasting_cluster: LocalCluster, memory_directory: Path
 ) -> None:
     """Nobody can bring an object to a host that is no node."""
     wb.put(np.arange(10), "array")
     with Process(memory_directory / "lonely") as kernel:
         kernel.do("import workbench as wb")
-        kernel.do(f"client = wb.connect({cluster.scheduler_address!r})")
+        kernel.do(f"client = wb.connect({lasting_cluster.scheduler_address!r})")
         assert kernel.do("result = len(wb.ls())") == 1
         with pytest.raises(RuntimeError, match="ClusterError: Object 'array' is on node-1, and no worker .* --preload"):
             kernel.do("wb.get('array')")
 
 
-def test_the_connection_file_is_private_and_leads_to_the_cluster(cluster: LocalCluster, home: Path) -> None:
+def test_the_connection_file_is_private_and_leads_to_the_cluster(
+    lasting_cluster: LocalCluster, lasting_home: Path
+) -> None:
     """Each node's store has it, readable by its owner only; `wb.connect()` needs nothing else."""
-    for directory, node in zip(cluster.directories, wb.nodes(), strict=True):
+    for directory, node in zip(lasting_cluster.directories, wb.nodes(), strict=True):
         found = connection.read(directory)
         assert found is not None
-        assert (found.scheduler, found.node) == (cluster.scheduler_address, node.id)
+        assert (found.scheduler, found.node) == (lasting_cluster.scheduler_address, node.id)
         assert stat.S_IMODE((directory / connection.FILE).stat().st_mode) == 0o600
     wb.connect()
     session = wb.current_session()
     assert session.cluster is not None
-    assert session.cluster.address == cluster.scheduler_address
+    assert session.cluster.address == lasting_cluster.scheduler_address
     assert len(wb.nodes()) == 2
 
 
-async def test_an_asynchronous_client_serves_the_jupyter_server(cluster: LocalCluster) -> None:
+async def test_an_asynchronous_client_serves_the_jupyter_server(lasting_cluster: LocalCluster) -> None:
     """The same questions and actions, awaited."""
     ref = wb.put(np.arange(10), "array")
-    async with Client(cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
+    async with Client(lasting_cluster.scheduler_address, asynchronous=True, set_as_default=False) as client:
         seen = ClusterClient(client)
         assert [node.name for node in await seen.a_nodes()] == ["node-1", "node-2"]
         assert (await seen.a_locate("array")).id == ref.id

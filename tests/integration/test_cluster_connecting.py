@@ -20,27 +20,11 @@ import pytest
 from distributed import Client
 
 import workbench as wb
-from tests.integration.clusters import DEADLINE, running_cluster, shared_home, until
+from tests.integration.clusters import DEADLINE, running_cluster, until
 from tests.processes import Process, environment
 from workbench.cluster import connection
 
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Where a test's stores are."""
-    with shared_home() as path:
-        yield path
-
-
-@pytest.fixture
-def workbench_directory(home: Path) -> Path:
-    """The test's session uses the store in `home`."""
-    return home / "store"
-
-
-@pytest.fixture(autouse=True)
-def beside_the_cluster(workbench_directory: Path, own_store: None) -> None:
-    """The test's session is on the first node's host."""
+pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
 
 def test_any_dask_cluster_becomes_one_of_nodes_when_a_client_connects(home: Path) -> None:

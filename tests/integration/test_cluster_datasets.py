@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,39 +13,14 @@ import pytest
 from distributed import get_worker
 
 import workbench as wb
-from tests.integration.clusters import clear, places, running_cluster, shared_home, until
+from tests.integration.clusters import places, until
 from tests.processes import run
 from workbench.local_cluster import LocalCluster
 
 ROWS, PARTS = 2000, 6
 
 
-@pytest.fixture(scope="module")
-def home() -> Iterator[Path]:
-    """Where the cluster's stores are."""
-    with shared_home() as path:
-        yield path
-
-
-@pytest.fixture(scope="module")
-def cluster(home: Path) -> Iterator[LocalCluster]:
-    """Two nodes with one worker each, for all tests here."""
-    with running_cluster(home) as started:
-        yield started
-
-
-@pytest.fixture
-def workbench_directory(home: Path) -> Path:
-    """The tests' session uses the first node's store."""
-    return home / "store"
-
-
-@pytest.fixture(autouse=True)
-def connected(cluster: LocalCluster, workbench_directory: Path, own_store: None) -> Iterator[None]:
-    """Each test has a new session, connected with the cluster, which is empty afterwards."""
-    wb.connect(cluster)
-    yield
-    clear()
+pytestmark = pytest.mark.usefixtures("connected")
 
 
 def part(number: int) -> pd.DataFrame:
@@ -154,7 +128,7 @@ def test_tasks_run_where_the_partitions_are_and_map_them() -> None:
     assert {name: number for name, number in by_address.items() if number} == before
 
 
-def test_a_dataset_outlives_the_client_that_persisted_it(cluster: LocalCluster, tmp_path: Path) -> None:
+def test_a_dataset_outlives_the_client_that_persisted_it(lasting_cluster: LocalCluster, tmp_path: Path) -> None:
     """Another process opens it by name when the first client has gone: same divisions, same meta, nothing computed again."""
     counter = tmp_path / "computed"
     first = f"""
@@ -169,7 +143,7 @@ def test_a_dataset_outlives_the_client_that_persisted_it(cluster: LocalCluster, 
         frame = dd.from_map(make, range(4), meta=pd.DataFrame({{"x": [1]}}).iloc[:0], divisions=(0, 1000, 2000, 3000, 3999))
         frame.persist_shared("numbers")
     """
-    done = run(first, cluster.directories[0])
+    done = run(first, lasting_cluster.directories[0])
     assert done.returncode == 0, done.stderr
     assert counter.read_text() == "xxxx"
     second = """
@@ -178,7 +152,7 @@ def test_a_dataset_outlives_the_client_that_persisted_it(cluster: LocalCluster, 
         frame = wb.open("numbers")
         print(frame.divisions, frame.x.dtype, frame.x.sum().compute(), len(frame.loc[500:2499].compute()))
     """
-    done = run(second, cluster.directories[1])
+    done = run(second, lasting_cluster.directories[1])
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "(0, 1000, 2000, 3000, 3999) int64 2004000 2000"
     assert counter.read_text() == "xxxx"
@@ -224,7 +198,7 @@ def test_without_a_name_only_the_returned_collection_has_it() -> None:
     assert len(wb.open(listed.ref)) == PARTS * ROWS
 
 
-def test_a_dataset_that_does_not_fit_leaves_nothing(cluster: LocalCluster) -> None:
+def test_a_dataset_that_does_not_fit_leaves_nothing(lasting_cluster: LocalCluster) -> None:
     """When a node is full, the error says so, the name is not bound, and the partitions that fitted are deleted."""
 
     def large(number: int) -> pd.DataFrame:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import dask.dataframe as dd
@@ -14,28 +13,13 @@ import pytest
 from distributed import Client, get_worker
 
 import workbench as wb
-from tests.integration.clusters import DEADLINE, running_cluster, shared_home, until
+from tests.integration.clusters import DEADLINE, running_cluster, until
 from workbench.cluster import scheduler_plugin
 
 MIB = 1 << 20
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Where a test's stores are."""
-    with shared_home() as path:
-        yield path
-
-
-@pytest.fixture
-def workbench_directory(home: Path) -> Path:
-    """The test's session uses the store in `home`."""
-    return home / "store"
-
-
-@pytest.fixture(autouse=True)
-def beside_the_cluster(workbench_directory: Path, own_store: None) -> None:
-    """The test's session is on the first node's host."""
+pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
 
 def worker_pids(client: Client) -> dict[str, int]:

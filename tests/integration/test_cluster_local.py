@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,28 +8,12 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from tests.integration.clusters import running_cluster, shared_home, until
+from tests.integration.clusters import running_cluster, until
 from tests.processes import Process
 from workbench.cluster import connection
 from workbench.local_cluster import LocalCluster
 
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """Where a test's stores are."""
-    with shared_home() as path:
-        yield path
-
-
-@pytest.fixture
-def workbench_directory(home: Path) -> Path:
-    """The test's session uses the store in `home`."""
-    return home / "store"
-
-
-@pytest.fixture(autouse=True)
-def beside_the_cluster(workbench_directory: Path, own_store: None) -> None:
-    """The test's session is on the first node's host."""
+pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
 
 def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_own(home: Path) -> None:
