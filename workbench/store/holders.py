@@ -27,6 +27,8 @@ _PREFIX: Final = "holder-"
 _LEASE: Final = struct.Struct("<Qd")
 """Inode and time of one lease; these follow the first line of a process's file."""
 _LONGEST_LABEL: Final = 1000
+_EXACTNESS: Final = 1.0
+"""Seconds; a lease that is taken again so soon counts from the first time."""
 _MOST_NBYTES: Final = 256 << 10
 """Bytes; a process's file is then begun anew, and the times of leases older than that are those of the file."""
 
@@ -60,6 +62,7 @@ class ProcessFile:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._identity = guess_process()
+        self._noted: dict[int, float] = {}
         self._open()
 
     def _open(self) -> None:
@@ -79,6 +82,7 @@ class ProcessFile:
         self._identity = (kind, label)
         if self._fd < 0:
             return
+        self._noted = {}
         os.ftruncate(self._fd, 0)
         line = json.dumps({"kind": kind, "label": label[:_LONGEST_LABEL], "started": time.time()})
         self._nbytes = 0
@@ -87,10 +91,14 @@ class ProcessFile:
 
     def leased(self, inode: int) -> None:
         """Note the time of a lease, if there is room for it: a full file system must not stop a get."""
+        now = time.time()
+        if now - self._noted.get(inode, 0.0) < _EXACTNESS:
+            return
         if self._nbytes > _MOST_NBYTES:
             self.set_identity(*self._identity)
+        self._noted[inode] = now
         with contextlib.suppress(OSError):
-            self._nbytes += os.write(self._fd, _LEASE.pack(inode, time.time()))
+            self._nbytes += os.write(self._fd, _LEASE.pack(inode, now))
 
     def reopen_after_fork(self) -> None:
         """In a forked child: a file of its own. The parent's stays the parent's."""

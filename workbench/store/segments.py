@@ -31,6 +31,10 @@ ALIGNMENT: Final = 64
 """Bytes; a cache line, and what Arrow recommends for buffers (Arrow columnar format, "Buffer alignment and padding")."""
 
 _SUFFIX: Final = ".segment"
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC
+_LEASE: Final = fcntl.LOCK_SH | fcntl.LOCK_NB
+_TOUCH_AFTER: Final = 1.0
+"""Seconds; how exact the time of the last use is. Each system call of a get counts: it takes some 20 microseconds in all."""
 _MAX_PIECES: Final = 1000
 """Below IOV_MAX (1024)."""
 
@@ -172,17 +176,19 @@ def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:
     SegmentBusyError
         Ask the catalog again: either the object is gone, or the lock is free in a moment.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, _READ)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(fd, _LEASE)
         except BlockingIOError:
             raise SegmentBusyError from None
         status = os.fstat(fd)
         if status.st_mtime != segment:
             raise FileNotFoundError(errno.ENOENT, "the segment was recycled", path)
         mapping = mmap.mmap(fd, status.st_size, mmap.MAP_SHARED, mmap.PROT_READ)
-        os.utime(fd, ns=(time.time_ns(), segment * 10**9))
+        now = time.time()
+        if now - status.st_atime > _TOUCH_AFTER:
+            os.utime(fd, (now, segment))
         return mapping, status.st_ino
     finally:
         os.close(fd)
