@@ -25,13 +25,26 @@ BELOW: dict[str, set[str]] = {
     "codecs": {"objects", "errors", "config"},
     "store": {"objects", "errors", "config"},
     "cluster": {"objects", "errors", "config", "codecs", "store"},
-    "session": {"objects", "errors", "config", "codecs", "store", "listing", "cluster"},
-    "local_cluster": {"session", "cluster"},
-    "collections": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session"},
-    "filesystem": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session"},
-    "verbs": {"objects", "errors", "listing", "session"},
+    "finding": {"objects", "errors", "store", "cluster"},
+    "session": {"finding", "objects", "errors", "config", "codecs", "store", "listing", "cluster"},
+    "current": {"session"},
+    "local_cluster": {"session", "current", "cluster"},
+    "collections": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session", "current"},
+    "filesystem": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session", "current"},
+    "verbs": {"objects", "errors", "listing", "finding", "session"},
     "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store"},
-    "jupyter": {"objects", "errors", "config", "listing", "session", "verbs", "store", "cluster", "local_cluster"},
+    "jupyter": {
+        "objects",
+        "errors",
+        "config",
+        "listing",
+        "session",
+        "current",
+        "verbs",
+        "store",
+        "cluster",
+        "local_cluster",
+    },
 }
 # Libraries that only some parts may use.
 ONLY: dict[str, set[str]] = {
@@ -160,7 +173,7 @@ def test_import_is_light() -> None:
 
 def test_import_makes_nothing(tmp_path: Path) -> None:
     """``import workbench`` opens no store, starts no thread and writes no file."""
-    code = "import threading, workbench; print(threading.active_count(), workbench.session._current)"
+    code = "import threading, workbench; print(threading.active_count(), workbench.current._current)"
     environment = {"WORKBENCH_DIR": str(tmp_path / "store"), "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.split() == ["1", "None"]

@@ -118,6 +118,12 @@ def test_listing_sorts_and_filters(session: wb.Session) -> None:
     assert next(info.name for info in wb.ls(sort_by="nbytes")) == "a/array"
     assert [info.name for info in wb.ls("*/array", sort_by="name")] == ["a/array", "b/array"]
     assert wb.ls("nothing*").to_pandas().empty
+    assert [info.name for info in wb.ls(sort_by="name", limit=2)] == ["a/array", "b/array"]
+    assert [info.name for info in wb.ls(sort_by="nbytes", limit=1)] == ["a/array"]
+    assert [info.name for info in wb.ls(kind="array", limit=1)] == ["a/array"]
+    assert list(wb.ls(limit=0)) == []
+    with pytest.raises(ValueError, match="limit is -1"):
+        wb.ls(limit=-1)
     with pytest.raises(ValueError, match="sort_by is 'size'"):
         wb.ls(sort_by="size")  # type: ignore[arg-type]
     assert [replica.state for replica in wb.where("c")] == ["memory"]

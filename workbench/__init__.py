@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.collections.registration import register
+from workbench.current import current_session, use_session
 from workbench.errors import (
     ClusterError,
     CodecError,
@@ -30,7 +31,7 @@ from workbench.errors import (
     WorkbenchError,
 )
 from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
-from workbench.session import Session, current_session, use_session
+from workbench.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from workbench.cluster.operations import Operation
+    from workbench.finding import SortOrder
     from workbench.listing import Listing
-    from workbench.session import SortOrder
 
 __version__ = "0.1.0"
 
@@ -117,10 +118,19 @@ def info(key: Key) -> ObjectInfo:
 
 
 def ls(
-    pattern: str = "*", *, sort_by: SortOrder = "created", node: str | None = None, parts: bool = False
+    pattern: str = "*",
+    *,
+    sort_by: SortOrder = "created",
+    kind: str | None = None,
+    node: str | None = None,
+    parts: bool = False,
+    unnamed: bool = False,
+    limit: int | None = None,
 ) -> Listing[ObjectInfo]:
     """List objects; see :meth:`Session.ls`."""
-    return current_session().ls(pattern, sort_by=sort_by, node=node, parts=parts)
+    return current_session().ls(
+        pattern, sort_by=sort_by, kind=kind, node=node, parts=parts, unnamed=unnamed, limit=limit
+    )
 
 
 def delete(key: Key) -> None:

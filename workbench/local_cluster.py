@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from workbench.cluster import local
-from workbench.session import current_session
+from workbench.current import current_session
 
 __all__ = ["LocalCluster"]
 

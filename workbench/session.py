@@ -7,24 +7,14 @@ Covers the verbs, each a short sentence over a store and a cluster; how they do 
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from workbench import codecs
-from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError
+from workbench import codecs, finding
+from workbench.errors import ClusterError, ObjectNotFoundError
+from workbench.finding import SortOrder
 from workbench.listing import Listing
-from workbench.objects import (
-    Holder,
-    Key,
-    Memory,
-    NodeInfo,
-    ObjectInfo,
-    Ref,
-    Replica,
-    fold_datasets,
-)
+from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
 from workbench.store import Store, check_name
 
 if TYPE_CHECKING:
@@ -34,13 +24,6 @@ if TYPE_CHECKING:
 
     from workbench.cluster.client import ClusterClient
     from workbench.cluster.operations import Operation
-
-SortOrder = Literal["created", "name", "nbytes", "last_used", "kind"]
-
-_NEWEST_FIRST = {"created", "last_used", "nbytes"}
-_POLL_LOCAL = 0.005
-_POLL_CLUSTER = 0.2
-"""Seconds between two looks for an object that is awaited."""
 
 
 class Session:
@@ -152,40 +135,17 @@ class Session:
         try:
             record = self.store.read(key)
         except ObjectNotFoundError:
-            record = self._await(key, timeout)
+            record = finding.await_record(self.store, self.cluster, key, timeout)
         decoded = codecs.decode(record.header, record.buffers)
         if decoded.handout is not None:
             self._handouts.add(decoded)
         return decoded.value
 
-    def _await(self, key: Key, timeout: float | None) -> Any:
-        deadline = time.monotonic() + (timeout or 0)
-        next_look = 0.0
-        version = self.store.data_version()
-        while True:
-            now = time.monotonic()
-            if self.cluster is not None and now >= next_look:
-                next_look = now + _POLL_CLUSTER
-                try:
-                    return self.store.read(self.cluster.fetch(key, self.store))
-                except ObjectNotFoundError:
-                    if timeout is None:
-                        raise
-            try:
-                return self.store.read(key)
-            except ObjectNotFoundError:
-                if timeout is None or time.monotonic() >= deadline:
-                    raise
-            while version == (version := self.store.data_version()) and time.monotonic() < min(
-                deadline, next_look or deadline
-            ):
-                time.sleep(_POLL_LOCAL)
-
     def exists(self, key: Key) -> bool:
         """Tell whether an object has this name or id, here or in the cluster."""
         if self.store.exists(key):
             return True
-        return self._in_cluster(key) is not None
+        return finding.in_cluster(self.cluster, key) is not None
 
     def info(self, key: Key) -> ObjectInfo:
         """Return what is known about an object.
@@ -194,13 +154,18 @@ class Session:
         ------
         ObjectNotFoundError
         """
-        info = self._resolve(key)
-        if info.kind != "dataset":
-            return info
-        return next((folded for folded in self._all() if folded.id == info.id), info)
+        return finding.describe(self.store, self.cluster, key)
 
     def ls(
-        self, pattern: str = "*", *, sort_by: SortOrder = "created", node: str | None = None, parts: bool = False
+        self,
+        pattern: str = "*",
+        *,
+        sort_by: SortOrder = "created",
+        kind: str | None = None,
+        node: str | None = None,
+        parts: bool = False,
+        unnamed: bool = False,
+        limit: int | None = None,
     ) -> Listing[ObjectInfo]:
         """List objects.
 
@@ -210,42 +175,29 @@ class Session:
             Shell pattern for the names; ``"*"`` also lists objects without a name.
         sort_by : str
             ``created`` (newest first), ``name``, ``nbytes`` (largest first), ``last_used`` or ``kind``.
+        kind : str, optional
+            Only objects of this kind, such as ``"dataframe"``.
         node : str, optional
             Name or id of a node: only what it has.
         parts : bool
             Also list the partitions of datasets, which else count as part of their dataset.
+        unnamed : bool
+            Only objects without a name; :meth:`delete_unnamed` deletes them.
+        limit : int, optional
+            At most so many, the first ones in this order.
         """
-        if sort_by not in ("created", "name", "nbytes", "last_used", "kind"):
-            raise ValueError(f"sort_by is {sort_by!r}; it can be created, name, nbytes, last_used or kind.")
-        found = self._all(parts=parts)
-        if pattern != "*":
-            from fnmatch import fnmatchcase
-
-            found = [info for info in found if any(fnmatchcase(name, pattern) for name in info.names)]
-        if node is not None:
-            wanted = self._node(node)
-            found = [info for info in found if any(replica.node == wanted.id for replica in info.replicas)]
-
-        def order(info: ObjectInfo) -> Any:
-            return getattr(info, sort_by) or ""
-
-        return Listing(sorted(found, key=order, reverse=sort_by in _NEWEST_FIRST), of=ObjectInfo)
-
-    def _all(self, *, parts: bool = False) -> list[ObjectInfo]:
-        if self.cluster is not None:
-            infos = self.cluster.ls()
-            known = {info.id for info in infos}
-            # What this process put a moment ago may not have been announced yet.
-            infos += [self._localise(info) for info in self.store.ls() if info.id not in known]
-        else:
-            infos = [self._localise(info) for info in self.store.ls()]
-        return infos if parts else fold_datasets(infos)
-
-    def _localise(self, info: ObjectInfo) -> ObjectInfo:
-        from dataclasses import replace
-
-        here = self._here()
-        return replace(info, replicas=(Replica(here.id, here.name, "memory", info.nbytes),))
+        found = finding.listing(
+            self.store,
+            self.cluster,
+            pattern,
+            sort_by=sort_by,
+            kind=kind,
+            node=node,
+            parts=parts,
+            unnamed=unnamed,
+            limit=limit,
+        )
+        return Listing(found, of=ObjectInfo)
 
     def delete(self, key: Key) -> None:
         """Delete an object everywhere; who has it mapped keeps it.
@@ -255,7 +207,7 @@ class Session:
         ObjectNotFoundError
         """
         info = self._resolve(key)
-        if self.cluster is not None and self._in_cluster(info.id) is not None:
+        if self.cluster is not None and finding.in_cluster(self.cluster, info.id) is not None:
             self.cluster.delete(info.id)
         if self.store.exists(info.id):
             self._delete_here(info)
@@ -263,10 +215,9 @@ class Session:
 
     def _delete_here(self, info: ObjectInfo) -> None:
         if info.kind == "dataset":
-            for member in self.store.ls():
-                if member.tags.get("dataset") == info.id:
-                    with contextlib.suppress(ObjectNotFoundError):
-                        self.store.delete(member.id)
+            for member in self.store.ls(dataset=info.id):
+                with contextlib.suppress(ObjectNotFoundError):
+                    self.store.delete(member.id)
         self.store.delete(info.id)
 
     def pin(self, key: Key) -> None:
@@ -329,21 +280,7 @@ class Session:
 
     def nodes(self) -> Listing[NodeInfo]:
         """List the nodes of the cluster; without one, this host."""
-        return Listing([self._here()] if self.cluster is None else self.cluster.nodes(), of=NodeInfo)
-
-    def _here(self) -> NodeInfo:
-        from workbench.store import node_name
-
-        catalog = self.store.catalog
-        return NodeInfo(self.store.id, node_name(), "", (), catalog.capacity, catalog.used, "local")
-
-    def _node(self, node: str) -> NodeInfo:
-        nodes = self.nodes()
-        for info in nodes:
-            if node in (info.id, info.name):
-                return info
-        names = ", ".join(info.name for info in nodes) or "none"
-        raise NodeNotFoundError(f"There is no node {node!r}. The nodes are: {names}.")
+        return Listing([finding.here(self.store)] if self.cluster is None else self.cluster.nodes(), of=NodeInfo)
 
     def where(self, key: Key) -> Listing[Replica]:
         """List the replicas of an object."""
@@ -376,52 +313,5 @@ class Session:
         cluster = self._require_cluster("Dropping a replica")
         cluster.drop(self._resolve(key).id, node, force=force)
 
-    def _in_cluster(self, key: Key) -> ObjectInfo | None:
-        if self.cluster is None:
-            return None
-        try:
-            return self.cluster.locate(key)
-        except ObjectNotFoundError:
-            return None
-
     def _resolve(self, key: Key) -> ObjectInfo:
-        """Return the object that a key names, with its replicas; this host's names come first."""
-        if not isinstance(key, (str, Ref)):
-            raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
-        if self.store.exists(key):
-            info = self.store.info(key)
-            return self._in_cluster(info.id) or self._localise(info)
-        found = self._in_cluster(key)
-        if found is None:
-            raise self.store.not_found(key)
-        return found
-
-
-_current: Session | None = None
-
-
-def current_session() -> Session:
-    """Return the session that the module functions act on; the first call opens it."""
-    global _current  # noqa: PLW0603  # one current session for each process
-    if _current is None:
-        _current = _worker_session() or Session()
-    return _current
-
-
-def _worker_session() -> Session | None:
-    """Return a session on the store and the cluster of the Dask worker that this process is, or None."""
-    module = sys.modules.get("workbench.cluster.worker_plugin")
-    plugin = None if module is None else module.current()
-    if plugin is None:
-        return None
-    session = Session(plugin.store.directory)
-    session.store.set_process("worker", str(plugin.worker_name))
-    session.cluster = plugin.client
-    return session
-
-
-def use_session(session: Session | None) -> Session | None:
-    """Make `session` the current one; return the one it replaces, which stays open."""
-    global _current
-    previous, _current = _current, session
-    return previous
+        return finding.resolve(self.store, self.cluster, key)

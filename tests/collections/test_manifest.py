@@ -8,9 +8,10 @@ from workbench import codecs
 from workbench.collections.manifest import Manifest, partition_id
 from workbench.collections.opening import collection
 from workbench.collections.partitions import load_partition, put_partition
+from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.objects import ObjectId, Ref, is_object_id, new_object_id
-from workbench.session import Session, current_session
+from workbench.session import Session
 from workbench.store import Store
 
 FRAME = pd.DataFrame({"x": np.arange(10.0), "s": pd.Categorical(["a", "b"] * 5)}, index=pd.Index(range(10), name="row"))

@@ -66,6 +66,9 @@ class Manifest:
 
 
 def partition_id(dataset: ObjectId, index: int) -> ObjectId:
-    """Return the id of a partition: the same each time, so that a task that runs twice puts it once."""
+    """Return the id of a partition: the same each time, so that a task that runs twice puts it once.
+
+    It begins as the dataset's own does, so that the catalog finds a dataset's partitions by a range of ids (``store/listings.py``).
+    """
     digest = hashlib.sha256(f"{dataset}/{index}".encode()).hexdigest()
     return ObjectId(dataset[:12] + digest[:20])

@@ -10,9 +10,9 @@ from typing import Any
 
 from workbench.collections.manifest import Manifest
 from workbench.collections.partitions import load_partition
+from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.objects import Key, Ref
-from workbench.session import current_session
 
 
 def open_dataset(key: Key) -> Any:

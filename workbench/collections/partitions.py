@@ -49,7 +49,7 @@ def load_partition(ref: Ref) -> Any:
     """
     plugin = _plugin()
     if plugin is None:
-        from workbench.session import current_session
+        from workbench.current import current_session
 
         return current_session().get(ref)
     try:
@@ -66,7 +66,7 @@ def _store() -> Store:
     plugin = _plugin()
     if plugin is not None:
         return plugin.store
-    from workbench.session import current_session
+    from workbench.current import current_session
 
     return current_session().store
 

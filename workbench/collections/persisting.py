@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from workbench.collections.manifest import Manifest, partition_id
 from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import put_partition
+from workbench.current import current_session
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, Ref, new_object_id
-from workbench.session import Session, current_session
+from workbench.session import Session
 from workbench.store import check_name
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _members_of(session: Session, name: str) -> list[ObjectId]:
     if not session.store.exists(name):
         return []
     old = session.store.info(name)
-    return [info.id for info in session.store.ls() if info.tags.get("dataset") == old.id]
+    return [info.id for info in session.store.ls(dataset=old.id)]
 
 
 def _remove(session: Session, dataset: ObjectId, npartitions: int) -> None:

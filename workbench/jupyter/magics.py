@@ -22,14 +22,14 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
-from workbench import session as sessions
+from workbench.current import active_session, current_session
 from workbench.errors import WorkbenchError
 from workbench.jupyter import display
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
 from workbench.listing import Listing, printable, shape_text
 from workbench.objects import ObjectInfo, Ref
 from workbench.objects import format_nbytes as size
-from workbench.session import Session, current_session
+from workbench.session import Session
 from workbench.verbs import VERBS, Verb, add_verbs, overview
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
@@ -238,7 +238,7 @@ _REGISTERED: weakref.WeakSet[InteractiveShell] = weakref.WeakSet()
 
 def _sweep(*_result: object) -> None:
     """After each cell: give back what no variable refers to any more."""
-    current = sessions._current  # noqa: SLF001  # only if there is one: a cell that shares nothing opens no store
+    current = active_session()  # only if there is one: a cell that shares nothing opens no store
     if current is not None:
         current.sweep()
 

@@ -50,10 +50,16 @@ class Changes:
 
 
 def objects(
-    catalog: Catalog, directory: Path, *, where: str, parameters: Sequence[Any] = (), limit: int | None = None
+    catalog: Catalog,
+    directory: Path,
+    *,
+    where: str,
+    parameters: Sequence[Any] = (),
+    order: str = "o.seq DESC",
+    limit: int | None = None,
 ) -> list[ObjectInfo]:
-    """Return the objects for which an SQL condition holds, newest first."""
-    statement = f"{_OBJECTS} {where} ORDER BY o.seq DESC LIMIT ?"
+    """Return the objects for which an SQL condition holds, in an SQL order (newest first)."""
+    statement = f"{_OBJECTS} {where} ORDER BY {order} LIMIT ?"
     found = catalog.rows(statement, (time.time(), *parameters, -1 if limit is None else limit))
     names: dict[int, list[str]] = defaultdict(list)
     sequence = [row[0] for row in found]
@@ -98,21 +104,6 @@ def _last_mapped(directory: Path, segment: int | None, created: float) -> float:
         return max(created, os.stat(segments.segment_path(directory, segment)).st_atime)
     except FileNotFoundError:
         return created
-
-
-def listing(
-    catalog: Catalog, directory: Path, pattern: str, *, kind: str | None, limit: int | None
-) -> list[ObjectInfo]:
-    """Return the objects whose name fits a shell pattern; ``*`` also gives those without a name."""
-    conditions, parameters = ["1"], []
-    if pattern != "*":
-        conditions.append("o.seq IN (SELECT object FROM names WHERE name GLOB ?)")
-        # SQLite negates a set of characters with ^, the shell and fnmatch with !.
-        parameters.append(pattern.replace("[!", "[^"))
-    if kind is not None:
-        conditions.append("o.kind = ?")
-        parameters.append(kind)
-    return objects(catalog, directory, where=" AND ".join(conditions), parameters=parameters, limit=limit)
 
 
 def all_names(catalog: Catalog) -> dict[str, ObjectId]:

@@ -17,7 +17,7 @@ from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref, new_object_id
 from workbench.store import directory as places
-from workbench.store import forking, queries
+from workbench.store import forking, listings, queries
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
 from workbench.store.holders import ProcessFile
@@ -249,8 +249,18 @@ class Store:
                 return found[0]
             # Rebound or deleted in between: the next look tells which.
 
-    def ls(self, pattern: str = "*", *, kind: str | None = None, limit: int | None = None) -> list[ObjectInfo]:
-        """List objects, newest first.
+    def ls(
+        self,
+        pattern: str = "*",
+        *,
+        kind: str | None = None,
+        limit: int | None = None,
+        sort_by: listings.Order = "created",
+        parts: bool = True,
+        unnamed: bool = False,
+        dataset: ObjectId | None = None,
+    ) -> list[ObjectInfo]:
+        """List objects.
 
         Parameters
         ----------
@@ -259,9 +269,27 @@ class Store:
         kind : str, optional
             Only objects of this kind.
         limit : int, optional
-            At most so many.
+            At most so many; they cost no more, however many objects there are.
+        sort_by : str
+            ``created`` (newest first, in the order in which they became visible here), ``name`` (those without one last) or ``kind``.
+        parts : bool
+            Also list the partitions of datasets that are here.
+        unnamed : bool
+            Only objects without a name.
+        dataset : ObjectId, optional
+            Only the partitions of this dataset.
         """
-        return queries.listing(self.catalog, self.directory, pattern, kind=kind, limit=limit)
+        return listings.listing(
+            self.catalog,
+            self.directory,
+            pattern,
+            kind=kind,
+            limit=limit,
+            sort_by=sort_by,
+            parts=parts,
+            unnamed=unnamed,
+            dataset=dataset,
+        )
 
     def names(self) -> dict[str, ObjectId]:
         """Return every name with the id of its object."""

@@ -1,0 +1,105 @@
+"""Listings: what is in them, in which order, and that a page costs what a page holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.store.encoding import encoded
+from workbench.objects import ObjectId, new_object_id
+from workbench.store import Store
+
+
+def put_dataset(store: Store, npartitions: int, name: str | None = None) -> ObjectId:
+    """Put what looks like a dataset to the store: partitions that carry its id, then the manifest."""
+    dataset = new_object_id()
+    for number in range(npartitions):
+        tail = f"{number:020x}"
+        store.put(encoded(10, kind="dataframe"), id=ObjectId(dataset[:12] + tail), tags={"dataset": dataset})
+    store.put(encoded(10, kind="dataset"), name, id=dataset)
+    return dataset
+
+
+def test_orders(store: Store) -> None:
+    """Newest first, by name with the unnamed ones last, or by kind."""
+    for name, kind in (("b", "table"), ("a", "array"), (None, "series"), ("c", "array")):
+        store.put(encoded(10, kind=kind), name)
+    store.bind("0", "c")
+    assert [info.name for info in store.ls()] == ["0", None, "a", "b"]
+    assert [info.name for info in store.ls(sort_by="name")] == ["0", "a", "b", None]
+    assert [info.name for info in store.ls(sort_by="name", limit=2)] == ["0", "a"]
+    assert [info.kind for info in store.ls(sort_by="kind")] == ["array", "array", "series", "table"]
+
+
+@pytest.mark.parametrize("limit", [None, 10])
+def test_patterns_with_and_without_a_limit(store: Store, limit: int | None) -> None:
+    """A pattern finds the same objects whichever way the catalog goes about it."""
+    for name in ("runs/1", "runs/2", "run", "x/runs/1", "RUNS/1"):
+        store.put(encoded(10), name)
+    store.put(encoded(10))
+    store.bind("runs/also", "run")
+
+    def names(pattern: str) -> set[str]:
+        return {name for info in store.ls(pattern, limit=limit) for name in info.names}
+
+    assert names("runs/*") == {"runs/1", "runs/2", "runs/also", "run"}
+    assert names("*/1") == {"runs/1", "x/runs/1", "RUNS/1"}
+    assert names("[!r]*") == {"x/runs/1", "RUNS/1"}
+    assert names("?uns/1") == {"runs/1"}
+    assert names("nothing*") == set()
+
+
+def test_partitions_belong_to_their_dataset(store: Store) -> None:
+    """Partitions are left out when their manifest is here, are found by their dataset, and are shown when it is gone."""
+    first, second = put_dataset(store, 3, "first"), put_dataset(store, 2)
+    assert [info.id for info in store.ls(parts=False)] == [second, first]
+    assert [info.id for info in store.ls(parts=False, unnamed=True)] == [second]
+    assert len(store.ls()) == 7 and len(store.ls(unnamed=True)) == 6
+    assert {info.tags["dataset"] for info in store.ls(dataset=first)} == {first}
+    assert len(store.ls(dataset=first)) == 3 and store.ls(dataset=new_object_id()) == []
+    store.delete(first)
+    assert len(store.ls(parts=False)) == 4
+
+
+def steps_of(store: Store, **wish: object) -> int:
+    """How many instructions of SQLite's machine a listing takes."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    store.catalog._reader.set_progress_handler(count, 1)
+    try:
+        store.ls(**wish)  # type: ignore[arg-type]  # each case passes what it needs
+    finally:
+        store.catalog._reader.set_progress_handler(None, 1)
+    return steps
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        {"parts": False},
+        {"unnamed": True},
+        {"kind": "array"},
+        {"pattern": "*9"},
+        {"pattern": "few/*"},
+        {"dataset": new_object_id()},
+    ],
+    ids=str,
+)
+def test_a_page_costs_a_page(store: Store, wish: dict[str, object]) -> None:
+    """The catalog does the same work for ten objects out of 4,000 as for ten out of 400."""
+
+    def fill(start: int, stop: int) -> None:
+        with store.catalog.write():
+            for number in range(start, stop):
+                store.put(encoded(10), f"many/{number}" if number % 2 else None)
+
+    for number in range(10):
+        store.put(encoded(10), f"few/{number}")
+    fill(0, 400)
+    before = steps_of(store, limit=10, **wish)
+    fill(400, 4000)
+    assert steps_of(store, limit=10, **wish) < 1.3 * before + 100

@@ -1,0 +1,203 @@
+"""Finding objects: one by its key, many by a pattern, in this host's store and, when connected, in the cluster.
+
+Covers where a session looks and in which order; it changes nothing. Without a cluster the store's own indexed queries answer, so a page of a
+million objects costs no more than a page of a hundred. Read next: ``store/listings.py``, ``cluster/client.py``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from workbench.errors import NodeNotFoundError, ObjectNotFoundError
+from workbench.objects import Key, NodeInfo, ObjectInfo, Ref, Replica, fold_datasets
+from workbench.store import Store, node_name
+
+if TYPE_CHECKING:
+    from workbench.cluster.client import ClusterClient
+    from workbench.store import Record
+    from workbench.store.listings import Order
+
+SortOrder = Literal["created", "name", "nbytes", "last_used", "kind"]
+
+SORT_ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
+
+_BY_CATALOG: Final[dict[SortOrder, Order]] = {"created": "created", "name": "name", "kind": "kind"}
+_LARGEST_FIRST: Final = frozenset({"created", "last_used", "nbytes"})
+_POLL_LOCAL: Final = 0.005
+_POLL_CLUSTER: Final = 0.2
+"""Seconds between two looks for an object that is awaited."""
+
+
+def resolve(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo:
+    """Return the object that a key names, with its replicas; this host's names come first.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        The message lists the nearest names.
+    """
+    if not isinstance(key, (str, Ref)):
+        raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+    if store.exists(key):
+        info = store.info(key)
+        return in_cluster(cluster, info.id) or _localise(store, [info])[0]
+    found = in_cluster(cluster, key)
+    if found is None:
+        raise store.not_found(key)
+    return found
+
+
+def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo:
+    """Return the object that a key names; a dataset with the bytes and the nodes of its partitions."""
+    info = resolve(store, cluster, key)
+    if info.kind != "dataset":
+        return info
+    everything = [info, *members(store, info)] if cluster is None else _everywhere(store, cluster)
+    return next((folded for folded in fold_datasets(everything) if folded.id == info.id), info)
+
+
+def members(store: Store, dataset: ObjectInfo) -> list[ObjectInfo]:
+    """Return the partitions of a dataset that this host's store has."""
+    return _localise(store, store.ls(dataset=dataset.id))
+
+
+def in_cluster(cluster: ClusterClient | None, key: Key) -> ObjectInfo | None:
+    """Return what the cluster knows of an object; None without a cluster, or if it knows nothing."""
+    if cluster is None:
+        return None
+    try:
+        return cluster.locate(key)
+    except ObjectNotFoundError:
+        return None
+
+
+def listing(
+    store: Store,
+    cluster: ClusterClient | None,
+    pattern: str = "*",
+    *,
+    sort_by: SortOrder = "created",
+    kind: str | None = None,
+    node: str | None = None,
+    parts: bool = False,
+    unnamed: bool = False,
+    limit: int | None = None,
+) -> list[ObjectInfo]:
+    """List objects; see :meth:`Session.ls`."""
+    if sort_by not in SORT_ORDERS:
+        raise ValueError(f"sort_by is {sort_by!r}; it can be {', '.join(SORT_ORDERS[:-1])} or {SORT_ORDERS[-1]}.")
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit is {limit}; it is a number of objects, from 0 on.")
+    if cluster is None:
+        if node is not None:
+            find_node([here(store)], node)
+        found = _here(store, pattern, sort_by, kind, limit, parts=parts, unnamed=unnamed)
+    else:
+        found = _everywhere(store, cluster)
+        found = [info for info in (found if parts else fold_datasets(found)) if _fits(info, pattern, kind, unnamed)]
+        if node is not None:
+            wanted = find_node(cluster.nodes(), node)
+            found = [info for info in found if any(replica.node == wanted.id for replica in info.replicas)]
+
+    def order(info: ObjectInfo) -> Any:
+        return getattr(info, sort_by) or ""
+
+    return sorted(found, key=order, reverse=sort_by in _LARGEST_FIRST)[:limit]
+
+
+def _here(
+    store: Store, pattern: str, sort_by: SortOrder, kind: str | None, limit: int | None, *, parts: bool, unnamed: bool
+) -> list[ObjectInfo]:
+    # What the catalog cannot sort by, as the size of a dataset with its partitions, needs all of them.
+    by_catalog = _BY_CATALOG.get(sort_by)
+    found = store.ls(
+        pattern,
+        kind=kind,
+        limit=limit if by_catalog else None,
+        sort_by=by_catalog or "created",
+        parts=parts,
+        unnamed=unnamed,
+    )
+    if not parts:
+        partitions = [part for info in found if info.kind == "dataset" for part in store.ls(dataset=info.id)]
+        found = fold_datasets(_localise(store, found + partitions))
+    return _localise(store, found)
+
+
+def _fits(info: ObjectInfo, pattern: str, kind: str | None, unnamed: bool) -> bool:
+    if kind is not None and info.kind != kind:
+        return False
+    if unnamed and info.names:
+        return False
+    return pattern == "*" or any(fnmatchcase(name, pattern) for name in info.names)
+
+
+def _everywhere(store: Store, cluster: ClusterClient) -> list[ObjectInfo]:
+    infos = cluster.ls()
+    known = {info.id for info in infos}
+    # What this process put a moment ago may not have been announced yet.
+    return infos + _localise(store, [info for info in store.ls(parts=True) if info.id not in known])
+
+
+def _localise(store: Store, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    """Add this host's replica to what its store tells of its objects."""
+    return [
+        info
+        if info.replicas
+        else dataclasses.replace(info, replicas=(Replica(store.id, node_name(), "memory", info.nbytes),))
+        for info in infos
+    ]
+
+
+def here(store: Store) -> NodeInfo:
+    """Return this host as a node of its own."""
+    catalog = store.catalog
+    return NodeInfo(store.id, node_name(), "", (), catalog.capacity, catalog.used, "local")
+
+
+def find_node(nodes: Sequence[NodeInfo], node: str) -> NodeInfo:
+    """Return the node with this name or id.
+
+    Raises
+    ------
+    NodeNotFoundError
+        The message lists the nodes there are.
+    """
+    for info in nodes:
+        if node in (info.id, info.name):
+            return info
+    names = ", ".join(info.name for info in nodes) or "none"
+    raise NodeNotFoundError(f"There is no node {node!r}. The nodes are: {names}.")
+
+
+def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout: float | None) -> Record:
+    """Map an object that is not here yet: fetched from the cluster, or put by another process within `timeout` seconds.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        It did not appear; with a `timeout` of None it is looked for once.
+    """
+    deadline = time.monotonic() + (timeout or 0)
+    next_look = 0.0
+    version = store.data_version()
+    while True:
+        now = time.monotonic()
+        if cluster is not None and now >= next_look:
+            next_look = now + _POLL_CLUSTER
+            try:
+                return store.read(cluster.fetch(key, store))
+            except ObjectNotFoundError:
+                if timeout is None:
+                    raise
+        try:
+            return store.read(key)
+        except ObjectNotFoundError:
+            if timeout is None or time.monotonic() >= deadline:
+                raise
+        while version == (version := store.data_version()) and time.monotonic() < min(deadline, next_look or deadline):
+            time.sleep(_POLL_LOCAL)
