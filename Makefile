@@ -73,7 +73,7 @@ format: build ## Format what can be formatted
 	@$(TOOLS) run prettier --log-level warn --write .
 	@$(TOOLS) run stylelint --fix 'style/**/*.css'
 
-bench: $(VENV)/.installed ## Measure: puts, gets and transfers as ratios to memcpy
+bench: $(VENV)/.installed ## Measure: every figure beside a memcpy of the same bytes in the same run (6 GiB of memory)
 	$(PY) -m tests.benchmarks --full
 
 # -- use ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,111 @@
+"""Large arrays: first put, repeated put, get; and that a get's time does not depend on the size."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+
+from tests.benchmarks import data
+from tests.benchmarks.measuring import (
+    MIB,
+    Figure,
+    Memcpy,
+    Scale,
+    at_most,
+    median_us,
+    new_session,
+    ratio,
+    seconds,
+    speed,
+    write_file,
+)
+from tests.processes import Process
+
+_WANTED = {1: ratio(0.95), 2: ratio(1.3)}
+
+
+def repeated_puts(scale: Scale) -> list[Figure]:
+    """Put, delete, put of one float64 array, with one thread and with two, in turns with memcpy."""
+    array, memcpy = data.array(scale.nbytes), Memcpy(scale.nbytes)
+    puts: dict[int, list[float]] = {1: [], 2: []}
+    with new_session(2 * scale.nbytes) as session:
+        session.put(array, "large")
+        for _ in range(scale.repeats):
+            for threads, taken in puts.items():
+                session.store.allocator.threads = threads
+                session.delete("large")
+                taken.append(seconds(lambda: session.put(array, "large")))
+                memcpy.take()
+        assert np.array_equal(session.get("large"), array)
+    mib = scale.nbytes // MIB
+    return [
+        speed(f"memcpy of {mib} MiB into warm memory, one thread", scale.nbytes, memcpy.median, memcpy.median),
+        *(
+            speed(
+                f"repeated put of {mib} MiB float64, {threads} thread{'s' * (threads > 1)}",
+                scale.nbytes,
+                statistics.median(taken),
+                memcpy.median,
+                _WANTED[threads],
+                f"slowest of {len(taken)}: {memcpy.median / max(taken):.2f}",
+            )
+            for threads, taken in puts.items()
+        ),
+    ]
+
+
+def first_puts(scale: Scale) -> list[Figure]:
+    """First put into a new store, beside write(2) of the same bytes into a new file."""
+    array, memcpy = data.array(scale.nbytes), Memcpy(scale.nbytes)
+    fresh, first, second = [], [], []
+    for _ in range(3):
+        with new_session(2 * scale.nbytes) as session:
+            fresh.append(seconds(lambda: write_file(session.store.directory.parent / "fresh", array)))
+            memcpy.take()
+            first.append(seconds(lambda: session.put(array, "large")))
+            session.delete("large")
+            memcpy.take()
+            second.append(seconds(lambda: session.put(array, "large")))
+    return [
+        speed("write(2) of the same bytes into a new file", scale.nbytes, statistics.median(fresh), memcpy.median),
+        speed("first put into a new store", scale.nbytes, statistics.median(first), memcpy.median, ratio(0.27)),
+        speed("second put (put, delete, put)", scale.nbytes, statistics.median(second), memcpy.median),
+    ]
+
+
+def latencies(scale: Scale) -> list[Figure]:
+    """Get of arrays of several sizes, here and in another process."""
+    figures, medians = [], []
+    with new_session(2 * scale.nbytes) as session:
+        for nbytes in scale.array_sizes:
+            array = data.array(nbytes)
+            session.put(array, "array")
+            assert np.array_equal(session.get("array"), array)
+            del array
+            medians.append(median_us(lambda: session.get("array")))
+            figures.append(Figure(f"get of a {nbytes // MIB} MiB array", medians[-1], "us", asked=at_most(15)))
+        kept = session.get("array")
+        again = median_us(lambda: session.get("array"))
+        del kept
+        with Process(session.store.directory) as other:
+            there = other.do(_GETS)
+    return [
+        *figures,
+        Figure("... largest beside smallest", medians[-1] / medians[0], "x", asked=at_most(1.25)),
+        Figure("... while it is mapped already", again, "us"),
+        Figure("... in another process", there, "us", asked=at_most(15)),
+    ]
+
+
+_GETS = """
+import statistics, time
+import workbench as wb
+result = []
+for _ in range(1000):
+    start = time.perf_counter()
+    array = wb.get('array')
+    result.append(time.perf_counter() - start)
+    del array
+result = statistics.median(result) * 1e6
+"""
