@@ -9,7 +9,7 @@ import hashlib
 import mmap
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ ALIGNMENT = 64
 class Laid:
     """An encoded object in read-only memory of its own, buffers aligned to 64 bytes as in a segment."""
 
-    def __init__(self, value: Any) -> None:
-        self.encoded: Encoded = encode(value)
+    def __init__(self, value: Any, *, is_shared: Callable[[int, int], bool] | None = None) -> None:
+        self.encoded: Encoded = encode(value, is_shared=is_shared)
         self.header = bytes(self.encoded.header)
         offsets, size = [], 0
         for buffer in self.encoded.buffers:

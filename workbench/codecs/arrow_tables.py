@@ -1,7 +1,8 @@
 """Arrow arrays, chunked arrays, batches and tables: their buffers out of band, their chunks as they were.
 
 Arrow's own pickling does this already, with one trap: a slice brings all of its parent along. So an array whose
-buffers are clearly larger than what it shows is copied down to that first. A buffer that several arrays refer to (the
+buffers are clearly larger than what it shows is copied down to that first, unless its buffers are shared memory: then
+the slice refers to all of them, and its offset says where it begins. A buffer that several arrays refer to (the
 dictionary of many chunks) is written once. Schemas, scalars and types keep Arrow's own pickling.
 
 Loaded only when an Arrow object passes through. Read next: ``pickling.py``.
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from workbench.codecs.numpy_arrays import INLINE_NBYTES
+
 if TYPE_CHECKING:
-    from workbench.codecs.pickling import EncodingPickler, Reducer
+    from workbench.codecs.pickling import EncodingPickler, IsShared, Reducer
 
 __all__ = ["compact", "reducer_for"]
 
@@ -50,8 +53,20 @@ def compact(array: pa.Array) -> pa.Array:
     return pa.concat_arrays([array])
 
 
-def _reduce_array(array: pa.Array, _pickler: EncodingPickler) -> Any:
-    return compact(array).__reduce_ex__(5)
+def is_shared_array(array: pa.Array, is_shared: IsShared) -> bool:
+    """Tell whether every buffer of `array` that is not tiny is shared, and any is."""
+    if isinstance(array, pa.ExtensionArray):
+        return is_shared_array(array.storage, is_shared)
+    if isinstance(array, pa.DictionaryArray) and is_shared_array(array.dictionary, is_shared):
+        array = array.indices
+    buffers = [buffer for buffer in array.buffers() if buffer is not None and buffer.size > INLINE_NBYTES]
+    return bool(buffers) and all(is_shared(buffer.address, buffer.size) for buffer in buffers)
+
+
+def _reduce_array(array: pa.Array, pickler: EncodingPickler) -> Any:
+    if pickler.is_shared is None or array.nbytes <= INLINE_NBYTES or not is_shared_array(array, pickler.is_shared):
+        array = compact(array)
+    return array.__reduce_ex__(5)
 
 
 def _same(value: Any) -> Any:  # named in headers

@@ -2,7 +2,8 @@
 
 NumPy's own pickling sends only C- and F-contiguous arrays of plain dtypes out of band; here every dtype without Python
 objects goes (dates, structures, big-endian, zero-dimensional), in any dense order of axes. An array with gaps is copied
-once, in its own order (``copy(order="K")``). Object arrays and `StringDType` keep NumPy's own pickling.
+once, in its own order (``copy(order="K")``), unless it lies in shared memory: then the buffer is the range that it
+covers there, gaps included, and nothing is copied. Object arrays and `StringDType` keep NumPy's own pickling.
 
 A plain array that is put by itself does not meet the pickler at all: its header is one letter and a few cached bytes.
 Read next: ``pickling.py``.
@@ -22,7 +23,7 @@ from workbench.objects import Description, Encoded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workbench.codecs.pickling import EncodingPickler, Reducer
+    from workbench.codecs.pickling import EncodingPickler, IsShared, Reducer
 
 __all__ = ["ARRAY_TAG", "decode_array", "encode_array", "reducer_for", "restore_array"]
 
@@ -64,18 +65,35 @@ def raw_bytes(array: np.ndarray[Any, Any], axes: tuple[int, ...]) -> memoryview:
     return view
 
 
-def flatten(array: np.ndarray[Any, Any]) -> tuple[memoryview, tuple[int, ...] | None]:
-    """Return the bytes of `array` and its strides, which are None for C order.
+def covered_bytes(array: np.ndarray[Any, Any]) -> tuple[memoryview, int]:
+    """Return all memory between the first and the last byte of `array`, and where in it the first element lies."""
+    low, high = np.lib.array_utils.byte_bounds(array)
+    lowest = array[tuple(slice(-1, None) if stride < 0 else slice(0, 1) for stride in array.strides)]
+    # A view of an array keeps all of that array's memory, so what lies between two of its bytes is there to be read.
+    covered = np.lib.stride_tricks.as_strided(lowest.reshape(-1).view(np.uint8), (high - low,), (1,), writeable=False)
+    return covered.data, array.__array_interface__["data"][0] - low
 
-    Copies only an array with gaps, and keeps its order of axes then.
+
+def flatten(
+    array: np.ndarray[Any, Any], is_shared: IsShared | None = None
+) -> tuple[memoryview, tuple[int, ...] | None, int | None]:
+    """Return the bytes of `array`, its strides (None for C order), and its offset (None for a dense array).
+
+    The offset tells where in the bytes the first element lies, when they are all that an array with gaps covers in shared
+    memory. Such an array elsewhere is copied, and keeps its order of axes then.
     """
     if array.flags.c_contiguous:
-        return raw_bytes(array, ()), None
+        return raw_bytes(array, ()), None, None
     axes = dense_axes(array)
     if axes is None:
+        if is_shared is not None and array.nbytes > INLINE_NBYTES:
+            low, high = np.lib.array_utils.byte_bounds(array)
+            if is_shared(low, high - low):
+                data, offset = covered_bytes(array)
+                return data, array.strides, offset
         array = array.copy(order="K")
         axes = dense_axes(array) or ()
-    return raw_bytes(array, axes), None if array.flags.c_contiguous else array.strides
+    return raw_bytes(array, axes), None if array.flags.c_contiguous else array.strides, None
 
 
 def restore_array(
@@ -92,28 +110,38 @@ def restore_array(
     return flat if len(shape) == 1 else flat.reshape(shape)
 
 
+def restore_strided(
+    buffer: Any, dtype: np.dtype[Any] | str, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> np.ndarray[Any, Any]:
+    """Show an array with gaps, whose first element lies at `offset`; named in headers, so it never changes."""
+    return np.ndarray(shape, dtype, np.frombuffer(buffer, np.uint8), offset, strides)
+
+
 @lru_cache(maxsize=1024)
 def _plain_parts(
-    dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...] | None
+    dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...] | None, offset: int | None
 ) -> tuple[Description, bytes]:
-    header = bytes([ARRAY_TAG]) + pickle.dumps((dtype.str, shape, strides), 5)
+    layout = (shape, strides) if offset is None else (shape, strides, offset)
+    header = bytes([ARRAY_TAG]) + pickle.dumps((dtype.str, *layout), 5)
     return Description("array", "numpy.ndarray", shape, {"": str(dtype)}), header
 
 
 @lru_cache(maxsize=1024)
-def _parse_plain(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...] | None, int]:
-    dtype, shape, strides = pickle.loads(memoryview(header)[1:])  # noqa: S301  a store is its user's own (mode 0700)
+def _parse_plain(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...] | None, int | None, int]:
+    dtype, shape, strides, *offset = pickle.loads(memoryview(header)[1:])  # noqa: S301  a store is its user's own (mode 0700)
     dtype = np.dtype(dtype)
-    return dtype, shape, strides, dtype.itemsize * math.prod(shape)
+    return dtype, shape, strides, offset[0] if offset else None, dtype.itemsize * math.prod(shape)
 
 
-def encode_array(array: np.ndarray[Any, Any]) -> Encoded | None:
+def encode_array(array: np.ndarray[Any, Any], is_shared: IsShared | None = None) -> Encoded | None:
     """Encode a plain array by the short path.
 
     Parameters
     ----------
     array : numpy.ndarray
         Of exactly this type.
+    is_shared : callable, optional
+        As for :func:`workbench.codecs.encode`.
 
     Returns
     -------
@@ -124,16 +152,18 @@ def encode_array(array: np.ndarray[Any, Any]) -> Encoded | None:
     if not is_plain(dtype):
         return None
     if array.flags.c_contiguous and array.nbytes:
-        description, header = _plain_parts(dtype, array.shape, None)
+        description, header = _plain_parts(dtype, array.shape, None, None)
         return Encoded(description, header, (array.reshape(-1).view(np.uint8).data,))
-    data, strides = flatten(array)
-    description, header = _plain_parts(dtype, array.shape, strides)
+    data, strides, offset = flatten(array, is_shared)
+    description, header = _plain_parts(dtype, array.shape, strides, offset)
     return Encoded(description, header, (data,) if data.nbytes else ())
 
 
 def decode_array(header: bytes, buffers: Sequence[memoryview]) -> np.ndarray[Any, Any]:
     """Decode what :func:`encode_array` encoded: a read-only array on the buffer."""
-    dtype, shape, strides, nbytes = _parse_plain(header)
+    dtype, shape, strides, offset, nbytes = _parse_plain(header)
+    if offset is not None and strides is not None:
+        return restore_strided(buffers[0], dtype, shape, strides, offset)
     if not nbytes or strides is not None:
         return restore_array(buffers[0] if nbytes else _EMPTY, dtype, shape, strides)
     flat = np.frombuffer(buffers[0], dtype)
@@ -145,10 +175,12 @@ def reduce_array(array: np.ndarray[Any, Any], pickler: EncodingPickler) -> Any:
     dtype = array.dtype
     if dtype.hasobject:
         return NotImplemented
-    data, strides = flatten(array)
+    data, strides, offset = flatten(array, pickler.is_shared)
     pickler.note_array(array)
     code = dtype.str if is_plain(dtype) else dtype
     content = bytes(data) if data.nbytes <= INLINE_NBYTES else pickle.PickleBuffer(data)
+    if offset is not None:
+        return restore_strided, (content, code, array.shape, strides, offset)
     if strides is None:
         return restore_array, (content, code, array.shape)
     return restore_array, (content, code, array.shape, strides)

@@ -6,6 +6,7 @@ adds what pandas' pickling lacks here:
 - Arrow-backed columns go to their Arrow buffers (pandas would copy them together first) and keep their chunks.
 - Frames and series, and the arrays that pandas may write to, are noted, for ``handouts.py``. Arrays of an index or of
   categories are not noted: pandas never writes to them, and its caches hold views of them for as long as they live.
+- The blocks of a frame copy their arrays when these have gaps; here the arrays go to their own reducer as they are.
 - Small indexes of labels (the columns) and dtypes are pickled apart and parsed once per process: half the time of
   decoding a frame went there.
 
@@ -120,6 +121,16 @@ def _reduce_arrow_backed(array: Any, _pickler: EncodingPickler) -> Any:
     return restore_arrow_backed, (array.__arrow_array__(), None if isinstance(dtype, pd.ArrowDtype) else dtype)
 
 
+def _copies_when_pickled(cls: type) -> bool:
+    """Tell whether a class of pandas makes its arrays contiguous in ``__reduce_ex__``, apart from its ``__reduce__``."""
+    defines = next(base for base in cls.__mro__ if "__reduce_ex__" in vars(base))
+    return defines.__module__.partition(".")[0] == "pandas" and "__reduce__" in vars(defines)
+
+
+def _reduce_as_it_is(value: Any, _pickler: EncodingPickler) -> Any:
+    return value.__reduce__()
+
+
 def _note_extension_array(array: Any, pickler: EncodingPickler) -> Any:
     pickler.note_array(array)
     return NotImplemented
@@ -149,4 +160,6 @@ def reducer_for(cls: type) -> Reducer | None:
         return _reduce_index
     if issubclass(cls, pd.api.extensions.ExtensionArray):
         return _note_extension_array
+    if _copies_when_pickled(cls):
+        return _reduce_as_it_is
     return None

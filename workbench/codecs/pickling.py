@@ -33,10 +33,13 @@ from workbench.objects import Encoded
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EncodingPickler", "Reducer", "decode", "encode"]
+__all__ = ["EncodingPickler", "IsShared", "Reducer", "decode", "encode"]
 
 Reducer: TypeAlias = "Callable[[Any, EncodingPickler], Any]"
 """Returns what ``__reduce_ex__`` would, or NotImplemented for the default."""
+
+IsShared: TypeAlias = "Callable[[int, int], bool]"
+"""Tells of an address and a number of bytes whether that memory lies wholly in mapped segments of one store."""
 
 STREAM_TAG = ord("S")
 PICKLE_TAG = 0x80
@@ -95,11 +98,14 @@ class EncodingPickler:
         More than zero while an index passes through.
     arrow_buffers : dict
         Arrow buffers that passed through, by address and size.
+    is_shared : callable or None
+        Tells of an address and a number of bytes whether that memory is shared already. What is must not be copied: the
+        store refers to it.
     """
 
     by_value = False
 
-    def _start(self) -> Callable[[pickle.PickleBuffer], bool]:
+    def _start(self, is_shared: IsShared | None) -> Callable[[pickle.PickleBuffer], bool]:
         """Begin with empty notes, and return the callback for buffers.
 
         The callback does not refer to the pickler: in a cycle with it, the objects that passed through would live on
@@ -110,6 +116,7 @@ class EncodingPickler:
         self.frames: list[Any] = []
         self.arrays: list[Any] = []
         self.index_depth = 0
+        self.is_shared = is_shared
         self.arrow_buffers: dict[tuple[int, int], pa.Buffer] = {}
 
         def take(buffer: pickle.PickleBuffer) -> bool:
@@ -142,8 +149,8 @@ class EncodingPickler:
 class _NamePickler(EncodingPickler, pickle.Pickler):
     """Pickles by name whatever has one."""
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, PROTOCOL, buffer_callback=self._start())
+    def __init__(self, file: io.BytesIO, is_shared: IsShared | None) -> None:
+        super().__init__(file, PROTOCOL, buffer_callback=self._start(is_shared))
 
     def reducer_override(self, value: Any) -> Any:
         """Return how `value` is reduced, or NotImplemented (called by pickle)."""
@@ -158,8 +165,11 @@ class _Pickler(Protocol):
     def dump(self, value: Any, /) -> None: ...
 
 
+_MakePickler: TypeAlias = "Callable[[io.BytesIO, IsShared | None], _Pickler]"
+
+
 @cache
-def _cloud_pickler() -> Callable[[io.BytesIO], _Pickler]:
+def _cloud_pickler() -> _MakePickler:
     import cloudpickle
 
     class CloudPickler(EncodingPickler, cloudpickle.Pickler):
@@ -167,8 +177,8 @@ def _cloud_pickler() -> Callable[[io.BytesIO], _Pickler]:
 
         by_value = True
 
-        def __init__(self, file: io.BytesIO) -> None:
-            super().__init__(file, PROTOCOL, buffer_callback=self._start())
+        def __init__(self, file: io.BytesIO, is_shared: IsShared | None) -> None:
+            super().__init__(file, PROTOCOL, buffer_callback=self._start(is_shared))
 
         def reducer_override(self, value: Any) -> Any:
             reduced = self.reduce(value)
@@ -177,9 +187,9 @@ def _cloud_pickler() -> Callable[[io.BytesIO], _Pickler]:
     return CloudPickler
 
 
-def _dump(value: Any, make: Callable[[io.BytesIO], _Pickler]) -> tuple[memoryview, list[memoryview]]:
+def _dump(value: Any, make: _MakePickler, is_shared: IsShared | None) -> tuple[memoryview, list[memoryview]]:
     stream = io.BytesIO()
-    pickler = make(stream)
+    pickler = make(stream, is_shared)
     pickler.dump((value, pickler.frames, pickler.arrays))
     return stream.getbuffer(), pickler.buffers
 
@@ -190,7 +200,7 @@ def _wants_by_value() -> bool:
     return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
 
 
-def dump(value: Any) -> tuple[memoryview, list[memoryview]]:
+def dump(value: Any, is_shared: IsShared | None = None) -> tuple[memoryview, list[memoryview]]:
     """Pickle `value`, by cloudpickle where it must be.
 
     Returns
@@ -205,19 +215,23 @@ def dump(value: Any) -> tuple[memoryview, list[memoryview]]:
     """
     if not _wants_by_value():
         try:
-            return _dump(value, _NamePickler)
+            return _dump(value, _NamePickler, is_shared)
         except (ByValueNeeded, pickle.PicklingError, AttributeError, TypeError):
             pass  # cloudpickle knows more types; where it does not either, its error is the one to tell
-    return _dump(value, _cloud_pickler())
+    return _dump(value, _cloud_pickler(), is_shared)
 
 
-def encode(value: Any) -> Encoded:
+def encode(value: Any, *, is_shared: IsShared | None = None) -> Encoded:
     """Turn an object into a description, a header and buffers.
 
     Parameters
     ----------
     value : object
         Anything that pickle or cloudpickle can carry.
+    is_shared : callable, optional
+        Takes an address and a number of bytes; tells whether that memory lies wholly in mapped segments of one store. What
+        does is not copied, even where it has gaps: the buffer is then all that the value covers there. Such a buffer can
+        be longer than what the value shows, and two of them can overlap.
 
     Returns
     -------
@@ -230,11 +244,11 @@ def encode(value: Any) -> Encoded:
         When it cannot be pickled; the message names the part that is to blame.
     """
     if type(value) is np.ndarray:
-        encoded = encode_array(value)
+        encoded = encode_array(value, is_shared)
         if encoded is not None:
             return encoded
     try:
-        stream, buffers = dump(value)
+        stream, buffers = dump(value, is_shared)
     except MemoryError:
         raise
     except Exception as error:  # a foreign __reduce__ may raise anything
