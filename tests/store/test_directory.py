@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import subprocess
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.store.encoding import encoded, same
+from tests.store.mounts import root_only, tmpfs
 from workbench.errors import StoreError, StoreFullError
 from workbench.store import Store, StoreOnDiskWarning, default_directory
 from workbench.store import directory as places
 
 MIB = 1 << 20
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners and mounting need root")
 
 
 def test_store_is_private(store: Store) -> None:
@@ -58,32 +56,8 @@ def test_somebody_elses_directory_is_refused(tmp_path: Path) -> None:
 @root_only
 def test_unwritable_directory_is_refused(tmp_path: Path) -> None:
     """A read-only file system is named before anything is tried on it."""
-    path = tmp_path / "read-only"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,size=8m", "tmpfs", str(path)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting is not allowed here: {mounted.stderr.decode().strip()}")
-    try:
-        with pytest.raises(StoreError, match="cannot be written to"):
-            Store.open(path)
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
-
-
-@pytest.fixture
-def small_tmpfs(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A tmpfs of the size that the test's parameter says."""
-    path = tmp_path / "small"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(path)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting is not allowed here: {mounted.stderr.decode().strip()}")
-    yield path
-    subprocess.run(["umount", str(path)], check=True)
+    with tmpfs(tmp_path / "read-only", "ro,size=8m") as path, pytest.raises(StoreError, match="cannot be written to"):
+        Store.open(path)
 
 
 @root_only

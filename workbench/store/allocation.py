@@ -17,12 +17,13 @@ a shared one inside the sealing transaction (which flock(2) does not do atomical
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from mmap import PAGESIZE
 from pathlib import Path
@@ -53,6 +54,17 @@ class OutOfRoomError(Exception):
         super().__init__(nbytes)
         self.nbytes = nbytes
         self.file_system = file_system
+
+
+@contextlib.contextmanager
+def out_of_room(nbytes: int) -> Iterator[None]:
+    """Turn what a full file system says into :class:`OutOfRoomError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+            raise OutOfRoomError(nbytes, file_system=True) from error
+        raise
 
 
 class Allocator:
@@ -164,7 +176,21 @@ class Allocator:
             copying.copy(warm.mapping, pieces, offsets, populate=not warm.populated, threads=self.threads)
             warm.populated = True
             return
-        self._pwrite(reservation, pieces, offsets)
+        with out_of_room(reservation.nbytes):
+            if self.in_memory and copying.is_parallel(reservation.nbytes, self.threads):
+                self._fill(reservation, pieces, offsets)
+            else:
+                segments.pwrite(reservation.file, pieces, offsets)
+
+    def _fill(self, reservation: Reservation, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
+        file, nbytes = reservation.file, reservation.nbytes
+        if os.fstat(file.fileno()).st_size < nbytes:
+            os.ftruncate(file.fileno(), nbytes)
+        reservation.warm = reservation.warm or map_writable(file, nbytes)
+        if reservation.warm is None:
+            segments.pwrite(file, pieces, offsets)
+        else:
+            copying.fill(file, reservation.warm.mapping, pieces, offsets, threads=self.threads)
 
     def write_range(self, reservation: Reservation, piece: memoryview, offset: int) -> None:
         """Write one piece with a system call, so that several threads may write at once.
@@ -174,15 +200,8 @@ class Allocator:
         OutOfRoomError
             The file system filled up.
         """
-        self._pwrite(reservation, [piece], [offset])
-
-    def _pwrite(self, reservation: Reservation, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
-        try:
-            segments.pwrite(reservation.file, pieces, offsets)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
-                raise OutOfRoomError(reservation.nbytes, file_system=True) from error
-            raise
+        with out_of_room(reservation.nbytes):
+            segments.pwrite(reservation.file, [piece], [offset])
 
     def seal(self, write: sqlite3.Connection, reservation: Reservation) -> None:
         """Make the segment read-only and mark it sealed, inside the caller's transaction."""

@@ -1,26 +1,38 @@
-"""Copying buffers into a segment through a writable mapping, with several threads.
+"""Copying buffers into a segment with several threads: into pages that exist, or into fresh memory.
 
-Covers the copy only: that the pages exist and that the segment is locked is the caller's business (``allocation.py``).
+Covers the copy only: that the segment is locked is the caller's business (``allocation.py``).
+
+Fresh memory is written in chunks, of which each thread takes the next one: this thread by system call (a page that is written
+whole need not be zeroed), the helpers through a mapping, whose pages they allocate first. The two do not get into each other's way: a
+system call has the file's lock, a page fault does not. Measured with two cores: 1.5 times the speed of system calls alone, which
+two threads make slower; with a tmpfs mounted with ``huge=advise`` up to the speed of memory. On a busy machine the helpers get fewer chunks.
 """
 
 from __future__ import annotations
 
+import bisect
+import io
+import itertools
 import mmap
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from workbench.store import syscalls
+from workbench.store import segments, syscalls
 
 _PARALLEL_FROM: Final = 16 << 20
 """Bytes; below, starting a thread costs more than it brings."""
+_CHUNK: Final = 4 << 20
+"""Bytes of fresh memory that a thread takes at a time; a multiple of the size of a page, so that no two threads write to one."""
 _POPULATE_STEP: Final = 32 << 20
 """Bytes; the kernel holds the address space's lock for one step."""
 
 Span = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 """Destination and source of one copy, of the same length in bytes."""
+Job = Callable[[Callable[[], bool]], None]
+"""Part of a copy; it stops soon after what it is called with returns True."""
 
 
 def copy(
@@ -38,38 +50,99 @@ def copy(
         The mapping is new: map its pages in large steps first, each thread those that it writes.
     threads : int
     """
-    memory = np.frombuffer(target, np.uint8)
-    spans = [
-        (memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8))
-        for piece, offset in zip(pieces, offsets, strict=True)
-        if piece.nbytes
-    ]
+    spans = _spans(target, pieces, offsets)
     total = sum(len(source) for _, source in spans)
     shares = _split(spans, -(-total // threads)) if threads > 1 and total >= _PARALLEL_FROM else [spans]
-    _Crew(shares, populate=populate).run()
+
+    def job(share: list[Span]) -> Job:
+        return lambda is_stopped: _copy_share(share, is_stopped, populate=populate)
+
+    _Crew([job(share) for share in shares]).run()
+
+
+def is_parallel(nbytes: int, threads: int) -> bool:
+    """Tell whether :func:`fill` is the way to write so many bytes into fresh memory."""
+    return threads > 1 and nbytes >= _PARALLEL_FROM and syscalls.can_populate()
+
+
+def fill(
+    file: io.FileIO, target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, threads: int
+) -> None:
+    """Write each piece at its offset into a file whose pages need not exist yet.
+
+    Parameters
+    ----------
+    file : FileIO
+        As long as `target`.
+    target : mmap.mmap
+        A writable mapping of all of it.
+    pieces : sequence of memoryview
+    offsets : sequence of int
+        Growing.
+    threads : int
+        At least two.
+
+    Raises
+    ------
+    OSError
+        ENOSPC if the file system is full; never SIGBUS.
+    """
+    starts = itertools.count(0, _CHUNK)
+    plan = _Plan(pieces, offsets)
+    syscalls.want_huge_pages(np.frombuffer(target, np.uint8).ctypes.data, len(target))
+
+    def write(is_stopped: Callable[[], bool]) -> None:
+        while (start := next(starts)) < len(target) and not is_stopped():
+            segments.pwrite(file, *plan.part(start, start + _CHUNK))
+
+    def map_and_copy(is_stopped: Callable[[], bool]) -> None:
+        while (start := next(starts)) < len(target) and not is_stopped():
+            parts, places = plan.part(start, start + _CHUNK)
+            if parts:
+                _populate(target, start, min(start + _CHUNK, len(target)))
+                _copy_share(_spans(target, parts, places), is_stopped, populate=False)
+
+    _Crew([write] + [map_and_copy] * (threads - 1)).run()
+
+
+class _Plan:
+    """Which bytes go where, by ranges of the file."""
+
+    def __init__(self, pieces: Sequence[memoryview], offsets: Sequence[int]) -> None:
+        self._pieces = [(offset, piece) for offset, piece in zip(offsets, pieces, strict=True) if piece.nbytes]
+        self._ends = [offset + piece.nbytes for offset, piece in self._pieces]
+
+    def part(self, start: int, stop: int) -> tuple[list[memoryview], list[int]]:
+        """Return the pieces that lie in a range, cut to it, and their offsets."""
+        parts, places = [], []
+        first = bisect.bisect_right(self._ends, start)
+        for offset, piece in itertools.takewhile(lambda pair: pair[0] < stop, self._pieces[first:]):
+            low, high = max(offset, start), min(offset + piece.nbytes, stop)
+            parts.append(piece[low - offset : high - offset])
+            places.append(low)
+        return parts, places
 
 
 class _Crew:
-    """Copies one share in this thread and the others in helpers.
+    """Does one job in this thread and the others in helpers.
 
     Nobody writes into the segment after :meth:`run` has returned, however often Ctrl-C comes meanwhile.
     """
 
-    def __init__(self, shares: list[list[Span]], *, populate: bool) -> None:
-        self._shares = shares
-        self._populate = populate
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = jobs
         self._errors: list[BaseException] = []
         self._stop = False
         self._helpers: list[tuple[threading.Thread, threading.Event]] = []
 
     def run(self) -> None:
         try:
-            for share in self._shares[1:]:
+            for job in self._jobs[1:]:
                 done = threading.Event()
-                helper = threading.Thread(target=self._help, args=(share, done), daemon=True)
+                helper = threading.Thread(target=self._help, args=(job, done), daemon=True)
                 self._helpers.append((helper, done))
                 helper.start()
-            self._work(self._shares[0])
+            self._jobs[0](self._is_stopped)
         except BaseException:
             self._stop = True
             raise
@@ -78,17 +151,15 @@ class _Crew:
         if self._errors:
             raise self._errors[0]
 
-    def _work(self, share: list[Span]) -> None:
-        for destination, source in share:
-            if self._stop:  # also a helper that Ctrl-C has overtaken before it began
-                return
-            _copy_span(destination, source, populate=self._populate)
+    def _is_stopped(self) -> bool:
+        return self._stop
 
-    def _help(self, share: list[Span], done: threading.Event) -> None:
+    def _help(self, job: Job, done: threading.Event) -> None:
         try:
-            self._work(share)
+            job(self._is_stopped)
         except BaseException as error:  # noqa: BLE001  # handed to whoever called run
             self._errors.append(error)
+            self._stop = True
         finally:
             done.set()
 
@@ -103,6 +174,26 @@ class _Crew:
                 # RuntimeError: Ctrl-C came within threading's own code, which then releases a lock that it does not have.
                 self._stop = True
                 self._errors.append(error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt())
+
+
+def _spans(target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int]) -> list[Span]:
+    memory = np.frombuffer(target, np.uint8)
+    return [
+        (memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8))
+        for piece, offset in zip(pieces, offsets, strict=True)
+        if piece.nbytes
+    ]
+
+
+def _copy_share(share: list[Span], is_stopped: Callable[[], bool], *, populate: bool) -> None:
+    for destination, source in share:
+        if is_stopped():  # also a helper that Ctrl-C has overtaken before it began
+            return
+        _copy_span(destination, source, populate=populate)
+
+
+def _populate(target: mmap.mmap, start: int, stop: int) -> None:
+    syscalls.populate_write(np.frombuffer(target, np.uint8).ctypes.data + start, stop - start)
 
 
 def _split(spans: list[Span], share: int) -> list[list[Span]]:

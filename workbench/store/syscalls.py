@@ -1,4 +1,4 @@
-"""Two system calls that Python lacks or makes while it holds the interpreter lock.
+"""System calls that Python lacks or makes while it holds the interpreter lock.
 
 Covers only calls; when to make them is decided in ``segments.py`` and ``pool.py``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
+import mmap
 import os
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ _FALLOC_FL_PUNCH_HOLE: Final = 2
 """linux/falloc.h."""
 _MADV_POPULATE_WRITE: Final = 23
 """linux/mman.h, since Linux 5.14."""
+_MADV_HUGEPAGE: Final = 14
+"""asm-generic/mman-common.h."""
 
 
 @functools.cache
@@ -41,8 +44,40 @@ def punch_hole(fd: int, nbytes: int) -> bool:
 
 
 def populate_write(address: int, nbytes: int) -> bool:
-    """Map the pages of a writable mapping at once instead of one fault each; return False where the kernel cannot.
+    """Map the pages of a writable mapping at once instead of one fault each, allocating those that do not exist.
 
     `address` is a multiple of the page size. The interpreter lock is free meanwhile, which ``mmap.madvise`` does not do.
+
+    Returns
+    -------
+    bool
+        False where the kernel cannot.
+
+    Raises
+    ------
+    OSError
+        ENOSPC if the file system or the memory is full, where touching the page would be SIGBUS.
     """
-    return bool(_libc().madvise(address, nbytes, _MADV_POPULATE_WRITE) == 0)
+    if _libc().madvise(address, nbytes, _MADV_POPULATE_WRITE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code == errno.EINVAL:
+        return False
+    code = errno.ENOSPC if code in (errno.EFAULT, errno.ENOMEM) else code
+    raise OSError(code, os.strerror(code))
+
+
+@functools.cache
+def can_populate() -> bool:
+    """Tell whether the kernel has :func:`populate_write`."""
+    with mmap.mmap(-1, mmap.PAGESIZE) as memory:
+        byte = ctypes.c_char.from_buffer(memory)
+        try:
+            return populate_write(ctypes.addressof(byte), mmap.PAGESIZE)
+        finally:
+            del byte
+
+
+def want_huge_pages(address: int, nbytes: int) -> None:
+    """Ask for large pages, which a tmpfs mounted with ``huge=advise`` gives to who asks; elsewhere nothing happens."""
+    _libc().madvise(address, nbytes, _MADV_HUGEPAGE)
