@@ -14,7 +14,6 @@ from tests.store.encoding import encoded, same
 from tests.store.mounts import root_only, tmpfs
 from workbench.errors import StoreError, StoreFullError
 from workbench.store import Store, StoreOnDiskWarning, default_directory
-from workbench.store import directory as places
 
 MIB = 1 << 20
 
@@ -178,13 +177,3 @@ def test_tiny_shared_memory_means_a_store_on_disk_and_one_warning(
             for _ in range(3):
                 store.put(wanted, "x")
                 assert same(store.read("x"), wanted)
-
-
-def test_default_capacity_follows_the_cgroup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A limit of the cgroup counts as the machine's memory."""
-    limit = tmp_path / "memory.max"
-    limit.write_text(str(512 * MIB))
-    monkeypatch.setattr(places, "_CGROUP_LIMITS", (str(limit),))
-    assert places.default_capacity(Path("/dev/shm")) <= 256 * MIB
-    limit.write_text("max")
-    assert places.default_capacity(Path("/dev/shm")) > 0

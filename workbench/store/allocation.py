@@ -32,6 +32,7 @@ from workbench.errors import StoreError
 from workbench.store import copying, segments, syscalls
 from workbench.store.catalog import Catalog
 from workbench.store.directory import available_nbytes
+from workbench.store.headroom import Headroom
 from workbench.store.pool import KEEP_FROM, Pool, WarmMapping, map_writable
 
 
@@ -48,7 +49,7 @@ class Reservation:
 
 
 class OutOfRoomError(Exception):
-    """The capacity (or the file system, `on_disk`) does not allow these bytes now."""
+    """The capacity (or, `file_system`, what lies below it: file system, control group, machine) does not allow these bytes now."""
 
     def __init__(self, nbytes: int, *, file_system: bool) -> None:
         super().__init__(nbytes)
@@ -88,6 +89,7 @@ class Allocator:
         self.pool = pool
         self.in_memory = in_memory
         self.threads = threads
+        self.headroom = Headroom()
 
     def reserve(self, nbytes: int) -> Reservation:
         """Return a locked segment of at least `nbytes` bytes, recycled if a free one fits.
@@ -153,7 +155,7 @@ class Allocator:
         used, capacity = write.execute("SELECT used, capacity FROM store").fetchone()
         if used + nbytes > capacity:
             raise OutOfRoomError(nbytes, file_system=False)
-        if nbytes > available_nbytes(self.directory):
+        if nbytes > available_nbytes(self.directory) or (self.in_memory and not self.headroom.take(nbytes)):
             raise OutOfRoomError(nbytes, file_system=True)
         number = write.execute(
             "INSERT INTO segments (inode, nbytes, state) VALUES (0, ?, 'writing')", (nbytes,)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 from workbench import config
 from workbench.errors import StoreError
+from workbench.store import headroom
 
 CATALOG = "catalog.sqlite"
 MINIMUM_CAPACITY = 1 << 20
 """Bytes; the catalog's own files take some of them."""
 
 _SHM = Path("/dev/shm")  # noqa: S108  # that is where shared memory is
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 class StoreOnDiskWarning(UserWarning):
@@ -119,8 +119,7 @@ def default_capacity(directory: Path) -> int:
             f"(it needs at least {4 * MINIMUM_CAPACITY >> 20} MiB). Set WORKBENCH_DIR to a larger one."
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [limit for path in _CGROUP_LIMITS if (limit := _read_limit(Path(path))) is not None]
-    return max(MINIMUM_CAPACITY, min(file_system * 9 // 10, min([memory, *limits]) // 2))
+    return max(MINIMUM_CAPACITY, min(file_system * 9 // 10, min(memory, headroom.limit() or memory) // 2))
 
 
 def available_nbytes(directory: Path) -> int:
@@ -147,14 +146,6 @@ def _file_system_nbytes(path: Path) -> int:
     except OSError:
         return 0
     return status.f_blocks * status.f_frsize
-
-
-def _read_limit(path: Path) -> int | None:
-    try:
-        text = path.read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
 
 
 def node_name() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from workbench.errors import StoreFullError
 from workbench.objects import format_nbytes
 from workbench.store import directory as places
-from workbench.store import queries
+from workbench.store import headroom, queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,8 @@ def make_room(writer: Writer, nbytes: int) -> bool:
     row = writer.catalog.row("SELECT used + ? - capacity FROM store", (nbytes,))
     missing = int(row[0]) if row is not None else 0
     missing = max(missing, nbytes - places.available_nbytes(allocator.directory))
+    if allocator.in_memory:
+        missing = max(missing, nbytes - headroom.headroom())
     if missing > 0:
         done |= allocator.release_free(missing) > 0
     return done
@@ -40,10 +42,7 @@ def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: b
     memory = queries.memory(catalog, directory)
     size = format_nbytes
     if file_system:
-        what = (
-            f"The file system of the store {directory} has no room for {size(nbytes)}: "
-            f"{size(places.available_nbytes(directory))} are left."
-        )
+        what = _below_capacity(directory, nbytes)
     else:
         what = (
             f"The store {directory} has no room for {size(nbytes)}: "
@@ -71,3 +70,16 @@ def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: b
         )
     )
     return StoreFullError(" ".join(parts))
+
+
+def _below_capacity(directory: Path, nbytes: int) -> str:
+    size = format_nbytes
+    left, memory = places.available_nbytes(directory), headroom.headroom()
+    if memory >= left or not places.is_memory(directory):
+        return f"The file system of the store {directory} has no room for {size(nbytes)}: {size(left)} are left."
+    limit = headroom.limit()
+    whose = "the machine's memory" if limit is None else f"the control group's limit of {size(limit)}"
+    return (
+        f"The memory has no room for {size(nbytes)} in the store {directory}: {size(memory)} are left below {whose}, "
+        "beyond which the kernel kills processes."
+    )
