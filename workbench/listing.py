@@ -54,9 +54,12 @@ def printable(text: str, limit: int | None = None) -> str:
     return safe if limit is None or len(safe) <= limit else safe[: limit - 1] + "…"
 
 
-def _object_name(info: ObjectInfo | Ref | Holder) -> str:
-    if isinstance(info, Holder):
-        return info.name or info.object or "(deleted)"
+def _held_name(holder: Holder) -> str:
+    name = holder.name or holder.object or ""
+    return f"{name} (deleted)".lstrip() if holder.state == "deleted" else name
+
+
+def _object_name(info: ObjectInfo | Ref) -> str:
     return info.name if info.name is not None else info.id
 
 
@@ -99,13 +102,16 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("pid", lambda holder: str(holder.pid)),
         ("kind", lambda holder: holder.kind),
         ("label", lambda holder: holder.label),
-        ("name", _object_name),
+        ("name", _held_name),
         ("size", lambda holder: size(holder.nbytes)),
+        ("shared", lambda holder: size(holder.shared_nbytes) if holder.shared_nbytes else ""),
+        ("on disk", lambda holder: "on disk" if holder.state == "disk" else ""),
         ("since", lambda holder: age(holder.since)),
+        ("held by", lambda holder: holder.cause),
     ),
 }
 # Columns that say nothing when all their cells are empty.
-_OPTIONAL = frozenset({"shared", "nodes", "pinned"})
+_OPTIONAL = frozenset({"shared", "nodes", "pinned", "on disk", "held by"})
 _NOTHING: dict[type, str] = {
     ObjectInfo: "no objects",
     Ref: "no objects",

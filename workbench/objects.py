@@ -174,11 +174,30 @@ class NodeInfo:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that has a lease on an object.
+    """A process that has a lease on an object, or on what is left of one.
 
-    `kind` is ``kernel``, ``worker``, ``server`` or ``script``; `label` says which one (notebook path, worker name,
-    script path); `since` is when it mapped the object, in seconds since the epoch. `object` is None when the object
-    itself was deleted and only its memory is still held.
+    Parameters
+    ----------
+    pid : int
+    kind : str
+        ``kernel``, ``worker``, ``server`` or ``script``.
+    label : str
+        Which one: notebook path, worker name, script path.
+    since : float
+        When the process mapped the object, in seconds since the epoch.
+    nbytes : int
+        Bytes that it maps of the object's own segments. Each segment belongs to one object, so the sum over the holders of one process is
+        what it maps.
+    object : ObjectId or None
+        None when the object was deleted.
+    name : str or None
+        The object's name; of a deleted one, the name (else the id) that it had.
+    shared_nbytes : int
+        Bytes that it maps of the segments that the object shares with an older one.
+    state : str
+        ``memory``; ``disk`` when the object is spilled, so that what is mapped is a file; ``deleted`` when only the process keeps the memory.
+    cause : str
+        What in the process keeps it, where the process tells: a notebook says that of its variables and outputs after each cell.
     """
 
     pid: int
@@ -188,6 +207,9 @@ class Holder:
     nbytes: int
     object: ObjectId | None = None
     name: str | None = None
+    shared_nbytes: int = 0
+    state: str = "memory"
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)

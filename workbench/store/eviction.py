@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.errors import StoreFullError
-from workbench.objects import format_nbytes
+from workbench.objects import Holder, format_nbytes
 from workbench.store import directory as places
 from workbench.store import headroom, queries
+from workbench.store.holders import holders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,21 +52,19 @@ def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: b
     parts = [what]
     largest = queries.objects(catalog, directory, where="o.nbytes > 65536")
     largest.sort(key=lambda info: -info.nbytes)
-    holders = queries.holders(catalog, directory, None)
+    found = holders(catalog, directory)
     for info in largest[:_MOST_NAMED]:
-        who = [f"{holder.kind} {holder.label} (pid {holder.pid})" for holder in holders if holder.object == info.id]
+        who = [f"{holder.kind} {holder.label} (pid {holder.pid})" for holder in found if holder.object == info.id]
         held = f", held by {', '.join(who[:_MOST_NAMED])}" if who else ""
         parts.append(f"{info.name or info.id} has {size(info.nbytes)}{held}.")
-    if memory.deleted:
-        pids = sorted({holder.pid for holder in holders if holder.object is None})
-        parts.append(
-            f"{size(memory.deleted)} are deleted, but still mapped by {', '.join(f'pid {pid}' for pid in pids)}."
-        )
+    zombies = [holder for holder in found if holder.state == "deleted"]
+    if zombies:
+        parts.append(f"{size(memory.deleted)} are deleted, but still mapped: {_name_zombies(zombies)}.")
     parts.append(
         "Nothing was written and nothing was lost. Free room with wb.delete(name)"
         + (
-            ", or drop the variables that hold deleted objects."
-            if memory.deleted
+            ", or let go of deleted objects where they are still mapped."
+            if zombies
             else " or set a larger workbench.capacity."
         )
     )
@@ -83,3 +82,12 @@ def _below_capacity(directory: Path, nbytes: int) -> str:
         f"The memory has no room for {size(nbytes)} in the store {directory}: {size(memory)} are left below {whose}, "
         "beyond which the kernel kills processes."
     )
+
+
+def _name_zombies(zombies: list[Holder]) -> str:
+    named = [
+        f"{holder.name or 'an object'} ({format_nbytes(holder.nbytes)}) by {holder.kind} {holder.label} (pid {holder.pid})"
+        + (f", where {holder.cause} keep it" if holder.cause else "")
+        for holder in zombies[:_MOST_NAMED]
+    ]
+    return "; ".join(named)

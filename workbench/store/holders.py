@@ -1,167 +1,213 @@
-"""Who holds what: processes, and their leases as the kernel lists them.
+"""Who holds what: the leases of the kernel's lists, the objects of the catalog, and what each process says of itself, put together.
 
-The truth is ``/proc/locks``: a line for each lease, with the process and the inode (proc_locks(5)). What it does not say (what
-kind of process, since when) each process writes into a file of its own in the store's directory, ``holder-<pid>-<random>``, on
-which it has a lock as long as it lives; a file whose lock is free is a dead process's and is removed.
+How the bytes are counted:
 
-Covers this host only. Leases taken before a fork are listed under the parent, as the kernel does.
+* A process maps whole segments. A segment counts once for each process, however often it maps it, and under one object: the one that owns
+  the segment (the oldest that uses it). So the sum of ``nbytes`` over the holders of one process is what it maps (the ``Size`` in its smaps).
+* An object that uses another one's segment (structural sharing) has a holder too, with those bytes as ``shared_nbytes``: nobody can tell from
+  outside for the sake of which of both a process maps the segment.
+* What was deleted, but is still mapped, is listed under the name that it had, with the state ``deleted``.
+
+Processes in another namespace of process ids (a container that shares the store) are named if they can be seen in /proc. If they cannot, but say
+of themselves that they mapped a segment, and a trial of its lock tells that somebody has it, they are listed with their own number and a remark.
+Covers this host only.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
-import json
 import os
-import secrets
-import struct
-import sys
-import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-_PREFIX: Final = "holder-"
-_LEASE: Final = struct.Struct("<Qd")
-"""Inode and time of one lease; these follow the first line of a process's file."""
-_LONGEST_LABEL: Final = 1000
-_EXACTNESS: Final = 1.0
-"""Seconds; a lease that is taken again so soon counts from the first time."""
-_MOST_NBYTES: Final = 256 << 10
-"""Bytes; a process's file is then begun anew, and the times of leases older than that are those of the file."""
+from workbench.errors import StoreError
+from workbench.objects import Holder, ObjectId
+from workbench.store import leases, segments
+from workbench.store.catalog import Catalog
+from workbench.store.leases import Place
+from workbench.store.processes import Process, pid_namespace, processes, stranger
+
+_FIRST_NAMESPACE: Final = 0xEFFFFFFC
+"""PROC_PID_INIT_INO of the kernel (include/linux/proc_ns.h): from there, /proc/locks shows every lock of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """What a process says of itself."""
+class _Segment:
+    """A segment that somebody holds. `users` are id and name of the objects that use it, oldest first."""
 
-    pid: int
-    kind: str
-    label: str
-    started: float
-    since: dict[int, float]
-    """Inode to the time of the lease."""
+    nbytes: int
+    state: str
+    was: str | None
+    users: list[tuple[ObjectId, str | None]]
 
 
-def guess_process() -> tuple[str, str]:
-    """Return the kind and label of this process: a kernel with its notebook, or a script."""
-    kernel = sys.modules.get("ipykernel.kernelapp")
-    if kernel is not None and kernel.IPKernelApp.initialized():
-        # Set by Jupyter Server (jupyter_server/services/sessions/sessionmanager.py) to the notebook's path.
-        notebook = os.environ.get("JPY_SESSION_NAME")
-        return "kernel", notebook or f"kernel {os.getpid()}"
-    argument = sys.argv[0] if sys.argv else ""
-    return "script", argument if argument not in ("", "-c") else "python"
+@dataclass(slots=True)
+class _Held:
+    """What one process holds of one object, segment by segment."""
+
+    since: list[float] = field(default_factory=list)
+    nbytes: int = 0
+    shared_nbytes: int = 0
+    states: set[str] = field(default_factory=set)
+    causes: dict[str, None] = field(default_factory=dict)
 
 
-class ProcessFile:
-    """What a process says of itself, in a file of its own; one write appends, so that a get stays fast."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._identity = guess_process()
-        self._noted: dict[int, float] = {}
-        self._open()
-
-    def _open(self) -> None:
-        # One process may open a store more than once, so the pid alone is not enough.
-        self._path = self._directory / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        while True:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_SH)
-            if os.fstat(self._fd).st_nlink:
-                break
-            # Somebody took the file for a dead process's before it was locked.
-            os.close(self._fd)
-        self.set_identity(*self._identity)
-
-    def set_identity(self, kind: str, label: str) -> None:
-        """Say what this process is."""
-        self._identity = (kind, label)
-        if self._fd < 0:
-            return
-        self._noted = {}
-        os.ftruncate(self._fd, 0)
-        line = json.dumps({"kind": kind, "label": label[:_LONGEST_LABEL], "started": time.time()})
-        self._nbytes = 0
-        with contextlib.suppress(OSError):  # as in leased()
-            self._nbytes = os.write(self._fd, line.encode() + b"\n")
-
-    def leased(self, inode: int) -> None:
-        """Note the time of a lease, if there is room for it: a full file system must not stop a get."""
-        now = time.time()
-        if now - self._noted.get(inode, 0.0) < _EXACTNESS:
-            return
-        if self._nbytes > _MOST_NBYTES:
-            self.set_identity(*self._identity)
-        self._noted[inode] = now
-        with contextlib.suppress(OSError):
-            self._nbytes += os.write(self._fd, _LEASE.pack(inode, now))
-
-    def reopen_after_fork(self) -> None:
-        """In a forked child: a file of its own. The parent's stays the parent's."""
-        os.close(self._fd)
-        self._open()
-
-    def close(self) -> None:
-        """Remove the file; leases that are noted later are not."""
-        descriptor, self._fd = self._fd, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-            self._path.unlink(missing_ok=True)
+def holders(catalog: Catalog, directory: Path, object_id: ObjectId | None = None) -> list[Holder]:
+    """Return who holds an object, or (None) anything, deleted objects included; most bytes first."""
+    places = _places(catalog, directory)
+    known = processes(directory)
+    here = pid_namespace()
+    mappings = leases.Mappings(_directories(catalog, directory), places)
+    held: dict[tuple[int, int], set[int]] = {}
+    people: dict[tuple[int, int], Process] = {}
+    for segment, pids in leases.held(mappings, places).items():
+        for pid in pids:
+            held.setdefault((here, pid), set()).add(segment)
+            people[here, pid] = known.get((here, pid)) or known.get(_inside(pid)) or stranger(pid)
+    seen = {(process.namespace, process.pid) for process in people.values()}
+    for process, claimed in _elsewhere(catalog, directory, known, here, seen):
+        held[process.namespace, process.pid] = claimed
+        people[process.namespace, process.pid] = process
+    # Asked after the leases were: what was sealed meanwhile is known.
+    about = _about(catalog, set().union(*held.values())) if held else {}
+    found = []
+    for (namespace, pid), numbers in held.items():
+        remark = "" if namespace == here else " (in another container)"
+        found += _of_process(pid, people[namespace, pid], remark, numbers, about, mappings)
+    if object_id is not None:
+        found = [holder for holder in found if holder.object == object_id]
+    return sorted(found, key=lambda holder: (-holder.nbytes, -holder.shared_nbytes, holder.pid))
 
 
-def processes(directory: Path) -> dict[int, Process]:
-    """Read what the living processes of a store say of themselves; remove the files of dead ones."""
-    found: dict[int, Process] = {}
-    for path in directory.glob(_PREFIX + "*"):
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
-        except BlockingIOError:
-            process = _parse(path, fd)
-            found[process.pid] = _merge(found.get(process.pid), process)
-        finally:
-            os.close(fd)
+def _directories(catalog: Catalog, directory: Path) -> list[Path]:
+    del catalog
+    return [directory]
+
+
+def _places(catalog: Catalog, directory: Path, condition: str = "1") -> dict[Place, int]:
+    """Return the segments for which an SQL condition holds, by what /proc calls their files."""
+    device = leases.device_of(directory)
+    statement = f"SELECT segment, inode FROM segments WHERE {condition}"  # noqa: S608  # a condition of this module
+    return {Place(device, inode): segment for segment, inode in catalog.rows(statement)}
+
+
+def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:
+    statement = "SELECT segment, nbytes, state FROM segments WHERE segment = ?"
+    users = (
+        "SELECT o.id, (SELECT min(name) FROM names WHERE object = o.seq) FROM uses JOIN objects o ON o.seq = object "
+        "WHERE segment = ? ORDER BY o.seq"
+    )
+    found = {}
+    for number in numbers:
+        row = catalog.row(statement, (number,))
+        if row is not None:
+            found[number] = _Segment(row[1], row[2], None, catalog.rows(users, (number,)))
     return found
 
 
-def _merge(first: Process | None, second: Process) -> Process:
-    if first is None:
-        return second
-    since = first.since | second.since
-    latest = max(first, second, key=lambda process: process.started)
-    return dataclasses.replace(latest, since=since)
+def _of_process(
+    pid: int,
+    process: Process,
+    remark: str,
+    numbers: Iterable[int],
+    about: dict[int, _Segment],
+    mappings: leases.Mappings,
+) -> list[Holder]:
+    found: dict[tuple[ObjectId | None, str | None], _Held] = defaultdict(_Held)
+    for number in numbers:
+        # One without a row was spilled and deleted: its file is gone, but for who maps it.
+        segment = about.get(number) or _Segment(mappings.nbytes.get(number, 0), "gone", None, [])
+        for turn, owner in enumerate(segment.users or [(None, segment.was)]):
+            part = found[owner]
+            part.since.append(process.since.get(number, process.started))
+            part.states.add(_state(segment))
+            if number in process.causes:
+                part.causes[process.causes[number]] = None
+            if turn == 0:
+                part.nbytes += segment.nbytes
+            else:
+                part.shared_nbytes += segment.nbytes
+    return [
+        Holder(
+            pid,
+            process.kind,
+            process.label + remark,
+            min(part.since),
+            part.nbytes,
+            owner,
+            name,
+            shared_nbytes=part.shared_nbytes,
+            state=max(part.states, key=("disk", "memory", "deleted").index),
+            cause="; ".join(part.causes),
+        )
+        for (owner, name), part in found.items()
+    ]
 
 
-def _parse(path: Path, fd: int) -> Process:
-    pid = int(path.name.removeprefix(_PREFIX).partition("-")[0])
-    line, _, leased = os.pread(fd, 2 * _MOST_NBYTES, 0).partition(b"\n")
+def _state(segment: _Segment) -> str:
+    if not segment.users:
+        return "deleted"
+    return "disk" if segment.state == "spilled" else "memory"
+
+
+def _inside(pid: int) -> tuple[int, int]:
+    """Return the namespace of a process, and what the process itself thinks its pid is."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return pid_namespace(pid), int(line.split()[-1])
+    return 0, pid
+
+
+def _elsewhere(
+    catalog: Catalog, directory: Path, known: dict[tuple[int, int], Process], here: int, seen: set[tuple[int, int]]
+) -> list[tuple[Process, set[int]]]:
+    """Return the processes of other namespaces that we cannot see, with the segments that they say they mapped."""
+    if here == _FIRST_NAMESPACE:
+        return []  # from here every process can be seen
+    strangers = [
+        process for key, process in known.items() if key[0] not in (0, here) and key not in seen and process.since
+    ]
+    if not strangers:
+        return []
+    claimed = set().union(*(process.since for process in strangers))
+    really = {segment for segment in claimed if _is_leased(catalog, directory, segment)}
+    pairs = ((process, really & process.since.keys()) for process in strangers)
+    return [(process, numbers) for process, numbers in pairs if numbers]
+
+
+def _is_leased(catalog: Catalog, directory: Path, segment: int) -> bool:
+    """Tell whether anybody has a lease, by trying the lock: in a write transaction, as always when the exclusive lock is taken."""
     try:
-        identity = json.loads(line)
-        kind, label, started = str(identity["kind"]), str(identity["label"]), float(identity["started"])
-    except (ValueError, KeyError):
-        # It is being written at this moment.
-        kind, label, started = "script", f"pid {pid}", time.time()
-    whole = len(leased) // _LEASE.size * _LEASE.size
-    since = dict(_LEASE.iter_unpack(leased[:whole]))
-    return Process(pid, kind, label, started, since)
+        with catalog.write():
+            fd = os.open(segments.segment_path(directory, segment), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(fd)
+    except FileNotFoundError:
+        return False
+    except StoreError:
+        return True  # somebody is stopped in the middle of a put: nobody can tell
+    return False
 
 
-def leases(directory: Path) -> dict[int, set[int]]:
-    """Return inode to the pids that have a shared lock on it, of all files on the store's file system."""
-    device = directory.stat().st_dev
-    place = f"{os.major(device):02x}:{os.minor(device):02x}:"
-    found: dict[int, set[int]] = defaultdict(set)
-    # "1: FLOCK  ADVISORY  READ 1234 00:1a:5678 0 EOF"; a waiting lock has "->" after its number, and is not a lease.
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if len(fields) >= 6 and fields[1] == "FLOCK" and fields[3] == "READ" and fields[5].startswith(place):
-            found[int(fields[5].rpartition(":")[2])].add(int(fields[4]))
+def held_free(catalog: Catalog, directory: Path) -> set[int]:
+    """Return the free segments that somebody still maps: what was deleted, but is not given back."""
+    places = _places(catalog, directory, "state = 'free'")
+    if not places:
+        return set()
+    found = {places[place] for place in leases.takers().keys() & places.keys()}
+    here = pid_namespace()
+    if here != _FIRST_NAMESPACE and len(found) < len(places):
+        # The locks of dead processes, and of other containers, are not listed here.
+        found |= leases.Mappings(_directories(catalog, directory), places).holders.keys() & set(places.values())
+        for _, numbers in _elsewhere(catalog, directory, processes(directory), here, set()):
+            found |= numbers & set(places.values())
     return found

@@ -1,6 +1,6 @@
-"""Questions to a store that change nothing: listings, changes, holders, memory, damage.
+"""Questions to a store that change nothing: listings, changes, memory, damage.
 
-Covers reading the catalog, ``/proc/locks`` and file sizes; nothing here takes a lock or decodes an object.
+Covers reading the catalog and file sizes; nothing here decodes an object. Who holds what is in ``holders.py``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.objects import Holder, Memory, ObjectId, ObjectInfo
-from workbench.store import holders as processes
+from workbench.objects import Memory, ObjectId, ObjectInfo
 from workbench.store import rows, segments
 from workbench.store.catalog import Catalog
+from workbench.store.holders import held_free
 
 _OBJECTS = """
 SELECT o.seq, o.id, o.kind, o.description, o.nbytes, o.created, o.ttl, o.pinned, o.tags,
@@ -133,40 +133,19 @@ def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes
     return Changes(version, False, added, removed, names)
 
 
-def holders(catalog: Catalog, directory: Path, object_id: ObjectId | None) -> list[Holder]:
-    """Return who has a lease on an object, or (None) on anything, deleted objects included; most bytes first."""
-    leases = processes.leases(directory)
-    if not leases:
-        return []
-    known = processes.processes(directory)
-    statement = (
-        "SELECT s.inode, s.nbytes, o.id, (SELECT min(name) FROM names WHERE object = o.seq) "
-        "FROM segments s LEFT JOIN uses u ON u.segment = s.segment LEFT JOIN objects o ON o.seq = u.object"
-    )
-    found = []
-    for inode, nbytes, owner, name in catalog.rows(statement):
-        if object_id is not None and owner != object_id:
-            continue
-        for pid in leases.get(inode, ()):
-            process = known.get(pid) or processes.Process(pid, "script", f"pid {pid}", time.time(), {})
-            since = process.since.get(inode, process.started)
-            found.append(Holder(pid, process.kind, process.label, since, nbytes, owner, name))
-    return sorted(found, key=lambda holder: (-holder.nbytes, holder.pid))
-
-
 def memory(catalog: Catalog, directory: Path) -> Memory:
     """Return where the bytes of the store are."""
     # One statement is one snapshot: the sum and its parts fit together.
     rows_ = catalog.rows(
-        "SELECT capacity, used, state, inode, nbytes FROM store LEFT JOIN segments ON state <> 'sealed'"
+        "SELECT capacity, used, state, segment, nbytes FROM store LEFT JOIN segments ON state <> 'sealed'"
     )
     capacity, used = rows_[0][:2]
-    leased = processes.leases(directory)
+    held = held_free(catalog, directory)
     writing = pooled = deleted = 0
-    for _, _, state, inode, nbytes in rows_:
+    for _, _, state, segment, nbytes in rows_:
         if state == "writing":
             writing += nbytes
-        elif state == "free" and inode in leased:
+        elif state == "free" and segment in held:
             deleted += nbytes
         elif state == "free":
             pooled += nbytes

@@ -17,7 +17,7 @@ from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Key, ObjectId, Ref, is_object_id
 from workbench.store import segments
 from workbench.store.catalog import Catalog, expired
-from workbench.store.holders import ProcessFile
+from workbench.store.processes import ProcessFile
 from workbench.store.rows import BY_ID, BY_NAME, PLACE
 
 _PATIENCE: Final = 10.0
@@ -89,9 +89,9 @@ class Reader:
         reference = self._mappings.get(segment)
         mapping = None if reference is None else reference()
         if mapping is None:
-            mapping, inode = segments.map_leased(segments.segment_path(self.directory, segment), segment)
+            mapping, _ = segments.map_leased(segments.segment_path(self.directory, segment), segment)
             self._mappings[segment] = weakref.ref(mapping)
-            self._process.leased(inode)
+            self._process.leased(segment)
             if len(self._mappings) > self._forget_at:
                 self._forget_dead()
         return mapping

@@ -20,8 +20,9 @@ from workbench.store import directory as places
 from workbench.store import forking, listings, queries
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
-from workbench.store.holders import ProcessFile
+from workbench.store.holders import holders as list_holders
 from workbench.store.pool import Pool
+from workbench.store.processes import ProcessFile
 from workbench.store.raw import Export, Import
 from workbench.store.reading import Reader, Record
 from workbench.store.rows import Row
@@ -305,7 +306,7 @@ class Store:
 
     def holders(self, key: Key | None = None) -> list[Holder]:
         """List the processes that have a lease on one object, or on anything."""
-        return queries.holders(self.catalog, self.directory, None if key is None else self.reader.resolve(key))
+        return list_holders(self.catalog, self.directory, None if key is None else self.reader.resolve(key))
 
     def memory(self) -> Memory:
         """Tell where the bytes are; each is counted once."""

@@ -1,0 +1,226 @@
+"""Who holds what, told by real processes: forks, children whose parent died, containers, other file systems."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Process, environment
+from tests.store.encoding import encoded
+from workbench.store import Store
+
+MIB = 1 << 20
+SETUP = """
+import os, signal
+from tests.store.encoding import encoded
+from workbench.store import Store
+store = Store.open()
+"""
+
+
+def mapped(pid: int, directory: Path) -> int:
+    """Bytes of a store that a process maps read-only, as the kernel counts them."""
+    total = 0
+    lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    for at, line in enumerate(lines):
+        if f" {directory}/" in line and " r--s " in line:
+            assert lines[at + 1].startswith("Size:")
+            total += int(lines[at + 1].split()[1]) << 10
+    return total
+
+
+def test_each_process_is_listed_with_what_it_maps(store: Store, store_directory: Path) -> None:
+    """Two processes with two objects are four holders, and their bytes are what the kernel says that they map."""
+    for name in "xy":
+        store.put(encoded(MIB, seed=ord(name)), name)
+    with Process(store_directory) as first, Process(store_directory) as second:
+        for process in (first, second):
+            process.do(SETUP + "held = [store.read('x'), store.read('x'), store.read('y')]")
+        found = store.holders()
+        assert [
+            (holder.pid, holder.name) for holder in sorted(found, key=lambda each: (each.pid, each.name or ""))
+        ] == [(pid, name) for pid in sorted([first.pid, second.pid]) for name in "xy"]
+        for process in (first, second):
+            nbytes = sum(holder.nbytes for holder in found if holder.pid == process.pid)
+            assert nbytes == mapped(process.pid, store_directory) >= 2 * MIB
+        assert {holder.pid for holder in store.holders("x")} == {first.pid, second.pid}
+        second.do("del held[:2]")
+        assert {holder.pid for holder in store.holders("x")} == {first.pid}
+        assert {holder.pid for holder in store.holders("y")} == {first.pid, second.pid}
+
+
+@pytest.fixture
+def child(store: Store, store_directory: Path) -> Iterator[tuple[Process, int]]:
+    """A process that has mapped x and forked, and the child, which waits."""
+    store.put(encoded(MIB), "x")
+    with Process(store_directory) as parent:
+        pid = parent.do(
+            SETUP
+            + """
+            store.set_process("kernel", "analysis.ipynb")
+            held = store.read("x")
+            result = os.fork()
+            if result == 0:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                signal.pause()
+            """.replace("\n            ", "\n")
+        )
+        try:
+            yield parent, pid
+        finally:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_forked_child_is_a_holder_of_its_own(child: tuple[Process, int], store: Store) -> None:
+    """A child that inherited a mapping is listed beside its parent, and says whose child it is."""
+    parent, pid = child
+    found = {holder.pid: holder for holder in store.holders("x")}
+    assert found.keys() == {parent.pid, pid}
+    assert found[parent.pid].label == "analysis.ipynb"
+    assert found[pid].label == f"analysis.ipynb (forked by pid {parent.pid})"
+    assert found[pid].nbytes == found[parent.pid].nbytes
+
+
+def test_parent_that_let_go_is_no_holder_any_more(child: tuple[Process, int], store: Store) -> None:
+    """The kernel lists the lease under the parent, which took it; but only the child maps the memory."""
+    parent, pid = child
+    parent.do("del held")
+    assert [holder.pid for holder in store.holders("x")] == [pid]
+
+
+def test_orphan_is_named_rather_than_its_dead_parent(child: tuple[Process, int], store: Store) -> None:
+    """When the parent was killed, its child still holds what both had, and what was deleted meanwhile."""
+    parent, pid = child
+    parent.kill()
+    assert [holder.pid for holder in store.holders("x")] == [pid]
+    store.delete("x")
+    (zombie,) = store.holders()
+    assert (zombie.pid, zombie.object, zombie.state) == (pid, None, "deleted")
+    assert store.memory().deleted == zombie.nbytes
+
+
+def test_process_without_a_file_is_named_by_its_command(store: Store, store_directory: Path) -> None:
+    """A child that closed its store still has what it mapped, and is called what it was started as."""
+    store.put(encoded(MIB), "x")
+    with Process(store_directory) as reader:
+        reader.do(SETUP + "held = store.read('x'); store.close()")
+        (holder,) = store.holders()
+        assert (holder.pid, holder.kind, holder.name) == (reader.pid, "script", "x")
+        assert holder.label.startswith(f"{sys.executable} -c ")
+        assert time.time() - 300 < holder.since < time.time()
+
+
+def test_writers_and_their_warm_memory_are_no_holders(store: Store) -> None:
+    """The writable mapping that a writer keeps of a segment is no lease: nothing is held by it."""
+    store.put(encoded(4 * MIB), "x")
+    assert store.holders() == []
+    store.delete("x")
+    memory = store.memory()
+    assert (memory.deleted, store.holders()) == (0, [])
+    assert memory.pooled >= 4 * MIB
+
+
+def unshared(*options: str) -> list[str]:
+    """Return the beginning of a command that runs in namespaces of its own; skip the test where that is not allowed."""
+    command = ["unshare", *options]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*command, "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("namespaces cannot be made here")
+    return command
+
+
+IN_CONTAINER = (
+    SETUP
+    + """
+import sys
+store.set_process("kernel", "inside.ipynb")
+held = store.read("x")
+print(os.getpid(), flush=True)
+for line in sys.stdin:
+    print([[h.pid, h.kind, h.label, h.name] for h in store.holders()], store.memory().deleted, flush=True)
+"""
+)
+
+
+def test_process_in_a_container_is_named_by_what_it_says(store: Store, store_directory: Path) -> None:
+    """From the host, a kernel in a container is listed with the pid that it has on the host, and its own notebook."""
+    store.put(encoded(MIB), "x")
+    command = [*unshared("--pid", "--fork", "--mount-proc", "--kill-child"), sys.executable, "-c", IN_CONTAINER]
+    with subprocess.Popen(
+        command, env=environment(store_directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        inside = int(process.stdout.readline())
+        (holder,) = store.holders("x")
+        assert (holder.kind, holder.label) == ("kernel", "inside.ipynb")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert [str(holder.pid)] == children
+        assert holder.pid != inside
+
+        # What the container sees: itself, and a process that it can know only by the file that it keeps in the store.
+        mine = store.read("x")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        seen = process.stdout.readline()
+        assert f"[{inside}, 'kernel', 'inside.ipynb', 'x']" in seen
+        assert f"[{os.getpid()}, 'script'," in seen and "(in another container)', 'x']" in seen
+        del mine
+        store.delete("x")
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline().endswith(f"{store.holders()[0].nbytes}\n")
+        process.stdin.close()
+    assert store.holders() == []
+
+
+def test_lost_lease_of_another_container_is_not_claimed(store: Store, store_directory: Path) -> None:
+    """A process that cannot be seen is not listed for what it mapped and gave back."""
+    store.put(encoded(MIB), "x")
+    store.read("x")
+    code = SETUP + "print([h.pid for h in store.holders()], store.memory().deleted)"
+    command = [*unshared("--pid", "--fork", "--mount-proc"), sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(store_directory), capture_output=True, text=True, check=True)
+    assert done.stdout == "[] 0\n"
+
+
+def test_store_on_an_overlay_knows_its_holders() -> None:
+    """On overlayfs, where devices and inodes have several numbers, holders are found all the same."""
+    code = """
+    import os, sys
+    from pathlib import Path
+    from tests.store.encoding import encoded
+    from workbench.store import Store
+    directory = Path(sys.argv[1]) / "store"
+    store = Store.open(directory, capacity=64 << 20)
+    store.put(encoded(1 << 20), "x")
+    held = store.read("x")
+    assert [holder.pid for holder in store.holders("x")] == [os.getpid()], store.holders()
+    store.delete("x")
+    assert [holder.state for holder in store.holders()] == ["deleted"], store.holders()
+    assert store.memory().deleted == store.holders()[0].nbytes > 0, store.memory()
+    del held
+    assert store.holders() == [] and store.memory().deleted == 0
+    """
+    with tempfile.TemporaryDirectory(prefix=f"workbench-overlay-{os.getpid()}-") as place:
+        script = """
+        mount -t tmpfs tmpfs "$1" && mkdir "$1"/l "$1"/u "$1"/w "$1"/m &&
+        mount -t overlay overlay -o lowerdir="$1"/l,upperdir="$1"/u,workdir="$1"/w "$1"/m || exit 77
+        exec "$2" -c "$3" "$1"/m
+        """
+        command = [*unshared("--mount"), "sh", "-c", script, "sh", place, sys.executable, textwrap.dedent(code)]
+        done = subprocess.run(command, env=environment(Path(place)), capture_output=True, text=True, check=False)
+        if done.returncode == 77:
+            pytest.skip("an overlay cannot be mounted here")
+        assert done.returncode == 0, done.stderr
