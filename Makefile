@@ -73,8 +73,8 @@ format: build ## Format what can be formatted
 	@$(TOOLS) run prettier --log-level warn --write .
 	@$(TOOLS) run stylelint --fix 'style/**/*.css'
 
-bench: $(VENV)/.installed ## Measure: every figure beside a memcpy of the same bytes in the same run (6 GiB of memory)
-	$(PY) -m tests.benchmarks --full
+bench: $(VENV)/.installed ## Measure: every figure beside a memcpy of the same bytes in the same run and beside other stores
+	$(PY) -m tests.benchmarks --full --neighbours --json .bench/figures.json
 
 # -- use ---------------------------------------------------------------------------------------------------------------
 
@@ -82,6 +82,6 @@ demo: build ## Start a two-node cluster and JupyterLab on the first notebook; Ct
 	$(PY) -m workbench.jupyter.demo
 
 clean: ## Remove what was made here: environment, bundle, caches
-	rm -rf $(VENV) .nox build dist workbench/labextension extension/lib extension/node_modules extension/coverage
+	rm -rf $(VENV) .nox .bench build dist workbench/labextension extension/lib extension/node_modules extension/coverage
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

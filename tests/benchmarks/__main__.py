@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m tests.benchmarks [--full] [--only NAME] [--json FILE]``."""
+"""Command line of the benchmarks: ``python -m tests.benchmarks [--full] [--neighbours] [--only NAME] [--json FILE]``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.benchmarks import arrays, catalog, frames, processes, report, sharing, small
 from tests.benchmarks.measuring import Figure, Scale
+from tests.benchmarks.neighbours import side_by_side
 
 MEASUREMENTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "put": arrays.repeated_puts,
@@ -39,16 +40,39 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help="1 GiB objects (takes 6 GiB of memory, and some minutes)")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
+    names = [store.name for store in side_by_side.STORES[1:]]
+    parser.add_argument(
+        "--neighbours",
+        nargs="*",
+        choices=names,
+        metavar="STORE",
+        help=f"also other stores: {', '.join(names)} (default: all)",
+    )
+    parser.add_argument("--only-neighbours", action="store_true", help="leave this store's own figures out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)
-    found: list[Figure] = []
-    for name, figures in measure(Scale.full() if options.full else Scale.tiny(), options.only or ()):
-        print(f"measured: {name}", file=sys.stderr)
-        found += figures
-    print(report.table(found))
+    scale = Scale.full() if options.full else Scale.tiny()
+    written: dict[str, object] = {"full": options.full}
+    if not options.only_neighbours:
+        found: list[Figure] = []
+        for name, figures in measure(scale, options.only or ()):
+            say(f"measured: {name}")
+            found += figures
+        written["figures"] = report.as_json(found)
+        print(report.table(found))
+    if options.neighbours is not None or options.only_neighbours:
+        columns = side_by_side.measure(scale, options.neighbours or (), say)
+        written["neighbours"] = side_by_side.as_json(columns)
+        print(side_by_side.table(columns))
     if options.json is not None:
-        options.json.write_text(json.dumps({"full": options.full, "figures": report.as_json(found)}, indent=1))
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(written, indent=1))
     return 0
+
+
+def say(what: str) -> None:
+    """Tell who waits how far it is."""
+    print(what, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ both): the machine's own speed, on which everything else depends.
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import tempfile
@@ -134,7 +135,7 @@ class Memcpy:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A directory in shared memory that is removed at the end."""
-    directory = Path(tempfile.mkdtemp(prefix="workbench-bench-", dir="/dev/shm"))
+    directory = Path(tempfile.mkdtemp(prefix=f"workbench-bench-{os.getpid()}-", dir="/dev/shm"))
     try:
         yield directory
     finally:

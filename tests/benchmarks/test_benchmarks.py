@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.__main__ import MEASUREMENTS, main
+from tests.benchmarks.neighbours import environments, side_by_side
+from tests.benchmarks.neighbours.protocol import Extent
+from tests.benchmarks.neighbours.side_by_side import ROWS, Column
 
 
 @pytest.mark.parametrize("name", MEASUREMENTS)
@@ -23,3 +28,60 @@ def test_each_measurement_runs_in_small_and_is_written_down(
         figure["what"] for figure in written["figures"]
     ]
     assert all(figure["value"] >= 0 or figure["unit"] == "MiB" for figure in written["figures"])
+
+
+def test_neighbours_go_through_the_same_protocol_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every row has a figure of each store that needs no installation, but where it says that it lacks something."""
+    assert main(["--only-neighbours", "--neighbours", "Arrow file", "--json", str(tmp_path / "figures.json")]) == 0
+    found = json.loads((tmp_path / "figures.json").read_text())["neighbours"]
+    assert [column["store"] for column in found["columns"]] == ["workbench", "Arrow file"]
+    for column in found["columns"]:
+        assert column["trouble"] == []
+        assert {row.key for row in ROWS} <= column["figures"].keys()
+    text = capsys.readouterr().out
+    assert [line.partition("  ")[0] for line in text.splitlines()[2 : 2 + len(ROWS)]] == [row.label for row in ROWS]
+    assert all(f"ahead of us: {entry['neighbour']}, {entry['row']}" in text for entry in found["behind"])
+
+
+def test_a_neighbour_that_takes_too_long_is_ended_with_all_that_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it found before stays, the column says so, and no process and no file are left."""
+    mark = f"WORKBENCH_BENCHMARK_{os.getpid()}"
+    monkeypatch.setattr(side_by_side, "_MARK", mark)
+    column = Column("Dask")
+    extent = Extent(1 << 20, 1_000_000, 1, 1.0)
+    side_by_side.run(column, Path(sys.executable), "with_dask", extent, ["array"], limit=3)
+    assert column.trouble == ["ended after 3 s"]
+    assert [path for path in Path("/proc").glob("[0-9]*/environ") if mark.encode() in _environment(path)] == []
+    assert list(Path("/dev/shm").glob(f"workbench-bench-{os.getpid()}-*")) == []
+
+
+def _environment(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_neighbour_that_cannot_be_installed_is_left_out_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No environment is left behind, and the message is pip's own."""
+    monkeypatch.setattr(environments, "FOLDER", tmp_path)
+    monkeypatch.setattr(environments, "_bases", lambda: iter([sys.executable]))
+    missing = (str(tmp_path / "nothing-1.0-py3-none-any.whl"),)
+    with pytest.raises(environments.UnavailableError, match="nothing-1.0"):
+        environments.python("nothing", [missing], "nothing")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ahead_is_by_ratio_and_beyond_noise() -> None:
+    """Speeds are compared by their ratio to memcpy, times the other way round, and a few percent decide nothing."""
+    rows = {row.key: row for row in ROWS}
+    assert side_by_side.ahead(rows["array put"], (10.0, 0.8), (9.0, 0.9))
+    assert not side_by_side.ahead(rows["array put"], (10.0, 0.8), (12.0, 0.81))
+    assert side_by_side.ahead(rows["array get"], (20.0, None), (15.0, None))
+    assert not side_by_side.ahead(rows["array get"], (20.0, None), (19.9, None))
+    assert not side_by_side.ahead(rows["array mapped"], (1.0, None), (0.1, None))
+    assert not side_by_side.ahead(rows["array memcpy"], (1.0, 1.0), (2.0, 1.0))
