@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +12,13 @@ import pytest
 
 import workbench
 from workbench.store import Store
+from workbench.testing import leak_check
 
 SHM = Path("/dev/shm")
 PREFIX = f"workbench-test-{os.getpid()}-"
 """Of this run of the tests alone: two runs beside each other do not see each other's directories."""
+
+no_leaks = leak_check(SHM, prefix=PREFIX)
 
 
 @pytest.fixture
@@ -57,39 +57,3 @@ def own_store(no_leaks: None, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     if mine is not None:
         mine.close()
     shutil.rmtree(Path(tempfile.gettempdir()) / f"workbench-unused-{os.getpid()}", ignore_errors=True)
-
-
-def open_in_shared_memory() -> set[str]:
-    """Descriptors and mappings of this process that lie in a test's store."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            target = str(entry.readlink())
-        except OSError:
-            continue
-        if PREFIX in target:
-            found.add(f"fd {entry.name}: {target}")
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if PREFIX in line:
-            found.add("map " + line.split(maxsplit=5)[-1])
-    return found
-
-
-@pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
-    """A test that leaves a descriptor, a mapping, a thread or a directory in shared memory fails."""
-    threads = set(threading.enumerate())
-    before = open_in_shared_memory()
-    directories = set(SHM.glob(PREFIX + "*"))
-    # Set up before every other fixture and torn down after it, because nothing else is autouse at this point.
-    yield
-    deadline = time.monotonic() + 10
-    while True:
-        gc.collect()
-        left = [f"thread {thread.name}" for thread in set(threading.enumerate()) - threads if not thread.daemon]
-        left += sorted(open_in_shared_memory() - before)
-        left += [str(path) for path in set(SHM.glob(PREFIX + "*")) - directories]
-        if not left or time.monotonic() > deadline:
-            break
-        time.sleep(0.02)
-    assert not left, f"left behind: {left}"

@@ -32,6 +32,7 @@ BELOW: dict[str, set[str]] = {
     "collections": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session", "current"},
     "filesystem": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session", "current"},
     "verbs": {"objects", "errors", "listing", "finding", "session"},
+    "testing": {"objects", "errors", "codecs", "store", "session"},
     "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store"},
     "jupyter": {
         "objects",
@@ -56,6 +57,8 @@ ONLY: dict[str, set[str]] = {
     "jupyter_server": {"jupyter"},
     "jupyter_client": {"jupyter"},
     "ipykernel": {"jupyter"},
+    "pytest": {"testing"},
+    "hypothesis": {"testing"},
     "pickle": {"codecs"},
     "cloudpickle": {"codecs"},
 }
