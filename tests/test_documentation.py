@@ -29,6 +29,7 @@ def test_readme_runs(store_directory: Path) -> None:
     script.write_text("if __name__ == '__main__':\n" + "\n".join("    " + line for line in body.splitlines()))
     done = subprocess.run(
         [sys.executable, str(script)],
+        cwd=script.parent,
         env=environment(store_directory),
         capture_output=True,
         text=True,

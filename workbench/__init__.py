@@ -25,6 +25,7 @@ from workbench.errors import (
     NodeNotFoundError,
     ObjectNotFoundError,
     OperationCancelledError,
+    SavedFileError,
     StoreError,
     StoreFullError,
     TransferError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from workbench.cluster.operations import Operation
     from workbench.finding import SortOrder
     from workbench.listing import Listing
+    from workbench.urls import URL
 
 __version__ = "0.1.0"
 
@@ -62,6 +64,7 @@ __all__ = [
     "OperationCancelledError",
     "Ref",
     "Replica",
+    "SavedFileError",
     "Session",
     "StoreError",
     "StoreFullError",
@@ -75,6 +78,7 @@ __all__ = [
     "get",
     "holders",
     "info",
+    "load",
     "ls",
     "memory",
     "move",
@@ -83,6 +87,7 @@ __all__ = [
     "pin",
     "put",
     "replicate",
+    "save",
     "unpin",
     "use_session",
     "where",
@@ -156,6 +161,16 @@ def holders(key: Key | None = None) -> Listing[Holder]:
 def memory() -> Memory:
     """Tell where the bytes of this host's store are."""
     return current_session().memory()
+
+
+def save(key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
+    """Write an object to a file at any URL, with checksums; see :meth:`Session.save`."""
+    return current_session().save(key, url, storage_options=storage_options)
+
+
+def load(url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
+    """Share an object from a file that :func:`save` wrote; see :meth:`Session.load`."""
+    return current_session().load(url, name, storage_options=storage_options)
 
 
 def connect(where: Any = None, *, timeout: float | None = None) -> Client:

@@ -11,6 +11,7 @@ that travels to the JupyterLab panel and to the command line, where class names 
     ├── StoreError          (OSError)       store
     │   └── StoreFullError  (MemoryError)   store-full
     ├── CodecError          (TypeError)     codec
+    ├── SavedFileError      (OSError)       saved-file
     ├── ClusterError        (RuntimeError)  cluster
     │   ├── NodeNotFoundError (LookupError) node-not-found
     │   ├── LastReplicaError            last-replica
@@ -32,6 +33,7 @@ __all__ = [
     "NodeNotFoundError",
     "ObjectNotFoundError",
     "OperationCancelledError",
+    "SavedFileError",
     "StoreError",
     "StoreFullError",
     "TransferError",
@@ -81,6 +83,12 @@ class CodecError(WorkbenchError, TypeError):
     """The object cannot be encoded, or its bytes cannot be decoded here."""
 
     kind = "codec"
+
+
+class SavedFileError(WorkbenchError, OSError):
+    """A saved object cannot be written to or read from its URL: out of reach, damaged, incomplete, or in a newer format."""
+
+    kind = "saved-file"
 
 
 class ClusterError(WorkbenchError, RuntimeError):

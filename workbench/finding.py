@@ -56,13 +56,14 @@ def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInf
     info = resolve(store, cluster, key)
     if info.kind != "dataset":
         return info
-    everything = [info, *members(store, info)] if cluster is None else _everywhere(store, cluster)
-    return next((folded for folded in fold_datasets(everything) if folded.id == info.id), info)
+    return fold_datasets([info, *members(store, cluster, info)])[0]
 
 
-def members(store: Store, dataset: ObjectInfo) -> list[ObjectInfo]:
-    """Return the partitions of a dataset that this host's store has."""
-    return _localise(store, store.ls(dataset=dataset.id))
+def members(store: Store, cluster: ClusterClient | None, dataset: ObjectInfo) -> list[ObjectInfo]:
+    """Return the partitions of a dataset, in no order: those of this host and, when connected, of the cluster."""
+    if cluster is None:
+        return _localise(store, store.ls(dataset=dataset.id))
+    return [info for info in _everywhere(store, cluster) if info.tags.get("dataset") == dataset.id]
 
 
 def in_cluster(cluster: ClusterClient | None, key: Key) -> ObjectInfo | None:

@@ -7,6 +7,7 @@ bytes, times in seconds since the epoch. Read next: ``errors.py``, then ``codecs
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import secrets
 import time
 from collections.abc import Iterable
@@ -27,6 +28,15 @@ def new_object_id() -> ObjectId:
     UUID version 7 (RFC 9562, section 5.7) without its version bits.
     """
     return ObjectId(f"{int(time.time() * 1000):012x}{secrets.token_hex(10)}")
+
+
+def partition_id(dataset: ObjectId, index: int) -> ObjectId:
+    """Return the id of a partition: the same each time, so that a task that runs twice puts it once.
+
+    It begins as the dataset's own does, so that the catalog finds a dataset's partitions by a range of ids (``store/listings.py``).
+    """
+    digest = hashlib.sha256(f"{dataset}/{index}".encode()).hexdigest()
+    return ObjectId(dataset[:12] + digest[:20])
 
 
 def is_object_id(text: str) -> bool:

@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from workbench import codecs, finding
+from workbench import codecs, finding, saving
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
 from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
 from workbench.store import Store, check_name
+from workbench.urls import URL
 
 if TYPE_CHECKING:
     import os
@@ -240,6 +241,50 @@ class Session:
         """Let go of shared frames that were kept for copy-on-write and that no variable refers to any more."""
         self._handouts.sweep()
         self.store.settle()
+
+    def save(self, key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
+        """Write an object to a file, byte by byte as it lies in the store, with checksums; a dataset with all its partitions.
+
+        Parameters
+        ----------
+        key : str or Ref
+        url : str or path
+            A path, or anything that fsspec knows, such as ``s3://bucket/flights.wb``. The file appears when it is complete.
+        storage_options : dict, optional
+            For the file system, as in pandas.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            There is no such object, or partitions of the dataset are out of reach.
+        SavedFileError
+            The file cannot be written there. What was there before is as it was.
+        """
+        return saving.save(self.store, self.cluster, key, url, storage_options)
+
+    def load(self, url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
+        """Share an object from a file that :meth:`save` wrote; nothing of it is decoded until somebody gets it.
+
+        Getting an object may run code that is in it (pickle): load only files that you trust.
+
+        Parameters
+        ----------
+        url : str or path
+        name : str, optional
+            Whatever has this name is replaced, as in :meth:`put`; None: the name that the object was saved under.
+            If that is already here under the name, it is not loaded again.
+        storage_options : dict, optional
+
+        Raises
+        ------
+        SavedFileError
+            The file is damaged, incomplete, in a newer format or out of reach. Nothing was loaded.
+        NameConflictError
+            No name is given, and another object has the name that it was saved under.
+        StoreFullError
+            There is no room; nothing was loaded.
+        """
+        return saving.load(self.store, self.cluster, url, name, storage_options)
 
     # -- cluster ---------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from workbench import codecs
-from workbench.collections.manifest import Manifest, partition_id
+from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection
 from workbench.collections.partitions import load_partition, put_partition
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
-from workbench.objects import ObjectId, Ref, is_object_id, new_object_id
+from workbench.objects import ObjectId, Ref, is_object_id, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import Store
 

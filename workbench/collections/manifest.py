@@ -1,18 +1,17 @@
 """The manifest of a dataset: what a process must know to open it, in an object of a few kilobytes that every node has.
 
-Covers the manifest and the ids of partitions. A dataset is its manifest (kind ``dataset``, with the dataset's name) and its partitions:
+Covers the manifest; ids of partitions are in ``objects.py``. A dataset is its manifest (kind ``dataset``, with the dataset's name) and its partitions:
 objects without a name, whose tag ``dataset`` is the manifest's id.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from workbench import codecs
-from workbench.objects import Description, Encoded, ObjectId, Ref, format_nbytes
+from workbench.objects import Description, Encoded, ObjectId, Ref, format_nbytes, partition_id
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,20 @@ class Manifest:
         """Bytes of all partitions."""
         return sum(ref.nbytes for ref in self.partitions)
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the manifest's object: how many partitions there are, for who cannot decode it."""
+        return {"partitions": str(len(self.partitions))}
+
+    def of(self, dataset: ObjectId) -> Manifest:
+        """Return the manifest as that of an object `dataset`, which is another id when the object was loaded from a file."""
+        if dataset == self.id:
+            return self
+        partitions = (
+            dataclasses.replace(ref, id=partition_id(dataset, number)) for number, ref in enumerate(self.partitions)
+        )
+        return dataclasses.replace(self, id=dataset, partitions=tuple(partitions))
+
     def __repr__(self) -> str:
         size = format_nbytes(self.nbytes)
         return (
@@ -63,12 +76,3 @@ class Manifest:
             notes=(f"{len(self.partitions)} partitions",),
         )
         return dataclasses.replace(codecs.encode(self), description=description)
-
-
-def partition_id(dataset: ObjectId, index: int) -> ObjectId:
-    """Return the id of a partition: the same each time, so that a task that runs twice puts it once.
-
-    It begins as the dataset's own does, so that the catalog finds a dataset's partitions by a range of ids (``store/listings.py``).
-    """
-    digest = hashlib.sha256(f"{dataset}/{index}".encode()).hexdigest()
-    return ObjectId(dataset[:12] + digest[:20])

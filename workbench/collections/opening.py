@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from workbench import finding
 from workbench.collections.manifest import Manifest
 from workbench.collections.partitions import load_partition
 from workbench.current import current_session
@@ -36,10 +37,12 @@ def open_dataset(key: Key) -> Any:
     """
     if not isinstance(key, (str, Ref)):
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
-    found = current_session().get(key)
+    session = current_session()
+    info = finding.resolve(session.store, session.cluster, key)
+    found = session.get(info.ref)
     if not isinstance(found, Manifest):
         raise TypeError(f"{_title(key)} is a {type(found).__name__}, not a dataset: get it with wb.get.")
-    return collection(found)
+    return collection(found.of(info.id))
 
 
 def collection(manifest: Manifest) -> Any:

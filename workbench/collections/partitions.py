@@ -10,9 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from workbench import codecs
-from workbench.collections.manifest import partition_id
 from workbench.errors import ClusterError, ObjectNotFoundError
-from workbench.objects import ObjectId, Ref
+from workbench.objects import ObjectId, Ref, partition_id
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workbench.collections.manifest import Manifest, partition_id
+from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import put_partition
 from workbench.current import current_session
 from workbench.errors import ClusterError
-from workbench.objects import ObjectId, Ref, new_object_id
+from workbench.objects import ObjectId, Ref, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
 
@@ -101,7 +101,7 @@ def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> Non
     running = [] if cluster is None else [node.id for node in cluster.nodes() if node.workers]
     if cluster is None or session.store.id in running:
         replaced = _members_of(session, name) if cluster is None and name is not None else []
-        session.store.put(manifest.encode(), name, id=manifest.id)
+        session.store.put(manifest.encode(), name, id=manifest.id, tags=manifest.tags)
         for member in replaced:
             session.store.delete(member)
     else:
@@ -115,7 +115,7 @@ def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> Non
 def _put_from_worker(manifest: Manifest, name: str | None) -> None:
     from workbench.collections.partitions import _store
 
-    _store().put(manifest.encode(), name, id=manifest.id)
+    _store().put(manifest.encode(), name, id=manifest.id, tags=manifest.tags)
 
 
 def _members_of(session: Session, name: str) -> list[ObjectId]:
