@@ -8,13 +8,31 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-__all__ = ["get", "get_nbytes"]
+__all__ = ["StoreOptions", "get", "get_nbytes", "get_seconds", "get_sizes"]
 
 _ENVIRONMENT = {"directory": "WORKBENCH_DIR"}
 """Settings whose environment variable is not WORKBENCH_ and the name in capitals."""
+
+
+_NEVER = ("off", "never", "none", "null", "false")
+"""Words for "not at all", for settings of which no value means something else."""
+
+
+class StoreOptions(TypedDict, total=False):
+    """Settings that whoever opens a store may give as arguments, by their names in ``workbench.yaml``; None: as if it were not given."""
+
+    pool: int | str | None
+    pool_idle: float | str | None
+    inline: int | str | None
+    copy_threads: int | None
+    spill_directory: str | os.PathLike[str] | bool | None
+    spill_capacity: int | str | None
+    restore_after: float | str | None
+    warm: int | str | Sequence[int | str] | None
 
 
 def get(name: str, override: Any = None) -> Any:
@@ -47,13 +65,58 @@ def get_nbytes(name: str, override: int | str | None = None) -> int | None:
         If the text is not a size.
     """
     value = get(name, override)
-    if value is None:
+    return None if value is None else _parse_nbytes(name, value)
+
+
+def get_seconds(name: str, override: float | str | None = None) -> float | None:
+    """Return the setting `name` in seconds, or None where it is not set or says "never".
+
+    Raises
+    ------
+    ValueError
+        If the text is not a time.
+    """
+    value = get(name, override)
+    if value is None or value is False or str(value).lower() in _NEVER:
         return None
     import dask.utils
 
     try:
+        seconds = float(dask.utils.parse_timedelta(value))
+    except (ValueError, KeyError):
+        raise ValueError(
+            f"workbench.{name} is {value!r}, which is not a time: write seconds, text such as '5 minutes', or 'never'."
+        ) from None
+    if seconds < 0:
+        raise ValueError(f"workbench.{name} is {value!r}: a time cannot be negative.")
+    return seconds
+
+
+def get_sizes(name: str, override: int | str | Sequence[int | str] | None = None) -> list[int]:
+    """Return the setting `name`, one size or several (in text: with commas in between), in bytes; empty where it is not set.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a size.
+    """
+    value = get(name, override)
+    if value is None:
+        return []
+    if isinstance(value, str):
+        value = value.split(",")
+    elif not isinstance(value, Sequence):
+        value = [value]
+    sizes = (_parse_nbytes(name, part.strip() if isinstance(part, str) else part) for part in value)
+    return [size for size in sizes if size]
+
+
+def _parse_nbytes(name: str, value: Any) -> int:
+    import dask.utils
+
+    try:
         nbytes = int(dask.utils.parse_bytes(value))
-    except ValueError:
+    except (ValueError, TypeError):
         raise ValueError(
             f"workbench.{name} is {value!r}, which is not a size: write bytes, or text such as '2 GiB'."
         ) from None
