@@ -22,7 +22,7 @@ from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
 from workbench.store.holders import holders as list_holders
 from workbench.store.pool import Pool
-from workbench.store.processes import ProcessFile
+from workbench.store.processes import ProcessFile, processes
 from workbench.store.raw import Export, Import
 from workbench.store.reading import Reader, Record
 from workbench.store.rows import Row
@@ -93,6 +93,7 @@ class Store:
         if process is not None:
             store.set_process(*process)
         allocator.reclaim()
+        processes(place)
         return store
 
     def close(self) -> None:
@@ -335,6 +336,7 @@ class Store:
     def doctor(self) -> list[str]:
         """Reclaim what dead processes left, and look for damage; return a sentence for each thing found."""
         self.writer.delete_expired()
+        processes(self.directory)
         return self.allocator.reclaim() + queries.damage(self.catalog, self.directory)
 
 

@@ -82,10 +82,10 @@ def _sums(buffers: Iterable[memoryview]) -> list[list[int]]:
 
 
 @functools.lru_cache(maxsize=4)
-def _block(nbytes: int) -> memoryview:
-    return memoryview(random.Random(0).randbytes(_BLOCK_NBYTES) * (nbytes // _BLOCK_NBYTES + 2))  # noqa: S311  # no secret
+def _block(count: int) -> memoryview:
+    return memoryview(random.Random(0).randbytes(_BLOCK_NBYTES) * count)  # noqa: S311  # no secret
 
 
 def _fill(text: str, nbytes: int) -> memoryview:
     start = zlib.crc32(text.encode()) % _BLOCK_NBYTES
-    return _block(nbytes - nbytes % _BLOCK_NBYTES)[start : start + nbytes]
+    return _block(2 + nbytes // _BLOCK_NBYTES)[start : start + nbytes]

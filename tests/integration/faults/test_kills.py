@@ -1,0 +1,144 @@
+"""kill -9 at every step: afterwards there is exactly what there was before the step, or after it, and not a byte more.
+
+Each run kills at least 500 processes, at lines and moments drawn with a seed that it prints; WORKBENCH_SEED plays it again, and
+WORKBENCH_KILLS sets another number.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.integration.faults.readers import Readers
+from tests.integration.faults.scenes import LARGE, MIDDLE, SCENES, SMALL, Scene, random_operations
+from tests.integration.faults.zygote import OPEN, Death, Zygote
+from workbench.store import Store
+from workbench.testing import Model, Operation, Performer, inconsistencies, operations
+from workbench.testing.contents import object_id
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KILLS = int(os.environ.get("WORKBENCH_KILLS") or 600)
+AT_LINES = -(-KILLS * 4 // 5 // len(SCENES))
+"""Kills of each scene."""
+AT_MOMENTS = -(-KILLS // 5)
+
+BASE = [
+    Operation("put", name=f"base {number}", label=f"base {number}", sizes=sizes, pin=number == 0)
+    for number, sizes in enumerate([(SMALL,), (MIDDLE,), (LARGE, 10), (40_000, 50_000)])
+]
+"""What nobody touches, and must always be there."""
+
+
+class Stage:
+    """A store, what it must have, and a living process that uses it all along: this one."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.performer = Performer(store)
+        self.model = Model()
+        self.do(BASE)
+
+    def do(self, sequence: Sequence[Operation]) -> None:
+        """Do operations, here and to the model."""
+        for operation in sequence:
+            assert self.performer.perform(operation) == self.model.perform(operation), operation
+
+    def clear(self) -> None:
+        """Delete all but the base."""
+        for label in [label for label in self.model.state() if not label.startswith("base")]:
+            self.do([Operation("delete", key=object_id(label))])
+
+    def accept(self, possible: Sequence[Model], told: str, *, open_anew: bool) -> None:
+        """Look at what a kill left, after a doctor or a new opener; it must be one of the `possible` states."""
+        if open_anew:
+            Store.open(self.store.directory).close()
+        else:
+            self.store.doctor()
+        found = operations.state(self.store)
+        fitting = [model for model in possible if model.state() == found]
+        assert fitting, (told, found, [model.state() for model in possible])
+        self.model = fitting[-1]
+        assert inconsistencies(self.store) == [], told
+        assert self.store.doctor() == [], told
+
+
+def after(model: Model, deeds: Sequence[Operation]) -> Model:
+    """Return what a model has after some operations."""
+    copy = model.copy()
+    for deed in deeds:
+        if deed != OPEN:
+            copy.perform(deed)
+    return copy
+
+
+def kill(stage: Stage, zygote: Zygote, scene: Scene, label: str, line: int) -> Death:
+    """Play a scene once, with a victim that dies before a line, and look at what it left."""
+    stage.do(scene.before(label))
+    before, deed = scene.victim_before(label), scene.deed(label)
+    death = zygote.kill_at_line(stage.store.directory, before, deed, line, scene.settings)
+    stage.model = after(stage.model, before)
+    then = after(stage.model, [deed])
+    possible = [stage.model, then] if death.killed else [then]
+    stage.accept(possible, f"{label}, killed at line {line}: {death}", open_anew=line % 2 == 0)
+    stage.clear()
+    return death
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    """What all victims are forked from."""
+    with Zygote() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    """They read all along, whatever is killed."""
+    with Readers() as started:
+        yield started
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_kill_between_two_lines(
+    name: str,
+    store_directory: Path,
+    zygote: Zygote,
+    readers: Readers,
+    source: random.Random,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whichever line of a step is the last, the step has happened or not, and who reads meanwhile never sees a wrong byte."""
+    scene = SCENES[name]
+    for setting, value in scene.settings.items():
+        monkeypatch.setenv(setting, value)
+    with Store.open(store_directory, capacity=128 << 20) as store:
+        stage = Stage(store)
+        with readers.watching(store_directory):
+            lines = kill(stage, zygote, scene, f"{name} rehearsal", 0).lines
+            kills = turn = 0
+            while kills < AT_LINES:
+                turn += 1
+                kills += kill(stage, zygote, scene, f"{name} {turn}", source.randint(1, lines)).killed
+                readers.check()
+                assert turn < 3 * AT_LINES + 10, "most victims survive"
+
+
+def test_kill_at_any_moment(store_directory: Path, zygote: Zygote, readers: Readers, source: random.Random) -> None:
+    """A process that does one thing after another and is killed at any instant has done some of them, and at most one not whole."""
+    with Store.open(store_directory, capacity=128 << 20) as store:
+        stage = Stage(store)
+        with readers.watching(store_directory):
+            for turn in range(AT_MOMENTS):
+                deeds = random_operations(source, f"turn {turn}", 500)
+                death = zygote.kill_after(store_directory, deeds, 0.005 + source.random() * 0.05)
+                assert death.killed, "it did everything before its time was over"
+                done = after(stage.model, deeds[: death.done])
+                possible = [done, after(done, deeds[death.done : death.done + 1])]
+                stage.accept(possible, f"turn {turn}: {death}", open_anew=turn % 2 == 0)
+                stage.clear()
+                readers.check()
