@@ -28,8 +28,21 @@ BELOW: dict[str, set[str]] = {
     "finding": {"objects", "errors", "store", "cluster"},
     "archive": {"errors"},
     "urls": {"errors"},
+    "watching": {"objects", "store"},
     "saving": {"objects", "errors", "store", "cluster", "finding", "archive", "urls"},
-    "session": {"finding", "saving", "urls", "objects", "errors", "config", "codecs", "store", "listing", "cluster"},
+    "session": {
+        "watching",
+        "finding",
+        "saving",
+        "urls",
+        "objects",
+        "errors",
+        "config",
+        "codecs",
+        "store",
+        "listing",
+        "cluster",
+    },
     "current": {"session"},
     "local_cluster": {"session", "current", "cluster"},
     "collections": {
@@ -81,6 +94,7 @@ ONLY: dict[str, set[str]] = {
 PUBLIC = [
     "ClusterError",
     "CodecError",
+    "Event",
     "Holder",
     "LastReplicaError",
     "LocalCluster",
@@ -120,6 +134,7 @@ PUBLIC = [
     "save",
     "unpin",
     "use_session",
+    "watch",
     "where",
 ]
 

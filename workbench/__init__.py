@@ -31,7 +31,7 @@ from workbench.errors import (
     TransferError,
     WorkbenchError,
 )
-from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+from workbench.objects import Event, Holder, Key, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
 from workbench.session import Session
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ if TYPE_CHECKING:
     from workbench.finding import SortOrder
     from workbench.listing import Listing
     from workbench.urls import URL
+    from workbench.watching import Watch
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ClusterError",
     "CodecError",
+    "Event",
     "Holder",
     "LastReplicaError",
     "LocalCluster",
@@ -90,6 +92,7 @@ __all__ = [
     "save",
     "unpin",
     "use_session",
+    "watch",
     "where",
 ]
 
@@ -171,6 +174,11 @@ def save(key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -
 def load(url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
     """Share an object from a file that :func:`save` wrote; see :meth:`Session.load`."""
     return current_session().load(url, name, storage_options=storage_options)
+
+
+def watch(pattern: str = "*", *, timeout: float | None = None) -> Watch:
+    """Watch what happens to objects of this host from now on, in a ``for`` loop; see :meth:`Session.watch`."""
+    return current_session().watch(pattern, timeout=timeout)
 
 
 def connect(where: Any = None, *, timeout: float | None = None) -> Client:

@@ -245,6 +245,21 @@ class Memory:
         return self.sealed + self.pooled + self.writing + self.deleted + self.cached
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an object in this host's store.
+
+    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``spill`` or ``restore``. `names` are those that it has
+    after that, or had when it was deleted; `name` is the first of them, or None. `time` is when the watcher noticed.
+    """
+
+    what: str
+    id: ObjectId
+    name: str | None
+    names: tuple[str, ...]
+    time: float
+
+
 def fold_datasets(infos: Iterable[ObjectInfo]) -> list[ObjectInfo]:
     """Show each dataset as one object: with the bytes and the nodes of its partitions, which are left out.
 

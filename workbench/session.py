@@ -17,6 +17,7 @@ from workbench.listing import Listing
 from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
 from workbench.store import Store, check_name
 from workbench.urls import URL
+from workbench.watching import Watch
 
 if TYPE_CHECKING:
     import os
@@ -285,6 +286,30 @@ class Session:
             There is no room; nothing was loaded.
         """
         return saving.load(self.store, self.cluster, url, name, storage_options)
+
+    def watch(self, pattern: str = "*", *, timeout: float | None = None) -> Watch:
+        """Watch what happens to objects of this host's store from now on, whichever process does it.
+
+        An object that comes and goes within 20 milliseconds may be seen going only. No other object is missed, and none is seen that was not there;
+        of what is done to an object, only more than 10,000 changes within that time can hide a pin or a spill.
+
+        Parameters
+        ----------
+        pattern : str
+            Shell pattern for the names; ``"*"`` also gives objects without a name.
+        timeout : float, optional
+            Seconds after which the loop ends; None: it goes on until it is left, or :meth:`Watch.close` is called in any thread.
+
+        Returns
+        -------
+        iterator of Event
+
+        Examples
+        --------
+        >>> for event in session.watch("runs/*"):  # doctest: +SKIP
+        ...     print(event.what, event.name)
+        """
+        return Watch(self.store, pattern, timeout=timeout)
 
     # -- cluster ---------------------------------------------------------------------------------------------------
 

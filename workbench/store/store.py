@@ -17,7 +17,7 @@ from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref, new_object_id
 from workbench.store import directory as places
-from workbench.store import forking, listings, queries
+from workbench.store import forking, history, listings, queries
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
 from workbench.store.holders import holders as list_holders
@@ -304,6 +304,10 @@ class Store:
     def changes(self, since: queries.Version | None = None) -> queries.Changes:
         """Return what changed since a version (None: everything that there is)."""
         return queries.changes(self.catalog, self.directory, since)
+
+    def news(self, since: queries.Version | None = None) -> history.News | None:
+        """Return what happened since a version as a few ids and names (None: everything that there is); None if nothing did."""
+        return history.news(self.catalog, since)
 
     def holders(self, key: Key | None = None) -> list[Holder]:
         """List the processes that have a lease on one object, or on anything."""
