@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import dataclasses
 import difflib
 import functools
 import importlib
@@ -22,12 +23,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
-from workbench.current import active_session, current_session
+from workbench.current import current_session
 from workbench.errors import WorkbenchError
-from workbench.jupyter import display
+from workbench.jupyter import causes, display
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
 from workbench.listing import Listing, printable, shape_text
-from workbench.objects import ObjectInfo, Ref
+from workbench.objects import Holder, ObjectInfo, Ref
 from workbench.objects import format_nbytes as size
 from workbench.session import Session
 from workbench.verbs import VERBS, Verb, add_verbs, overview
@@ -53,8 +54,23 @@ def _connect_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _holders(session: Session, args: argparse.Namespace) -> Listing[Holder]:
+    # A notebook that asks wants to know it as of now, and thoroughly.
+    causes.note(args.shell, session.store)
+    return Listing(session.holders(args.key), of=Holder)
+
+
+def _release(session: Session, args: argparse.Namespace) -> None:
+    print(causes.release_objects(args.shell, session, args.keys))  # noqa: T201  # a magic answers by printing
+
+
+def _release_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("keys", metavar="NAME", nargs="*", help="names or ids of objects (default: all)")
+
+
 MAGIC_VERBS: tuple[Verb, ...] = (
-    *VERBS,
+    *(dataclasses.replace(verb, run=_holders) if verb.name == "holders" else verb for verb in VERBS),
+    Verb("release", "clear what Out, _ and the last error keep mapped", _release, _release_arguments),
     Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
 )
 
@@ -151,6 +167,7 @@ class WorkbenchMagics(Magics):
             args = parser.parse_args(words)
         except _HelpShown:
             return None
+        args.shell = self._ip
         with one_message():
             return args.verb.run(current_session(), args)
 
@@ -233,14 +250,8 @@ class _Completer:
         return [verb.name for verb in MAGIC_VERBS] if first else self.objects(event)
 
 
-_REGISTERED: weakref.WeakSet[InteractiveShell] = weakref.WeakSet()
-
-
-def _sweep(*_result: object) -> None:
-    """After each cell: give back what no variable refers to any more."""
-    current = active_session()  # only if there is one: a cell that shares nothing opens no store
-    if current is not None:
-        current.sweep()
+_REGISTERED: weakref.WeakKeyDictionary[InteractiveShell, causes.AfterCell] = weakref.WeakKeyDictionary()
+"""Shells that have the magics, with what is called after each cell."""
 
 
 def _complete(complete: Callable[[Any], list[str]], _shell: InteractiveShell, event: Any) -> list[str]:
@@ -267,13 +278,13 @@ def register(shell: InteractiveShell) -> None:
         hook = functools.partial(_complete, complete)
         for word in words:
             shell.set_hook("complete_command", hook, str_key=word)
-    shell.events.register("post_run_cell", _sweep)
-    _REGISTERED.add(shell)
+    after_cell = _REGISTERED[shell] = causes.AfterCell(shell)
+    shell.events.register("post_run_cell", after_cell)
 
 
 def unregister(shell: InteractiveShell) -> None:
     """Undo :func:`register` as far as IPython can: its magics stay known to the shell."""
     display.unregister(shell)
-    if shell in _REGISTERED:
-        _REGISTERED.remove(shell)
-        shell.events.unregister("post_run_cell", _sweep)
+    after_cell = _REGISTERED.pop(shell, None)
+    if after_cell is not None:
+        shell.events.unregister("post_run_cell", after_cell)

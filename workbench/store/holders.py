@@ -24,12 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from workbench.errors import StoreError
-from workbench.objects import Holder, ObjectId
+from workbench.errors import ObjectNotFoundError, StoreError
+from workbench.objects import Holder, Key, ObjectId
 from workbench.store import leases, segments
 from workbench.store.catalog import Catalog
 from workbench.store.leases import Place
 from workbench.store.processes import Process, pid_namespace, processes, stranger
+from workbench.store.reading import Reader
 
 _FIRST_NAMESPACE: Final = 0xEFFFFFFC
 """PROC_PID_INIT_INO of the kernel (include/linux/proc_ns.h): from there, /proc/locks shows every lock of the machine."""
@@ -211,3 +212,17 @@ def held_free(catalog: Catalog, directory: Path) -> set[int]:
         for _, numbers in _elsewhere(catalog, directory, processes(directory), here, set()):
             found |= numbers & set(places.values())
     return found
+
+
+def segments_of(catalog: Catalog, reader: Reader, key: Key) -> frozenset[int]:
+    """Return the segments of an object, and of deleted ones that had this name; see :meth:`Store.segments_of`."""
+    found: set[int] = set()
+    try:
+        object_id = reader.resolve(key)
+    except ObjectNotFoundError:
+        if not found:
+            raise
+    else:
+        statement = "SELECT segment FROM uses JOIN objects ON seq = object WHERE id = ?"
+        found.update(segment for (segment,) in catalog.rows(statement, (object_id,)))
+    return frozenset(found)

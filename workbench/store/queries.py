@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,12 @@ def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes
     for object_id in {object_id for object_id, what in changed if what != "removed"}:
         added += objects(catalog, directory, where="o.id = ?", parameters=(object_id,))
     return Changes(version, False, added, removed, names)
+
+
+def nbytes_of(catalog: Catalog, numbers: Iterable[int]) -> int:
+    """Return how many bytes segments have."""
+    found = (catalog.row("SELECT nbytes FROM segments WHERE segment = ?", (number,)) for number in numbers)
+    return sum(row[0] for row in found if row is not None)
 
 
 def memory(catalog: Catalog, directory: Path) -> Memory:

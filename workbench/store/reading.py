@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+
 from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Key, ObjectId, Ref, is_object_id
 from workbench.store import segments
@@ -95,6 +97,18 @@ class Reader:
             if len(self._mappings) > self._forget_at:
                 self._forget_dead()
         return mapping
+
+    def mapped(self) -> frozenset[int]:
+        """Return the segments that this process has mapped."""
+        return frozenset(segment for segment, reference in self._mappings.copy().items() if reference() is not None)
+
+    def segment_at(self, address: int) -> int | None:
+        """Return the segment that is mapped at an address; the caller has a view of what is there."""
+        for segment, reference in self._mappings.copy().items():
+            mapping = reference()
+            if mapping is not None and 0 <= address - np.frombuffer(mapping, np.uint8).ctypes.data < len(mapping):
+                return segment
+        return None
 
     def _forget_dead(self) -> None:
         alive = {segment: reference for segment, reference in self._mappings.copy().items() if reference() is not None}

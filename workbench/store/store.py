@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from workbench.store import forking, history, listings, queries
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
 from workbench.store.holders import holders as list_holders
+from workbench.store.holders import segments_of
 from workbench.store.pool import Pool
 from workbench.store.processes import ProcessFile, processes
 from workbench.store.raw import Export, Import
@@ -312,6 +314,37 @@ class Store:
     def holders(self, key: Key | None = None) -> list[Holder]:
         """List the processes that have a lease on one object, or on anything."""
         return list_holders(self.catalog, self.directory, None if key is None else self.reader.resolve(key))
+
+    def mapped(self) -> frozenset[int]:
+        """Return the numbers of the segments that this process has mapped."""
+        return self.reader.mapped()
+
+    def segment_at(self, address: int) -> int | None:
+        """Return the number of the segment that is mapped at an address, where the caller has a view of it."""
+        return self.reader.segment_at(address)
+
+    def nbytes_of(self, numbers: Iterable[int]) -> int:
+        """Return how many bytes segments have."""
+        return queries.nbytes_of(self.catalog, numbers)
+
+    def set_causes(self, causes: Mapping[int, str]) -> None:
+        """Say what in this process keeps which segments, for lists of holders.
+
+        Parameters
+        ----------
+        causes : mapping of int to str
+            Number of a segment to a text for people.
+        """
+        self._process.set_causes(causes)
+
+    def segments_of(self, key: Key) -> frozenset[int]:
+        """Return the numbers of the segments of an object; of deleted ones that had this name and are still mapped, too.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        return segments_of(self.catalog, self.reader, key)
 
     def memory(self) -> Memory:
         """Tell where the bytes are; each is counted once."""
