@@ -8,9 +8,10 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 TOOLS := $(PY) extension/toolchain.py
 PYTEST_ARGS ?=
+SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test test-js test-py test-all lint format bench demo clean browser
+.PHONY: help env build test test-js test-py test-all lint format bench soak demo clean browser
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -75,6 +76,10 @@ format: build ## Format what can be formatted
 
 bench: $(VENV)/.installed ## Measure: every figure beside a memcpy of the same bytes in the same run and beside other stores
 	$(PY) -m tests.benchmarks --full --neighbours --json .bench/figures.json
+
+soak: $(VENV)/.installed ## Load one store from six processes for 15 minutes, with kills (SOAK_ARGS="--seconds 60 --seed 1"); then a million races
+	$(PY) -m tests.integration.faults.soak $(SOAK_ARGS)
+	WORKBENCH_KILLS=5000 WORKBENCH_RACES=1000000 $(PY) -m pytest tests/integration/faults -m "not packaging" -q
 
 # -- use ---------------------------------------------------------------------------------------------------------------
 

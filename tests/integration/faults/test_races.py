@@ -1,0 +1,118 @@
+"""Readers that race with recycling: by chance, hundreds of thousands of times, and at every line of a get, on purpose."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.integration.faults.zygote import count_lines
+from tests.processes import Process
+from tests.store.encoding import encoded
+from workbench.errors import ObjectNotFoundError
+from workbench.store import Store
+from workbench.testing import Actor, Operation
+from workbench.testing.operations import Performer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+RACES = int(os.environ.get("WORKBENCH_RACES") or 0)
+"""Iterations that must be reached, however long that takes; without it, a million, if some seconds allow that."""
+SECONDS = 40.0
+
+WRITER = """
+from tests.store.encoding import encoded
+from workbench.store import Store
+store = Store.open()
+objects = [encoded({nbytes}, seed=n, header=b'%d' % n) for n in range(5)]
+turn = 0
+while not os.path.exists({stop!r}):
+    for n in (0, 1, 2, 3, 4):
+        store.put(objects[n], 'x')
+        turn += 1
+    store.delete('x')
+result = turn
+"""
+
+
+@pytest.mark.parametrize(("nbytes", "share"), [(4096, 1.0), (70_000, 0.2)])
+def test_reader_that_races_with_recycling_never_sees_a_wrong_byte(
+    store_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nbytes: int, share: float
+) -> None:
+    """One process puts, rebinds and deletes, recycling the same few segments; whatever another one gets is whole, or not found."""
+    monkeypatch.setenv("WORKBENCH_INLINE", "0")
+    wanted = {b"%d" % n: bytes(encoded(nbytes, seed=n).buffers[0]) for n in range(5)}
+    with Store.open(store_directory, capacity=64 << 20) as store, Process(store_directory) as writer:
+        writer.start("import os\n" + WRITER.format(nbytes=nbytes, stop=str(tmp_path / "stop")))
+        found = missing = 0
+        deadline = time.monotonic() + SECONDS * share
+        while found + missing < (RACES or 1_000_000) * share and (RACES or time.monotonic() < deadline):
+            try:
+                record = store.read("x")
+                found += 1
+            except ObjectNotFoundError:
+                missing += 1
+                continue
+            assert bytes(record.buffers[0]) == wanted[record.header]
+            del record  # so that the next one opens, locks and maps anew
+        (tmp_path / "stop").touch()
+        rebound = writer.finish()
+        print(f"{found} objects found, {missing} not, among {rebound} puts")
+        assert found > 1000
+        assert rebound > 1000
+        assert store.doctor() == []
+
+
+def at_each_line(deed: Callable[[], None], meanwhile: Callable[[], None], line: int) -> int:
+    """Do something, with something else before its n-th line in the store's code; return how many lines it has."""
+    lines = 0
+
+    def step() -> None:
+        nonlocal lines
+        lines += 1
+        if lines == line:
+            sys.settrace(None)
+            meanwhile()
+
+    sys.settrace(count_lines(step))
+    try:
+        deed()
+    finally:
+        sys.settrace(None)
+    return lines
+
+
+def test_get_with_recycling_before_any_of_its_lines(store: Store, store_directory: Path) -> None:
+    """Wherever a reader is when another process deletes its object and recycles the segment, it gets all of it, or nothing."""
+    reader = Performer(store)
+    with Actor() as other:
+        other.open(store_directory)
+
+        def replace(turn: int) -> None:
+            other.perform(Operation("delete", key="x"))
+            for n in range(2):
+                other.perform(Operation("put", name=f"after {n}", label=f"after {turn} {n}", sizes=(100_000,)))
+
+        def hold() -> None:
+            answers.append(reader.perform(Operation("hold", key="x")))
+
+        line, lines = 0, 1
+        answers: list[str | None] = []
+        while line <= lines:
+            line += 1
+            other.perform(Operation("put", name="x", label=f"before {line}", sizes=(100_000,)))
+            lines = max(lines, at_each_line(hold, partial(replace, line), line))
+            assert reader.verify_held() in ({}, {"x": f"before {line}"})
+            assert answers[-1] in (f"before {line}", "error: object-not-found")
+            reader.held.clear()
+            if other.perform(Operation("read", key="x")) == f"before {line}":
+                other.perform(Operation("delete", key="x"))
+        other.close()
+    assert f"before {line - 1}" in answers
+    assert "error: object-not-found" in answers
+    assert len(answers) > 20
