@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.processes import environment
+from workbench.store import default_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -21,9 +25,20 @@ def python_blocks(text: str) -> list[str]:
     return [block for block in blocks if "%load_ext" not in block]
 
 
-def test_readme_runs(store_directory: Path) -> None:
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """The name of a store that only this test uses; it lies where a user's would, and is removed."""
+    name = f"readme-{os.getpid()}"
+    yield name
+    shutil.rmtree(default_directory(name), ignore_errors=True)
+
+
+def test_readme_runs(store_directory: Path, namespace: str) -> None:
     """A newcomer who pastes the README's blocks one after the other into a script gets no error."""
-    body = "\n".join(python_blocks((ROOT / "README.md").read_text()))
+    body = "\n".join(python_blocks((ROOT / "README.md").read_text())).replace(
+        'use("experiment")', f'use("{namespace}")'
+    )
+    assert namespace in body
     script = store_directory.parent / "readme.py"
     # Dask starts processes that import the script, so it needs the usual guard.
     script.write_text("if __name__ == '__main__':\n" + "\n".join("    " + line for line in body.splitlines()))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.collections.registration import register
-from workbench.current import current_session, use_session
+from workbench.current import active_session, current_session, use, use_session
 from workbench.errors import (
     ClusterError,
     CodecError,
@@ -31,7 +31,7 @@ from workbench.errors import (
     TransferError,
     WorkbenchError,
 )
-from workbench.objects import Event, Holder, Key, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+from workbench.objects import Event, Holder, Key, Memory, Namespace, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
 from workbench.session import Session
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ __all__ = [
     "LocalCluster",
     "Memory",
     "NameConflictError",
+    "Namespace",
     "NodeInfo",
     "NodeNotFoundError",
     "ObjectId",
@@ -84,6 +85,7 @@ __all__ = [
     "ls",
     "memory",
     "move",
+    "namespaces",
     "nodes",
     "open",
     "pin",
@@ -91,6 +93,7 @@ __all__ = [
     "replicate",
     "save",
     "unpin",
+    "use",
     "use_session",
     "watch",
     "where",
@@ -179,6 +182,15 @@ def load(url: URL, name: str | None = None, *, storage_options: dict[str, Any] |
 def watch(pattern: str = "*", *, timeout: float | None = None) -> Watch:
     """Watch what happens to objects of this host from now on, in a ``for`` loop; see :meth:`Session.watch`."""
     return current_session().watch(pattern, timeout=timeout)
+
+
+def namespaces() -> Listing[Namespace]:
+    """List this user's stores side by side; :func:`use` changes to another one."""
+    from workbench.listing import Listing
+    from workbench.store.namespaces import namespaces
+
+    session = active_session()
+    return Listing(namespaces(None if session is None else session.store.directory), of=Namespace)
 
 
 def connect(where: Any = None, *, timeout: float | None = None) -> Client:

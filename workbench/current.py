@@ -7,20 +7,68 @@ cluster of its worker. Read next: ``session.py``.
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from workbench.session import Session
 
-__all__ = ["active_session", "current_session", "use_session"]
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["active_session", "current_session", "use", "use_session"]
 
 _current: Session | None = None
+_opened_here: Session | None = None
+"""The session that this module has opened, and may therefore close."""
 
 
 def current_session() -> Session:
     """Return the session that the module functions act on; the first call opens it."""
     global _current  # noqa: PLW0603  # one current session for each process
     if _current is None:
-        _current = _worker_session() or Session()
+        _current = _open()
     return _current
+
+
+def _open(**where: Any) -> Session:
+    global _opened_here  # noqa: PLW0603  # as above
+    _opened_here = (None if where else _worker_session()) or Session(**where)
+    return _opened_here
+
+
+def use(
+    namespace: str | None = None,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    capacity: int | str | None = None,
+) -> Session:
+    """Go on with another store of this user, which is made if it is not there yet.
+
+    The store that was used before stays as it is; its objects that this process has got stay valid. A connection to a cluster ends.
+
+    Parameters
+    ----------
+    namespace : str, optional
+        Name of the store; None: the one that the settings say, ``"default"``: that without a name.
+    directory : path, optional
+        Instead of a namespace.
+    capacity : int or str, optional
+        Bytes, or text such as ``"2 GiB"``.
+
+    Returns
+    -------
+    Session
+        The current session from now on.
+
+    Raises
+    ------
+    StoreError
+        It cannot be a namespace's name, or the store cannot be opened. The current session stays what it was.
+    """
+    previous, ours = _current, _opened_here
+    use_session(_open(namespace=namespace, directory=directory, capacity=capacity))
+    if previous is not None and previous is ours:
+        previous.close()
+    return current_session()
 
 
 def active_session() -> Session | None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from workbench.objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica, to_json
+from workbench.objects import Event, Holder, Memory, Namespace, NodeInfo, ObjectInfo, Ref, Replica, to_json
 from workbench.objects import format_nbytes as size
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Column = tuple[str, Callable[[Any], str]]
 
 _LONGEST_CELL = 60
-_NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers"})
+_NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers", "objects"})
 
 
 def age(moment: float, now: float | None = None) -> str:
@@ -98,6 +98,19 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("size", lambda replica: size(replica.nbytes)),
         ("id", lambda replica: replica.node),
     ),
+    Namespace: (
+        ("name", lambda each: each.name),
+        ("in use", lambda each: "*" if each.current else ""),
+        ("objects", lambda each: "?" if each.objects is None else f"{each.objects:,}"),
+        ("used", lambda each: "?" if each.used is None else size(each.used)),
+        ("capacity", lambda each: "?" if each.capacity is None else size(each.capacity)),
+        ("directory", lambda each: each.directory),
+    ),
+    Event: (
+        ("time", lambda event: time.strftime("%H:%M:%S", time.localtime(event.time))),
+        ("what", lambda event: event.what),
+        ("name", lambda event: event.name if event.name is not None else event.id),
+    ),
     Holder: (
         ("pid", lambda holder: str(holder.pid)),
         ("kind", lambda holder: holder.kind),
@@ -118,6 +131,8 @@ _NOTHING: dict[type, str] = {
     NodeInfo: "no nodes",
     Replica: "no replicas",
     Holder: "no holders",
+    Namespace: "no stores",
+    Event: "no events",
 }
 
 

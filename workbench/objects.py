@@ -246,6 +246,22 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Namespace:
+    """One of several stores of a user side by side.
+
+    `name` is empty for a store whose directory was chosen by hand. `objects` (a number), `used` and `capacity` are None where its catalog cannot
+    be read. `current` tells whether it is the one in use.
+    """
+
+    name: str
+    directory: str
+    objects: int | None
+    used: int | None
+    capacity: int | None
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to an object in this host's store.
 

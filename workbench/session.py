@@ -15,7 +15,7 @@ from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
 from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
-from workbench.store import Store, check_name
+from workbench.store import Store, check_name, default_directory
 from workbench.urls import URL
 from workbench.watching import Watch
 
@@ -35,6 +35,8 @@ class Session:
     ----------
     directory : path, optional
         The store; the setting ``workbench.directory``, else the user's store in /dev/shm.
+    namespace : str, optional
+        Instead of a directory: the name of one of several stores side by side in /dev/shm; the setting ``workbench.namespace``.
     capacity : int or str, optional
         Bytes, or text such as ``"2 GiB"``; becomes the store's capacity.
 
@@ -45,8 +47,17 @@ class Session:
     """
 
     def __init__(
-        self, directory: str | os.PathLike[str] | None = None, *, capacity: int | str | None = None, create: bool = True
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        namespace: str | None = None,
+        capacity: int | str | None = None,
+        create: bool = True,
     ) -> None:
+        if namespace is not None:
+            if directory is not None:
+                raise ValueError("Give a session a directory or a namespace, not both.")
+            directory = default_directory(namespace)
         self.store = Store.open(directory, capacity=capacity, create=create)
         self.cluster: ClusterClient | None = None
         self._handouts = codecs.HandOuts()

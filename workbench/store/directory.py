@@ -7,6 +7,7 @@ directory is private to its user (mode 0700): whoever can write there can change
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 import tempfile
@@ -21,6 +22,10 @@ CATALOG = "catalog.sqlite"
 MINIMUM_CAPACITY = 1 << 20
 """Bytes; the catalog's own files take some of them."""
 
+DEFAULT_NAMESPACE = "default"
+
+# No dot: the other nodes of a cluster on this machine are beside the user's own store as <store>.node-2 (cluster/local.py).
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _SHM = Path("/dev/shm")  # noqa: S108  # that is where shared memory is
 
 
@@ -28,15 +33,34 @@ class StoreOnDiskWarning(UserWarning):
     """The default store lies on disk, because /dev/shm is too small."""
 
 
-def default_directory() -> Path:
-    """Return the directory of this user's store: the setting ``workbench.directory``, else one in /dev/shm.
+def default_directory(namespace: str | None = None) -> Path:
+    """Return the directory of this user's store: that of a namespace, else the setting ``workbench.directory``, else one in /dev/shm.
 
     Every process of a user must find the same one, so the choice depends on the size of /dev/shm, not on what is free.
+
+    Parameters
+    ----------
+    namespace : str, optional
+        The setting ``workbench.namespace`` where neither this nor a directory is given; ``default`` is that without a name.
+
+    Raises
+    ------
+    StoreError
+        It cannot be a namespace's name.
     """
-    if chosen := config.get("directory"):
+    if namespace is None and (chosen := config.get("directory")):
         return Path(chosen).expanduser().absolute()
+    wanted = config.get("namespace", namespace)
+    namespace = DEFAULT_NAMESPACE if wanted is None else str(wanted)
+    if not _NAMESPACE.fullmatch(namespace):
+        raise StoreError(
+            f"{namespace[:50]!r} cannot be a namespace: its name has 1 to 40 letters of the English alphabet, digits, _ and -, and begins with a "
+            "letter or a digit. Set workbench.namespace (or WORKBENCH_NAMESPACE) to another one."
+        )
     minimum = config.get_nbytes("minimum-shm") or 0
     name = f"workbench-{os.geteuid()}"
+    if namespace != DEFAULT_NAMESPACE:
+        name += f"-{namespace}"
     if _file_system_nbytes(_SHM) >= minimum:
         return _SHM / name
     directory = Path(tempfile.gettempdir()) / name
@@ -48,6 +72,20 @@ def default_directory() -> Path:
         stacklevel=2,
     )
     return directory
+
+
+def namespace_directories() -> dict[str, Path]:
+    """Return the names and directories of all stores of this user that were made without saying where."""
+    found = {}
+    start = f"workbench-{os.geteuid()}"
+    # The one in memory wins: it is used wherever /dev/shm is large enough.
+    for parent in (Path(tempfile.gettempdir()), _SHM):
+        for catalog in parent.glob(f"{start}*/{CATALOG}"):
+            rest = catalog.parent.name.removeprefix(start)
+            name = rest[1:] if rest else DEFAULT_NAMESPACE
+            if not rest or (rest[0] == "-" and _NAMESPACE.fullmatch(name)):
+                found[name] = catalog.parent
+    return found
 
 
 def prepare(directory: Path, *, create: bool) -> None:

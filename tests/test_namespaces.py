@@ -1,0 +1,152 @@
+"""Several stores of one user side by side, in the real /dev/shm, under names that no other test has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from tests.processes import Process
+from workbench.store.directory import default_directory, namespace_directories
+from workbench.store.namespaces import names_in
+
+START = f"t{os.getpid()}"
+MIB = 1 << 20
+
+
+def directory_of(name: str) -> Path:
+    """Where the store of a namespace lies."""
+    return Path(f"/dev/shm/workbench-{os.geteuid()}-{name}")
+
+
+@pytest.fixture(autouse=True)
+def own_namespaces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """No directory is set; what a test makes under its names is removed."""
+    monkeypatch.delenv("WORKBENCH_DIR")
+    monkeypatch.setenv("WORKBENCH_NAMESPACE", START)
+    monkeypatch.setenv("WORKBENCH_CAPACITY", str(32 * MIB))
+    yield lambda name: f"{START}-{name}"
+    session = wb.use_session(None)
+    if session is not None:
+        session.close()
+    for path in Path("/dev/shm").glob(f"workbench-{os.geteuid()}-{START}*"):
+        shutil.rmtree(path)
+
+
+def mine() -> list[wb.Namespace]:
+    """The stores that this test made."""
+    return [each for each in wb.namespaces() if each.name.startswith(START)]
+
+
+def test_stores_of_two_namespaces_know_nothing_of_each_other() -> None:
+    """Same name, two stores, two objects; every process that says the same namespace shares."""
+    wb.put("in the first", "x")
+    with wb.Session(namespace=f"{START}-b") as second:
+        second.put("in the second", "x")
+        assert (wb.get("x"), second.get("x")) == ("in the first", "in the second")
+        assert second.store.directory == directory_of(f"{START}-b")
+    with Process(Path("/unused"), WORKBENCH_DIR="", WORKBENCH_NAMESPACE=f"{START}-b") as other:
+        assert other.do("import workbench as wb; result = wb.get('x')") == "in the second"
+
+
+def test_using_another_store_from_here_on() -> None:
+    """After ``use`` every verb acts there; what was got before stays valid, and the way back is the same."""
+    wb.put(np.arange(100_000), "x")
+    array, first = wb.get("x"), wb.current_session()
+    second = wb.use(f"{START}-b", capacity="16 MiB")
+    assert wb.current_session() is second and wb.memory().capacity == 16 * MIB
+    assert not wb.exists("x") and array.sum() == 4999950000
+    with pytest.raises(wb.StoreError, match="closed"):
+        first.exists("x")
+    wb.use(START)
+    assert wb.exists("x")
+    wb.use(directory=directory_of(f"{START}-b"))
+    assert not wb.exists("x")
+    own = wb.Session(namespace=START)
+    wb.use_session(own)
+    wb.use(f"{START}-b")
+    assert own.exists("x")
+    own.close()
+
+
+def test_a_wrong_name_changes_nothing() -> None:
+    """A name that cannot be one is an error that says how names are; the session stays what it was."""
+    session = wb.current_session()
+    for name in ("a/b", "", "..", "a.node-2", "-x", "ä", "x" * 41, "a b"):
+        with pytest.raises(wb.StoreError, match=r"cannot be a namespace: .* letters.*WORKBENCH_NAMESPACE"):
+            wb.use(name)
+    assert wb.current_session() is session
+    with pytest.raises(ValueError, match="a directory or a namespace, not both"):
+        wb.Session("/dev/shm/x", namespace="y")
+
+
+def test_what_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An argument, then the directory that is set, then the namespace that is set; ``default`` is the one without a name."""
+    assert default_directory() == directory_of(START)
+    assert default_directory("b") == directory_of("b")
+    assert default_directory("default") == Path(f"/dev/shm/workbench-{os.geteuid()}")
+    monkeypatch.setenv("WORKBENCH_DIR", str(tmp_path))
+    assert default_directory() == tmp_path
+    assert default_directory("b") == directory_of("b")
+    monkeypatch.delenv("WORKBENCH_DIR")
+    monkeypatch.delenv("WORKBENCH_NAMESPACE")
+    assert default_directory() == Path(f"/dev/shm/workbench-{os.geteuid()}")
+
+
+def test_all_stores_are_listed_with_their_use() -> None:
+    """Name, directory, objects, use and capacity of each; the one in use is marked; one that cannot be read is shown."""
+    wb.put(np.arange(1000), "x")
+    with wb.Session(namespace=f"{START}-b", capacity=16 * MIB) as second:
+        second.put(np.zeros(2 * MIB, "u1"), "y")
+        used = second.memory().used
+    damaged = directory_of(f"{START}-c")
+    damaged.mkdir()
+    (damaged / "catalog.sqlite").write_bytes(b"no catalog" * 100)
+    expected = [
+        wb.Namespace(START, str(directory_of(START)), 1, wb.memory().used, 32 * MIB, True),
+        wb.Namespace(f"{START}-b", str(directory_of(f"{START}-b")), 1, used, 16 * MIB, False),
+        wb.Namespace(f"{START}-c", str(damaged), None, None, None, False),
+    ]
+    assert mine() == expected
+    text = repr(wb.namespaces())
+    assert f"{START}-b" in text and "16.0 MiB" in text and "?" in text
+
+
+def test_the_store_in_use_is_listed_wherever_it_is(memory_directory: Path) -> None:
+    """A directory that was chosen by hand has no name; a cluster's other nodes are no namespaces."""
+    wb.use(directory=memory_directory / "store")
+    wb.Session(directory_of(f"{START}.node-2")).close()
+    first = wb.namespaces()[0]
+    assert (first.name, first.directory, first.current) == ("", str(memory_directory / "store"), True)
+    assert mine() == []
+    shutil.rmtree(directory_of(f"{START}.node-2"))
+
+
+def test_looking_makes_and_changes_nothing() -> None:
+    """A catalog is read while another process writes to it; what is no store is not made one."""
+    assert mine() == []
+    assert not directory_of(START).exists()
+    assert names_in(directory_of(START), "", limit=10) == []
+    assert START not in namespace_directories()
+    session = wb.current_session()
+    with session.store.catalog.write() as write:
+        write.execute("UPDATE store SET capacity = 5")
+        assert [each.capacity for each in mine()] == [32 * MIB]
+        write.execute("UPDATE store SET capacity = ?", (32 * MIB,))
+
+
+def test_names_by_their_beginning() -> None:
+    """The first names with a prefix, in order, whatever characters they have."""
+    for name in ("runs/1", "runs/2", "run", "x", "ünï", "*"):
+        wb.put(1, name)
+    directory = wb.current_session().store.directory
+    assert names_in(directory, "run", limit=10) == ["run", "runs/1", "runs/2"]
+    assert names_in(directory, "", limit=3) == ["*", "run", "runs/1"]
+    assert names_in(directory, "*", limit=10) == ["*"]
+    assert names_in(directory, "ü", limit=10) == ["ünï"]
+    assert names_in(directory, "\ud800", limit=10) == []

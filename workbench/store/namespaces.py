@@ -1,0 +1,65 @@
+"""The stores of one user side by side: which there are, and a look into one without opening it.
+
+Covers finding them by their directories' names (``directory.py`` makes those) and reading a catalog that this process has not open: nothing is made, reclaimed or
+brought to a newer schema by looking.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from workbench.objects import Namespace
+from workbench.store import directory as places
+
+__all__ = ["names_in", "namespaces"]
+
+
+def namespaces(current: Path | None = None) -> list[Namespace]:
+    """List this user's stores: those of all namespaces, and the current one wherever it is.
+
+    Parameters
+    ----------
+    current : Path, optional
+        The directory of the store in use; None: of the one that would be.
+    """
+    current = places.default_directory() if current is None else current
+    found = [
+        _look(name, path, current=path == current)
+        for name, path in sorted(places.namespace_directories().items(), key=lambda item: (item[0] != "default", item))
+    ]
+    if not any(each.current for each in found) and (current / places.CATALOG).exists():
+        found.insert(0, _look("", current, current=True))
+    return found
+
+
+def _look(name: str, path: Path, *, current: bool) -> Namespace:
+    try:
+        with _reading(path) as connection:
+            capacity, used = connection.execute("SELECT capacity, used FROM store").fetchone()
+            (count,) = connection.execute("SELECT count(*) FROM objects").fetchone()
+    except (sqlite3.Error, TypeError):
+        # Damaged, or of a version that this code does not know: it is there all the same, and can be seen.
+        return Namespace(name, str(path), None, None, None, current)
+    return Namespace(name, str(path), count, used, capacity, current)
+
+
+def names_in(directory: Path, prefix: str, *, limit: int) -> list[str]:
+    """Return the first names that begin with `prefix`, in order; none if there is no store to be read."""
+    try:
+        with _reading(directory) as connection:
+            rows = connection.execute("SELECT name FROM names WHERE name >= ? ORDER BY name LIMIT ?", (prefix, limit))
+            return [name for (name,) in rows if name.startswith(prefix)]
+    except (sqlite3.Error, UnicodeEncodeError):
+        return []
+
+
+@contextlib.contextmanager
+def _reading(directory: Path) -> Iterator[sqlite3.Connection]:
+    # Not immutable: another process may be writing, and readers of a catalog in WAL mode do not wait for it.
+    uri = f"file:{quote(str(directory / places.CATALOG))}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1.0)) as connection:
+        yield connection
