@@ -26,6 +26,8 @@ export interface IHolder {
   readonly label: string;
   readonly since: number;
   readonly nbytes: number;
+  /** What in the process keeps it: variables and outputs of a notebook; empty where the process does not tell. */
+  readonly cause?: string;
 }
 
 export interface IObject {

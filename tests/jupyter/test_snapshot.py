@@ -65,9 +65,10 @@ def test_holder_of_partitions_holds_the_dataset_once() -> None:
     dataset = info(9, HERE, kind="dataset", name="d", names=("d",))
     parts = [info(number, HERE, tags={"dataset": dataset.id}) for number in (1, 2, 3)]
     leases = [Holder(7, "worker", "w", float(part.created), 10, part.id, None) for part in parts]
-    other = Holder(8, "kernel", "k", 5.0, 3, None, None)
-    found = holders_of_datasets([dataset, *parts], [*leases, other])
-    assert found == [Holder(7, "worker", "w", 1.0, 30, dataset.id, "d"), other]
+    other = Holder(8, "kernel", "k", 5.0, 3, None, "gone", state="deleted", cause="Out[3]")
+    another = Holder(8, "kernel", "k", 5.0, 3, None, "gone too", state="deleted")
+    found = holders_of_datasets([dataset, *parts], [*leases, other, another])
+    assert found == [Holder(7, "worker", "w", 1.0, 30, dataset.id, "d"), other, another]
 
 
 def test_listing_says_what_it_leaves_out() -> None:

@@ -75,6 +75,13 @@ describe('panel', () => {
     expect(row.querySelectorAll(`[data-node="${NODE_A.id}"]`)).toHaveLength(1);
   });
 
+  it('tells what in a notebook holds an object', async () => {
+    const cause = 'Out[3], _ (%wb release clears)';
+    const holder = { pid: 5, kind: 'kernel', label: 'work/a.ipynb', since: 0, nbytes: 1, cause };
+    await show({ objects: [makeObject({ holders: [holder, { ...holder, pid: 6, cause: '' }] })] });
+    expect(screen.getByText('2 processes').title).toBe(`work/a.ipynb (kernel 5): ${cause}\nwork/a.ipynb (kernel 6)`);
+  });
+
   it('shows hostile names as text', async () => {
     const name = '<img src=x onerror=alert(1)>"\'\n\u202e';
     const container = await show({ objects: [makeObject({ name })] });

@@ -131,7 +131,12 @@ function Holders({ object, trans }: { object: IObject; trans: TranslationBundle 
   if (holders.length === 0) {
     return <></>;
   }
-  const list = holders.map(holder => trans.__('%1 (%2 %3)', holder.label, holder.kind, holder.pid)).join('\n');
+  const list = holders
+    .map(holder => {
+      const who = trans.__('%1 (%2 %3)', holder.label, holder.kind, holder.pid);
+      return holder.cause ? trans.__('%1: %2', who, holder.cause) : who;
+    })
+    .join('\n');
   const text = holders.length === 1 ? holderLabel(holders[0]) : trans._n('%1 process', '%1 processes', holders.length);
   return (
     <span className="wb-Cell-text" title={list}>

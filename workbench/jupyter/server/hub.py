@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ __all__ = ["Hub"]
 _BUSY_INTERVAL = 0.2
 """Seconds between two looks at the cluster while an operation runs: its progress is on the screen."""
 
+_REST, _LONGEST_REST = 10, 5.0
+"""A look is followed by this many times its duration without one, at most so many seconds."""
 _FIRST_LOOK = 2.0
 """Seconds that the first answer waits for the cluster; most of it is the import of Dask."""
 
@@ -154,15 +157,18 @@ class Hub:
         """
         last: Any = None
         while True:
+            begun = time.monotonic()
             with self._alive():
                 now = await look()
                 if now != last:
                     self._changed()
                 last = now
-            await asyncio.sleep(interval)
+            # On a machine with thousands of processes, looking who holds what takes long.
+            await asyncio.sleep(max(interval, min(_REST * (time.monotonic() - begun), _LONGEST_REST)))
 
-    async def _who_holds(self) -> frozenset[tuple[int, str | None]]:
-        return frozenset((holder.pid, holder.object) for holder in await self._host.holders())
+    async def _who_holds(self) -> frozenset[tuple[int, str | None, str | None, str]]:
+        holders = await self._host.holders()
+        return frozenset((holder.pid, holder.object, holder.name, holder.cause) for holder in holders)
 
     async def _watch_cluster(self, interval: float) -> None:
         last = Pulse(ClusterState())

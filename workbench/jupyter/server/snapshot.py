@@ -57,18 +57,27 @@ def holders_of_datasets(infos: Iterable[ObjectInfo], holders: Iterable[Holder]) 
     infos = list(infos)
     datasets: dict[str, ObjectInfo] = {info.id: info for info in infos if info.kind == "dataset"}
     owners = {info.id: datasets[owner] for info in infos if (owner := info.tags.get("dataset")) in datasets}
-    found: dict[tuple[int, ObjectId | None], Holder] = {}
+    found: dict[tuple[int, ObjectId | None, str | None], Holder] = {}
     for lease in holders:
         dataset = None if lease.object is None else owners.get(lease.object)
         holder = lease
         if dataset is not None:
             holder = dataclasses.replace(lease, object=dataset.id, name=dataset.name)
-        known = found.get((holder.pid, holder.object))
-        if known is not None:
-            since, nbytes = min(known.since, holder.since), known.nbytes + holder.nbytes
-            holder = dataclasses.replace(known, since=since, nbytes=nbytes)
-        found[holder.pid, holder.object] = holder
+        # Deleted objects have no id, but each has the name that it had.
+        key = holder.pid, holder.object, holder.name
+        found[key] = _add(found[key], holder) if key in found else holder
     return list(found.values())
+
+
+def _add(first: Holder, second: Holder) -> Holder:
+    causes = dict.fromkeys(cause for cause in (first.cause, second.cause) if cause)
+    return dataclasses.replace(
+        first,
+        since=min(first.since, second.since),
+        nbytes=first.nbytes + second.nbytes,
+        shared_nbytes=first.shared_nbytes + second.shared_nbytes,
+        cause="; ".join(causes),
+    )
 
 
 def state_json(version: str, host: HostState, cluster: ClusterState, limit: int) -> dict[str, Any]:
@@ -98,6 +107,7 @@ def state_json(version: str, host: HostState, cluster: ClusterState, limit: int)
         "cluster": {"state": cluster.state, "address": cluster.address, "message": cluster.message},
         "nodes": to_json(nodes),
         "objects": [{**to_json(info), "holders": to_json(holders_of.get(info.id, []))} for info in infos[:limit]],
+        "deleted": to_json(holders_of.get(None, [])),
         "operations": list(cluster.operations),
         "truncated": max(0, len(infos) - limit),
     }
