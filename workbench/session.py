@@ -125,7 +125,7 @@ class Session:
             check_name(name)
         if replicas != 1:
             self._require_cluster(f"put with replicas={replicas}")
-        ref = self.store.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
+        ref = self.store.put(codecs.encode(obj, is_shared=self.store.is_shared), name, pin=pin, ttl=ttl, tags=tags)
         if replicas != 1:
             self.replicate(ref, n=replicas).wait()
         return ref

@@ -123,7 +123,7 @@ def test_newer_catalog_is_refused_and_left_alone(store_directory: Path) -> None:
     with sqlite3.connect(store_directory / "catalog.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"has version 99, and this workbench reads up to 1: upgrade shm-workbench"):
+    with pytest.raises(StoreError, match=r"has version 99, and this workbench reads up to 2: upgrade shm-workbench"):
         Store.open(store_directory)
     connection = sqlite3.connect(store_directory / "catalog.sqlite")
     assert connection.execute("PRAGMA user_version").fetchone() == (99,)

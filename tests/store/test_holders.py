@@ -33,7 +33,7 @@ def mapped(pid: int, directory: Path) -> int:
     total = 0
     lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
     for at, line in enumerate(lines):
-        if f" {directory}/" in line and " r--s " in line:
+        if f" {directory}/" in line and ".segment" in line and " r--s " in line:
             assert lines[at + 1].startswith("Size:")
             total += int(lines[at + 1].split()[1]) << 10
     return total

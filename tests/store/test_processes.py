@@ -36,7 +36,7 @@ STEPS = {
     "in the middle of writing": (
         "def half(file, pieces, offsets):\n    os.pwrite(file.fileno(), b'x' * 1_000_000, 0)\n    die()\nsegments.pwrite = half"
     ),
-    "after writing": "module.Writer.seal = die",
+    "after writing": "module.Writer.seal_all = die",
     "within the sealing transaction": (
         "seal = allocation.Allocator.seal\n"
         "def then_die(*args):\n    seal(*args)\n    die()\nallocation.Allocator.seal = then_die"

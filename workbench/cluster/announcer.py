@@ -60,7 +60,7 @@ class Announcer:
         self._announces = False
         self._sequence = 0
         self._since: Version | None = None
-        self._data_version: int | None = None
+        self._data_version: bytes | None = None
         self._names: dict[str, ObjectId] = {}
         self._used = -1
         self._housekeeping = 0.0

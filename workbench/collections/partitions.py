@@ -30,7 +30,11 @@ def put_partition(part: Any, index: pd.Series, dataset: ObjectId) -> pd.DataFram
     target = partition_id(dataset, number)
     store = _store()
     if not store.exists(target):
-        store.put(codecs.encode(part), id=target, tags={"dataset": dataset, "partition": str(number)})
+        store.put(
+            codecs.encode(part, is_shared=store.is_shared),
+            id=target,
+            tags={"dataset": dataset, "partition": str(number)},
+        )
     info = store.info(target)
     columns = {"id": [target], "kind": [info.kind], "nbytes": [info.nbytes], "rows": [len(part)]}
     return pd.DataFrame(columns, index=[number])

@@ -152,7 +152,7 @@ class Allocator:
         return warm.file, warm
 
     def _make(self, write: sqlite3.Connection, nbytes: int) -> Reservation:
-        used, capacity = write.execute("SELECT used, capacity FROM store").fetchone()
+        used, capacity = write.execute("SELECT used, capacity FROM usage").fetchone()
         if used + nbytes > capacity:
             raise OutOfRoomError(nbytes, file_system=False)
         if nbytes > available_nbytes(self.directory) or (self.in_memory and not self.headroom.take(nbytes)):

@@ -1,14 +1,11 @@
 """Who has what on this host: one SQLite database in the store's directory.
 
-Covers the schema, its version, the two connections and the transactions; what the rows mean for segments is in
-``store.py``, and their files in ``segments.py``.
+Covers the connections, their checks and the statements that everybody needs; the tables are in ``schema.py``, the transactions in
+``transactions.py``, and what the rows mean for segments in ``allocation.py``.
 
 * WAL mode, synchronous off: the catalog lies in memory, so there is nothing to sync; a kill -9 loses no committed row.
 * One connection reads, one writes, each behind a lock of its own: a reader in one thread does not wait for a writer
   in another. All writing happens in ``BEGIN IMMEDIATE`` transactions, so at most one process of the host writes.
-* ``used`` is kept by triggers, so that no code path can forget a byte, and an insertion checks it in the same statement.
-* ``seq`` numbers objects in the order in which they became visible, and is never used twice. The last one is kept beside ``used``: SQLite's own
-  AUTOINCREMENT would write one page more in each put, of which a small one writes three.
 * No connection is open across a fork (sqlite.org/howtocorrupt.html, 2.6): SQLite's bookkeeping of locks would be inherited, and a
   child's new connections would take no real lock. So both are closed before a fork, and opened again on both sides.
 """
@@ -24,52 +21,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from workbench.errors import StoreError, StoreFullError
-from workbench.store.transactions import Transaction, Transactions
-
-APPLICATION_ID: Final = 0x57424E43
-VERSION: Final = 1
-BUSY_TIMEOUT: Final = 30.0
-"""Seconds; how long one write may wait for those of other processes."""
+from workbench.store import commits, schema
+from workbench.store.transactions import BUSY_TIMEOUT, Transaction, Transactions
+from workbench.store.turnstile import Turnstile
 
 _KEEP_PAGES: Final = 1024
 """Free pages (4 KiB each) that the catalog may keep for the next objects."""
-
-_SCHEMA = """
-CREATE TABLE store (
-    one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, capacity INTEGER NOT NULL, used INTEGER NOT NULL,
-    latest INTEGER NOT NULL);
-CREATE TABLE segments (
-    segment INTEGER PRIMARY KEY AUTOINCREMENT, inode INTEGER NOT NULL, nbytes INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('writing', 'sealed', 'free')));
-CREATE INDEX segments_by_state ON segments (state, nbytes) WHERE state <> 'sealed';
-CREATE TABLE objects (
-    seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, description TEXT NOT NULL,
-    nbytes INTEGER NOT NULL, charged INTEGER NOT NULL, created REAL NOT NULL, ttl REAL, expires REAL,
-    pinned INTEGER NOT NULL, tags TEXT, header BLOB, layout BLOB, payload BLOB);
-CREATE INDEX objects_by_expiry ON objects (expires) WHERE expires IS NOT NULL;
-CREATE TABLE uses (object INTEGER NOT NULL, segment INTEGER NOT NULL, PRIMARY KEY (object, segment)) WITHOUT ROWID;
-CREATE INDEX uses_by_segment ON uses (segment);
-CREATE TABLE names (name TEXT PRIMARY KEY, object INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX names_by_object ON names (object);
-CREATE TABLE changes (version INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL, what TEXT NOT NULL);
-CREATE TRIGGER change_added AFTER INSERT ON changes BEGIN
-    DELETE FROM changes WHERE version <= new.version - 10000; END;
-CREATE TRIGGER name_added AFTER INSERT ON names BEGIN
-    UPDATE store SET used = used + 2 * length(CAST(new.name AS BLOB)) + 64 WHERE one = 1; END;
-CREATE TRIGGER name_removed AFTER DELETE ON names BEGIN
-    UPDATE store SET used = used - 2 * length(CAST(old.name AS BLOB)) - 64 WHERE one = 1; END;
-CREATE TRIGGER object_added AFTER INSERT ON objects BEGIN
-    UPDATE store SET used = used + new.charged, latest = new.seq WHERE one = 1; END;
-CREATE TRIGGER object_removed AFTER DELETE ON objects BEGIN
-    UPDATE store SET used = used - old.charged WHERE one = 1;
-    INSERT INTO changes (object, what) VALUES (old.id, 'removed'); END;
-CREATE TRIGGER segment_added AFTER INSERT ON segments BEGIN
-    UPDATE store SET used = used + new.nbytes WHERE one = 1; END;
-CREATE TRIGGER segment_resized AFTER UPDATE OF nbytes ON segments BEGIN
-    UPDATE store SET used = used + new.nbytes - old.nbytes WHERE one = 1; END;
-CREATE TRIGGER segment_removed AFTER DELETE ON segments BEGIN
-    UPDATE store SET used = used - old.nbytes WHERE one = 1; END;
-"""
+TURNSTILE: Final = "turnstile"
+"""Name of the file beside the catalog by which writers take turns."""
 
 
 class Catalog:
@@ -91,6 +50,7 @@ class Catalog:
     def __init__(self, path: Path, create: Any) -> None:
         self.path = path
         self._create = create
+        self._closed = False
         self._connect()
 
     def _connect(self) -> None:
@@ -101,15 +61,37 @@ class Catalog:
         self._open_connections()
 
     def _open_connections(self) -> None:
-        with contextlib.ExitStack() as opened:
+        with commits.lock(), contextlib.ExitStack() as opened:
             try:
-                self._transactions.connection = self._open_connection(opened)
+                writer = self._open_connection(opened)
+                # Not in an empty directory: the first file of a store is its catalog.
+                turnstile = Turnstile(str(self.path.parent / TURNSTILE))
+                opened.callback(turnstile.close)
+                self._transactions.connection, self._transactions.turnstile = writer, turnstile
+                # Its statements wait in turns, rather than in SQLite.
+                writer.execute("PRAGMA busy_timeout = 0")
                 self._check_version()
                 self._reader = self._open_connection(opened)
                 self.id: str = self._reader.execute("SELECT id FROM store").fetchone()[0]
+                self._signal = commits.CommitSignal.attach(str(self.path))
             except sqlite3.Error as error:
                 raise self._translate(error) from error
+            except StoreError:
+                raise
+            except OSError as error:
+                raise StoreError(f"The store {self.path.parent} cannot be opened: {error.strerror}.") from error
             opened.pop_all()
+
+    def _close_connections(self) -> None:
+        with commits.lock():
+            self._reader.close()
+            self._transactions.connection.close()
+            self._transactions.turnstile.close()
+            self._signal.detach()
+
+    def version(self) -> bytes:
+        """Return what changes whenever anybody commits something; it costs no statement, and is only to be compared."""
+        return self._signal.now()
 
     def _open_connection(self, opened: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -128,29 +110,18 @@ class Catalog:
                 write.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
             )
             if (application, version) == (0, 0) and not write.execute("SELECT 1 FROM sqlite_schema").fetchone():
-                self._create_schema(write)
-            elif application != APPLICATION_ID:
+                schema.create(write, *self._create())
+            elif application != schema.APPLICATION_ID:
                 raise StoreError(
                     f"{self.path} is not a catalog of the workbench. Set WORKBENCH_DIR to another directory."
                 )
-            elif version > VERSION:
+            elif version > schema.VERSION:
                 raise StoreError(
-                    f"The catalog {self.path} has version {version}, and this workbench reads up to {VERSION}: "
+                    f"The catalog {self.path} has version {version}, and this workbench reads up to {schema.VERSION}: "
                     "upgrade shm-workbench in this environment, or use another store (WORKBENCH_DIR)."
                 )
-
-    def _create_schema(self, write: sqlite3.Connection) -> None:
-        identity, capacity = self._create()
-        # executescript would commit first, and two processes could both create.
-        statement = ""
-        for line in _SCHEMA.splitlines(keepends=True):
-            statement += line
-            if sqlite3.complete_statement(statement):
-                write.execute(statement)
-                statement = ""
-        write.execute("INSERT INTO store VALUES (1, ?, ?, 0, 0)", (identity, capacity))
-        write.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        write.execute(f"PRAGMA user_version = {VERSION}")
+            elif version < schema.VERSION:
+                schema.migrate(write, version)
 
     def _translate(self, error: sqlite3.Error) -> StoreError:
         name = getattr(error, "sqlite_errorname", "")
@@ -183,12 +154,8 @@ class Catalog:
         self._transactions.settle()
 
     def execute_write(self, statement: str, parameters: tuple[Any, ...]) -> int:
-        """Run one statement as a transaction of its own; return how many rows it changed."""
-        with self._transactions.lock:
-            try:
-                return self._transactions.connection.execute(statement, parameters).rowcount
-            except sqlite3.Error as error:
-                raise self._translate(error) from error
+        """Run one statement as a transaction of its own; return the number of the row that it inserted last."""
+        return self._transactions.execute(statement, parameters)
 
     def row(self, statement: str, parameters: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
@@ -207,11 +174,6 @@ class Catalog:
         except sqlite3.Error as error:
             raise self._translate(error) from error
 
-    def data_version(self) -> int:
-        """Return a number that changes when anybody changes the catalog; it means nothing to another process."""
-        row = self.row("PRAGMA data_version")
-        return int(row[0]) if row else 0
-
     @property
     def capacity(self) -> int:
         """Bytes that the store may use."""
@@ -221,7 +183,7 @@ class Catalog:
     @property
     def used(self) -> int:
         """Bytes that the store uses: segments in every state, and the objects that lie in the catalog."""
-        row = self.row("SELECT used FROM store")
+        row = self.row("SELECT used FROM usage")
         return int(row[0]) if row else 0
 
     def set_capacity(self, nbytes: int) -> None:
@@ -232,8 +194,7 @@ class Catalog:
         """Before a fork: wait for what runs in other threads, and close both connections."""
         self._transactions.lock.acquire()
         self._read_lock.acquire()
-        self._reader.close()
-        self._transactions.connection.close()
+        self._close_connections()
 
     def resume(self) -> None:
         """After a fork, in the parent: open both again."""
@@ -259,14 +220,16 @@ class Catalog:
                     self._transactions.connection.executescript(
                         "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(PASSIVE);"
                     )
-                except sqlite3.Error as error:
-                    raise self._translate(error) from error
+                except sqlite3.OperationalError as error:
+                    # Busy: another process writes at this moment, and the pages can wait for the next deletion.
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                        raise self._translate(error) from error
 
     def close(self) -> None:
         """Close both connections."""
-        if self._pid == os.getpid():
-            self._reader.close()
-            self._transactions.connection.close()
+        if self._pid == os.getpid() and not self._closed:
+            self._closed = True
+            self._close_connections()
 
 
 def expired(expires: float | None) -> bool:

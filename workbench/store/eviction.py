@@ -28,7 +28,7 @@ def make_room(writer: Writer, nbytes: int) -> bool:
     allocator = writer.allocator
     done = bool(allocator.reclaim())
     done |= writer.delete_expired() > 0
-    row = writer.catalog.row("SELECT used + ? - capacity FROM store", (nbytes,))
+    row = writer.catalog.row("SELECT used + ? - capacity FROM usage", (nbytes,))
     missing = int(row[0]) if row is not None else 0
     missing = max(missing, nbytes - places.available_nbytes(allocator.directory))
     if allocator.in_memory:

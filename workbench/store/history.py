@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from workbench.objects import ObjectId
+from workbench.store import rows
 from workbench.store.catalog import Catalog
 from workbench.store.queries import Version
+from workbench.store.schema import object_id as object_id_of
 
 _VERSION = (
     "SELECT latest, (SELECT coalesce(max(version), 0) FROM changes), (SELECT coalesce(min(version), 1) FROM changes) "
-    "FROM store"
+    "FROM usage"
 )
 _NAMED = (
-    "SELECT o.id, n.name FROM objects o LEFT JOIN names n ON n.object = o.seq "
+    f"SELECT {object_id_of('o.')}, n.name FROM objects o LEFT JOIN names n ON n.object = o.seq "
     "WHERE o.seq > ? AND o.seq <= ? AND (o.expires IS NULL OR o.expires > ?) ORDER BY o.seq, n.name"
 )
 
@@ -93,9 +95,10 @@ def _objects(catalog: Catalog, after: int, until: int) -> dict[ObjectId, tuple[s
 
 
 def _state(catalog: Catalog, object_id: ObjectId) -> State | None:
+    condition, parameters = rows.with_id(object_id)
     found = catalog.rows(
-        "SELECT o.pinned, n.name FROM objects o LEFT JOIN names n ON n.object = o.seq WHERE o.id = ? ORDER BY n.name",
-        (object_id,),
+        f"SELECT o.pinned, n.name FROM objects o LEFT JOIN names n ON n.object = o.seq WHERE {condition} ORDER BY n.name",
+        parameters,
     )
     if not found:
         return None

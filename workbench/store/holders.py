@@ -31,6 +31,7 @@ from workbench.store.catalog import Catalog
 from workbench.store.leases import Place
 from workbench.store.processes import Process, pid_namespace, processes, stranger
 from workbench.store.reading import Reader
+from workbench.store.schema import object_id as object_id_of
 
 _FIRST_NAMESPACE: Final = 0xEFFFFFFC
 """PROC_PID_INIT_INO of the kernel (include/linux/proc_ns.h): from there, /proc/locks shows every lock of the machine."""
@@ -92,14 +93,14 @@ def _directories(catalog: Catalog, directory: Path) -> list[Path]:
 def _places(catalog: Catalog, directory: Path, condition: str = "1") -> dict[Place, int]:
     """Return the segments for which an SQL condition holds, by what /proc calls their files."""
     device = leases.device_of(directory)
-    statement = f"SELECT segment, inode FROM segments WHERE {condition}"  # noqa: S608  # a condition of this module
+    statement = f"SELECT segment, inode FROM segments WHERE {condition}"  # a condition of this module
     return {Place(device, inode): segment for segment, inode in catalog.rows(statement)}
 
 
 def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:
     statement = "SELECT segment, nbytes, state FROM segments WHERE segment = ?"
     users = (
-        "SELECT o.id, (SELECT min(name) FROM names WHERE object = o.seq) FROM uses JOIN objects o ON o.seq = object "
+        f"SELECT {object_id_of('o.')}, (SELECT min(name) FROM names WHERE object = o.seq) FROM uses JOIN objects o ON o.seq = object "
         "WHERE segment = ? ORDER BY o.seq"
     )
     found = {}

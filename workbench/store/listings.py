@@ -20,7 +20,7 @@ _ORDERS: Final[dict[str, str]] = {
     "name": "(SELECT min(name) FROM names WHERE object = o.seq) NULLS LAST, o.seq DESC",
     "kind": "o.kind, o.seq DESC",
 }
-_PARTITION: Final = "(o.tags IS NOT NULL AND EXISTS (SELECT 1 FROM objects m WHERE m.id = json_extract(o.tags, '$.dataset') AND m.kind = 'dataset'))"
+_PARTITION: Final = "(o.tags IS NOT NULL AND EXISTS (SELECT 1 FROM aliases a JOIN objects m ON m.seq = a.object WHERE a.id = json_extract(o.tags, '$.dataset') AND m.kind = 'dataset'))"
 """The object is a partition, and the manifest of its dataset is here."""
 
 
@@ -46,7 +46,7 @@ def listing(
 
     if dataset is not None:
         # The ids of a dataset's objects begin alike (collections/manifest.py), so this reads a range of the ids.
-        require("o.id >= ? AND o.id < ?", dataset[:12], dataset[:12] + "g")
+        require("o.seq IN (SELECT object FROM aliases WHERE id >= ? AND id < ?)", dataset[:12], dataset[:12] + "g")
         require("json_extract(o.tags, '$.dataset') = ?", dataset)
     if pattern != "*":
         # SQLite negates a set of characters with ^, the shell and fnmatch with !.

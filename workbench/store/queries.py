@@ -18,9 +18,10 @@ from workbench.objects import Memory, ObjectId, ObjectInfo
 from workbench.store import rows, segments
 from workbench.store.catalog import Catalog
 from workbench.store.holders import held_free
+from workbench.store.schema import object_id as object_id_of
 
 _OBJECTS = """
-SELECT o.seq, o.id, o.kind, o.description, o.nbytes, o.created, o.ttl, o.pinned, o.tags,
+SELECT o.seq, o.id, o.kind, o.description, o.nbytes, o.shared, o.created, o.ttl, o.pinned, o.tags,
     (SELECT max(segment) FROM uses WHERE object = o.seq)
 FROM objects o WHERE (o.expires IS NULL OR o.expires > ?) AND """
 _IN_CHUNKS_OF = 500
@@ -67,26 +68,32 @@ def objects(
         part = sequence[start : start + _IN_CHUNKS_OF]
         marks = ",".join("?" * len(part))
         for name, seq in catalog.rows(
-            f"SELECT name, object FROM names WHERE object IN ({marks}) ORDER BY name",  # noqa: S608  # question marks
+            f"SELECT name, object FROM names WHERE object IN ({marks}) ORDER BY name",  # question marks
             tuple(part),
         ):
             names[seq].append(name)
     return [_info(row, tuple(names[row[0]]), directory) for row in found]
 
 
+def one(catalog: Catalog, directory: Path, object_id: ObjectId) -> list[ObjectInfo]:
+    """Return the object with an id, or nothing."""
+    where, parameters = rows.with_id(object_id)
+    return objects(catalog, directory, where=where, parameters=parameters)
+
+
 def _info(row: tuple[Any, ...], names: tuple[str, ...], directory: Path) -> ObjectInfo:
-    _, object_id, kind, description, nbytes, created, ttl, pinned, tags, segment = row
+    seq, text, kind, description, nbytes, shared, created, ttl, pinned, tags, segment = row
     parsed = rows.parse(kind, description)
     return ObjectInfo(
-        id=ObjectId(object_id),
+        id=rows.object_id(seq, text),
         name=names[0] if names else None,
         names=names,
         kind=kind,
         type=parsed.type,
         shape=parsed.shape,
         dtypes=parsed.dtypes,
-        nbytes=nbytes,
-        shared_nbytes=0,
+        nbytes=nbytes - shared,
+        shared_nbytes=shared,
         created=created,
         last_used=_last_mapped(directory, segment, created),
         pinned=bool(pinned),
@@ -108,14 +115,16 @@ def _last_mapped(directory: Path, segment: int | None, created: float) -> float:
 
 def all_names(catalog: Catalog) -> dict[str, ObjectId]:
     """Return every name with the id of its object."""
-    statement = "SELECT name, id FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ?"
+    statement = (
+        f"SELECT name, {object_id_of('')} FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ?"
+    )
     return {name: ObjectId(object_id) for name, object_id in catalog.rows(statement, (time.time(),))}
 
 
 def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes:
     """Return what changed since a version; an object that came and went in between may be in `removed` only."""
     latest = catalog.row(
-        "SELECT latest, (SELECT coalesce(max(version), 0) FROM changes), (SELECT coalesce(min(version), 1) FROM changes) FROM store"
+        "SELECT latest, (SELECT coalesce(max(version), 0) FROM changes), (SELECT coalesce(min(version), 1) FROM changes) FROM usage"
     )
     assert latest is not None
     version = Version(latest[0], latest[1])
@@ -129,7 +138,7 @@ def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes
     removed = [ObjectId(object_id) for object_id, what in changed if what == "removed"]
     added = objects(catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(since.object, version.object))
     for object_id in {object_id for object_id, what in changed if what != "removed"}:
-        added += objects(catalog, directory, where="o.id = ?", parameters=(object_id,))
+        added += one(catalog, directory, object_id)
     return Changes(version, False, added, removed, names)
 
 
@@ -143,7 +152,7 @@ def memory(catalog: Catalog, directory: Path) -> Memory:
     """Return where the bytes of the store are."""
     # One statement is one snapshot: the sum and its parts fit together.
     rows_ = catalog.rows(
-        "SELECT capacity, used, state, segment, nbytes FROM store LEFT JOIN segments ON state <> 'sealed'"
+        "SELECT capacity, used, state, segment, nbytes FROM usage LEFT JOIN segments ON state <> 'sealed'"
     )
     capacity, used = rows_[0][:2]
     held = held_free(catalog, directory)
@@ -163,7 +172,7 @@ def damage(catalog: Catalog, directory: Path) -> list[str]:
     """Return a sentence for each thing that is broken."""
     found = [f"The catalog is damaged: {row[0]}" for row in catalog.rows("PRAGMA quick_check") if row[0] != "ok"]
     statement = (
-        "SELECT s.segment, s.nbytes, o.id FROM segments s JOIN uses u ON u.segment = s.segment JOIN objects o ON o.seq = u.object "
+        f"SELECT s.segment, s.nbytes, {object_id_of('o.')} FROM segments s JOIN uses u ON u.segment = s.segment JOIN objects o ON o.seq = u.object "
         "WHERE s.state = 'sealed'"
     )
     for segment, nbytes, object_id in catalog.rows(statement):

@@ -13,6 +13,7 @@ from workbench.errors import StoreError, TransferError
 from workbench.objects import ObjectId, Ref
 from workbench.store import eviction, rows, segments
 from workbench.store.allocation import OutOfRoomError, Reservation
+from workbench.store.drafts import Draft
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,7 +47,7 @@ class Export:
             "header": record.header,
             "description": json.dumps(description),
             "sizes": sizes,
-            "nbytes": info.nbytes,
+            "nbytes": len(record.header) + self.nbytes,
             "created": info.created,
             "ttl": info.ttl,
             "pinned": info.pinned,
@@ -95,12 +96,12 @@ class Import:
 
     def __init__(self, store: Store, meta: dict[str, Any]) -> None:
         self._store = store
-        self._row, self._header, self._sizes = _parse_meta(meta)
+        self._id, self._row, self._header, self._sizes = _parse_meta(meta)
         self.nbytes = sum(self._sizes)
         self._offsets, end = segments.layout(self._sizes)
         self._reservation: Reservation | None = None
         self._received = 0
-        if not store.exists(self._row.id):
+        if not store.exists(self._id):
             self._reservation = store.writer.with_room(end, lambda: store.allocator.reserve(max(end, 1)))
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -108,7 +109,7 @@ class Import:
         view = memoryview(data).cast("B")
         if offset < 0 or offset + view.nbytes > self.nbytes:
             raise TransferError(
-                f"Object {self._row.id}: the range {offset}+{view.nbytes} is outside its {self.nbytes} bytes."
+                f"Object {self._id}: the range {offset}+{view.nbytes} is outside its {self.nbytes} bytes."
             )
         if self._reservation is None:
             return
@@ -136,23 +137,24 @@ class Import:
         TransferError
             If bytes are missing. Nothing is visible then.
         """
-        ref = Ref(self._row.id, None, self._row.kind, self._row.nbytes)
+        ref = Ref(self._id, None, self._row.kind, self._row.nbytes)
         if self._reservation is None:
             return ref
         if self._received != self.nbytes:
             raise TransferError(
-                f"Object {self._row.id}: {self._received} of {self.nbytes} bytes arrived. Nothing was kept; try again."
+                f"Object {self._id}: {self._received} of {self.nbytes} bytes arrived. Nothing was kept; try again."
             )
-        if self._store.exists(self._row.id):
+        if self._store.exists(self._id):
             self.abort()
             return ref
-        places = zip(self._offsets, self._sizes, strict=True)
-        layout = b"".join(rows.PLACE.pack(self._reservation.segment, offset, size) for offset, size in places)
+        segment = self._reservation.segment
+        places = [(segment, offset, size) for offset, size in zip(self._offsets, self._sizes, strict=True)]
+        draft = Draft(self._row, None, self._header, None, [], [], self._reservation.nbytes, frozenset(), places)
         try:
             seal, reservation = self._store.writer.seal, self._reservation
-            self._store.writer.with_room(self.nbytes, lambda: seal(reservation, None, self._row, self._header, layout))
+            self._store.writer.with_room(self.nbytes, lambda: seal(reservation, draft))
         except StoreError:
-            if not self._store.exists(self._row.id):
+            if not self._store.exists(self._id):
                 raise
             self.abort()
         self._reservation = None
@@ -173,7 +175,7 @@ class Import:
         self.abort()
 
 
-def _parse_meta(meta: dict[str, Any]) -> tuple[rows.Row, bytes, list[int]]:
+def _parse_meta(meta: dict[str, Any]) -> tuple[ObjectId, rows.Row, bytes, list[int]]:
     try:
         description = str(meta["description"])
         rows.parse(str(meta["kind"]), description)
@@ -181,8 +183,9 @@ def _parse_meta(meta: dict[str, Any]) -> tuple[rows.Row, bytes, list[int]]:
         header = bytes(meta["header"])
         ttl = None if meta["ttl"] is None else float(meta["ttl"])
         tags = {str(key): str(value) for key, value in meta["tags"].items()}
+        object_id = ObjectId(str(meta["id"]))
         row = rows.Row(
-            id=ObjectId(str(meta["id"])),
+            id=object_id,
             kind=str(meta["kind"]),
             description=description,
             nbytes=int(meta["nbytes"]),
@@ -195,4 +198,4 @@ def _parse_meta(meta: dict[str, Any]) -> tuple[rows.Row, bytes, list[int]]:
         raise TransferError(f"The description of an object that was to come here is damaged: {error!r}.") from error
     if min(sizes, default=0) < 0 or len(header) + sum(sizes) != row.nbytes:
         raise TransferError(f"Object {row.id}: its sizes do not add up to its {row.nbytes} bytes. Nothing was written.")
-    return row, header, sizes
+    return object_id, row, header, sizes

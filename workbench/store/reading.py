@@ -1,29 +1,40 @@
 """Finding and mapping objects: what a get does in the store.
 
-Covers keys, the lease and the race with recycling. Writing is in ``writing.py``, the lease itself in ``segments.py``.
+Covers keys, and the race with recycling. Writing is in ``writing.py``, the mapping with its lease in ``mappings.py``.
+
+A row that was read stays good until anybody commits something (``commits.py``), so that getting the same objects again and again costs no statement.
 """
 
 from __future__ import annotations
 
 import difflib
-import mmap
 import time
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Key, ObjectId, Ref, is_object_id
-from workbench.store import segments
+from workbench.store import rows, segments
 from workbench.store.catalog import Catalog, expired
+from workbench.store.mappings import Mappings
 from workbench.store.processes import ProcessFile
-from workbench.store.rows import BY_ID, BY_NAME, PLACE
+from workbench.store.rows import BY_ALIAS, BY_NAME, BY_SEQ, BY_SEQS, PLACE
 
 _PATIENCE: Final = 10.0
 """Seconds that a reader waits for a segment whose lock is being examined."""
+_MOST_REMEMBERED: Final = 256
+"""Rows."""
+_LONGEST_REMEMBERED: Final = 4 << 10
+"""Bytes of payload; longer ones are not kept in this process's own memory."""
+
+_IN_CHUNKS_OF: Final = 500
+"""Below SQLite's limit on the number of parameters."""
+
+Found = tuple[ObjectId, bytes | None, bytes, bytes | None, float | None]
+"""Id, header (None: it is the first buffer), layout, payload, time of expiry."""
+Ask = Callable[[str, tuple[Any, ...]], "tuple[Any, ...] | None"]
+"""Runs a statement and returns its first row."""
 
 
 class Record(NamedTuple):
@@ -40,9 +51,9 @@ class Reader:
     def __init__(self, directory: Path, catalog: Catalog, process: ProcessFile) -> None:
         self.directory = directory
         self.catalog = catalog
+        self.mappings = Mappings.of(directory, catalog.id)
         self._process = process
-        self._mappings: dict[int, weakref.ref[mmap.mmap]] = {}
-        self._forget_at = 100
+        self._remembered: dict[str, tuple[bytes, Found]] = {}
 
     def read(self, key: Key) -> Record:
         """Map an object.
@@ -55,7 +66,7 @@ class Reader:
         deadline: float | None = None
         while True:
             row = self._find(key)
-            if row is None or expired(row[4]):
+            if row is None or ((expires := row[4]) is not None and expired(expires)):
                 raise self.not_found(key)
             try:
                 return self._map(row)
@@ -68,52 +79,87 @@ class Reader:
                         f"Object {row[0]} is in the catalog of {self.directory}, but its segment cannot be mapped ({error!r}). "
                         "Run `workbench doctor`."
                     ) from error
+                self._remembered = {}
                 time.sleep(0.0005)
 
-    def _find(self, key: Key) -> tuple[Any, ...] | None:
-        return find(self.catalog.row, key)
+    def _find(self, key: Key) -> Found | None:
+        text = key.id if isinstance(key, Ref) else key
+        if type(text) is not str:
+            return find(self.catalog.row, key)
+        # Looked at before the statement: a commit in between makes what it returns good for this one time only.
+        version = self.catalog.version()
+        remembered = self._remembered.get(text)
+        if remembered is not None and remembered[0] == version:
+            return remembered[1]
+        row = find(self.catalog.row, key)
+        if row is not None and (row[3] is None or len(row[3]) <= _LONGEST_REMEMBERED):
+            self._remember(text, version, row)
+        return row
 
-    def _map(self, row: tuple[Any, ...]) -> Record:
+    def _remember(self, text: str, version: bytes, row: Found) -> None:
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            self._remembered = {}
+        self._remembered[text] = version, row
+
+    def _map(self, row: Found) -> Record:
         object_id, header, layout, payload, _ = row
+        if len(layout) == PLACE.size and header is not None:
+            segment, offset, nbytes = PLACE.unpack(layout)
+            view = self._view(segment) if segment else memoryview(payload or b"")
+            return Record(object_id, header, (view[offset : offset + nbytes],))
         buffers = []
         views: dict[int, memoryview] = {}
         for segment, offset, nbytes in PLACE.iter_unpack(layout):
-            view = views.get(segment)
-            if view is None:
-                view = views[segment] = memoryview(self._mapping(segment) if segment else payload)
-            buffers.append(view[offset : offset + nbytes])
+            view_ = views.get(segment)
+            if view_ is None:
+                view_ = views[segment] = self._view(segment) if segment else memoryview(payload or b"")
+            buffers.append(view_[offset : offset + nbytes])
         if header is None:
             header = bytes(buffers.pop(0))
         return Record(object_id, header, tuple(buffers))
 
-    def _mapping(self, segment: int) -> mmap.mmap:
-        # A plain dict of weak references: half the time of a WeakValueDictionary. Dead ones go in _forget_dead.
-        reference = self._mappings.get(segment)
-        mapping = None if reference is None else reference()
-        if mapping is None:
-            mapping, _ = segments.map_leased(segments.segment_path(self.directory, segment), segment)
-            self._mappings[segment] = weakref.ref(mapping)
+    def _view(self, segment: int) -> memoryview:
+        mapping, new = self.mappings.get(segment)
+        if new:
             self._process.leased(segment)
-            if len(self._mappings) > self._forget_at:
-                self._forget_dead()
-        return mapping
+        return mapping.view()
 
     def mapped(self) -> frozenset[int]:
         """Return the segments that this process has mapped."""
-        return frozenset(segment for segment, reference in self._mappings.copy().items() if reference() is not None)
+        return self.mappings.segments()
 
     def segment_at(self, address: int) -> int | None:
         """Return the segment that is mapped at an address; the caller has a view of what is there."""
-        for segment, reference in self._mappings.copy().items():
-            mapping = reference()
-            if mapping is not None and 0 <= address - np.frombuffer(mapping, np.uint8).ctypes.data < len(mapping):
-                return segment
-        return None
+        found = self.mappings.find(address, 1)
+        return None if found is None else found[0].segment
 
-    def _forget_dead(self) -> None:
-        alive = {segment: reference for segment, reference in self._mappings.copy().items() if reference() is not None}
-        self._mappings = alive
-        self._forget_at = 2 * len(alive) + 100
+    def read_many(self, keys: Sequence[Key]) -> list[Record]:
+        """Map several objects, with one statement for hundreds of them where the keys are references.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            If one of them is not there.
+        """
+        found: dict[str, Found] = {}
+        wanted = [rows.split_id(key.id) for key in keys if isinstance(key, Ref)]
+        for start in range(0, len(wanted), _IN_CHUNKS_OF):
+            part = dict(wanted[start : start + _IN_CHUNKS_OF])
+            marks = ",".join("?" * len(part))
+            for seq, text, *rest in self.catalog.rows(f"{BY_SEQS} ({marks})", tuple(part)):
+                if part[seq] == text:
+                    object_id = rows.object_id(seq, text)
+                    found[object_id] = object_id, *rest
+        return [self._read_found(key, found) for key in keys]
+
+    def _read_found(self, key: Key, found: dict[str, Found]) -> Record:
+        row = found.get(key.id) if isinstance(key, Ref) else None
+        if row is None or expired(row[4]):
+            return self.read(key)
+        try:
+            return self._map(row)
+        except (FileNotFoundError, segments.SegmentBusyError):
+            return self.read(key)
 
     def resolve(self, key: Key) -> ObjectId:
         """Return the id of the object that `key` names.
@@ -125,7 +171,7 @@ class Reader:
         row = self._find(key)
         if row is None or expired(row[4]):
             raise self.not_found(key)
-        return ObjectId(row[0])
+        return row[0]
 
     def exists(self, key: Key) -> bool:
         """Tell whether an object has this name or id."""
@@ -144,14 +190,29 @@ class Reader:
         return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
 
 
-def find(row: Callable[[str, tuple[Any, ...]], tuple[Any, ...] | None], key: Key) -> tuple[Any, ...] | None:
-    """Return id, header, layout, payload and time of expiry of the object that a key names, asking with `row`."""
+def find(ask: Ask, key: Key) -> Found | None:
+    """Return the row of the object that a key names."""
+    found = find_with_seq(ask, key)
+    return None if found is None else found[1]
+
+
+def find_with_seq(ask: Ask, key: Key) -> tuple[int, Found] | None:
+    """Return the number and the row of the object that a key names."""
     if isinstance(key, Ref):
-        return row(BY_ID, (key.id,))
+        return _by_id(ask, key.id)
     if not isinstance(key, str):
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
     try:
-        found = row(BY_NAME, (key,))
+        row = ask(BY_NAME, (key,))
     except UnicodeEncodeError:
         return None  # half of a surrogate pair: no name has one
-    return row(BY_ID, (key,)) if found is None and is_object_id(key) else found
+    if row is None:
+        return _by_id(ask, key) if is_object_id(key) else None
+    return row[0], (rows.object_id(row[0], row[1]), *row[2:])
+
+
+def _by_id(ask: Ask, object_id: str) -> tuple[int, Found] | None:
+    row = ask(BY_SEQ, rows.split_id(object_id)) if is_object_id(object_id) else None
+    if row is None:
+        row = ask(BY_ALIAS, (object_id,))
+    return None if row is None else (row[0], (ObjectId(object_id), *row[2:]))

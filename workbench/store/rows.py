@@ -6,25 +6,33 @@ Covers only how a row is written down; when is in ``store.py``, how it is read f
 from __future__ import annotations
 
 import json
+import secrets
 import struct
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from workbench.objects import Description, Encoded, ObjectId
+from workbench.store.schema import object_id as object_id_of
 
 PLACE: Final = struct.Struct("<qqq")
 """One buffer in a layout: segment (0: the row's payload), offset, size in bytes."""
 
 INSERT: Final = """
-INSERT INTO objects (seq, id, kind, description, nbytes, charged, created, ttl, expires, pinned, tags, header, layout, payload)
-SELECT latest + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-FROM store WHERE used + ? <= capacity"""
-BY_ID: Final = "SELECT id, header, layout, payload, expires FROM objects WHERE id = ?"
-BY_NAME: Final = (
-    "SELECT id, header, layout, payload, expires FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"
-)
+INSERT INTO objects (
+    seq, id, kind, description, nbytes, shared, charged, total, created, ttl, expires, pinned, tags, header, layout, payload)
+VALUES (
+    1 + max((SELECT latest FROM store), coalesce((SELECT max(seq) FROM objects), 0)), ?2, ?3, ?4, ?5, ?6, ?7,
+    ?7 + max((SELECT total FROM store), coalesce((SELECT total FROM objects ORDER BY seq DESC LIMIT 1), 0)), ?8, ?9, ?10,
+    (SELECT CASE WHEN used + ?1 <= capacity THEN ?11 END FROM usage), ?12, ?13, ?14, ?15)"""
+"""Without room, `pinned` becomes null, which the table refuses: one statement, checked and done."""
+_FOUND: Final = "SELECT seq, id, header, layout, payload, expires FROM objects WHERE "
+BY_SEQ: Final = _FOUND + "seq = ? AND id = ?"
+BY_SEQS: Final = _FOUND + "seq IN"
+BY_ALIAS: Final = _FOUND + "seq = (SELECT object FROM aliases WHERE id = ?)"
+BY_NAME: Final = _FOUND + "seq = (SELECT object FROM names WHERE name = ?)"
 
+_RANDOM_NBYTES: Final = 10
+"""The random part of an id; the rest is the object's number (``schema.py``)."""
 INLINE_OVERHEAD: Final = 512
 """Bytes charged for a row beyond its own: page, index and history entries, measured with pages half full."""
 NAME_OVERHEAD: Final = 64
@@ -35,40 +43,46 @@ _described: dict[tuple[Any, ...], str] = {}
 """Descriptions of arrays as JSON: the same few shapes come again and again, and a small put takes 30 microseconds in all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is known of an object before its buffers are written. `description` is JSON; sizes are bytes, times seconds."""
+class Row(NamedTuple):
+    """What is known of an object before its buffers are written. `description` is JSON; sizes are bytes, times seconds.
 
-    id: ObjectId
+    `id` is None for an object that gets its id from its place in the catalog.
+    """
+
+    id: ObjectId | None
     kind: str
     description: str
     nbytes: int
     created: float
-    ttl: float | None
-    pin: bool
-    tags: dict[str, str] | None
+    ttl: float | None = None
+    pin: bool = False
+    tags: dict[str, str] | None = None
 
     @classmethod
     def of(
-        cls, object_id: ObjectId, encoded: Encoded, *, pin: bool, ttl: float | None, tags: dict[str, str] | None
+        cls, object_id: ObjectId | None, encoded: Encoded, *, pin: bool, ttl: float | None, tags: dict[str, str] | None
     ) -> Row:
         """Return the row of a new object."""
         description = encoded.description
         return cls(object_id, description.kind, describe(description), encoded.nbytes, time.time(), ttl, pin, tags)
 
     def values(
-        self, header: bytes | None, layout: bytes, payload: bytes | None, name: str | None
+        self, header: bytes | None, layout: bytes, payload: bytes | None, name: str | None, shared: int = 0
     ) -> tuple[tuple[Any, ...], int]:
         """Return the parameters of :data:`INSERT`, and the bytes that the row and its name take."""
         tags = json.dumps(self.tags) if self.tags else None
-        parts = (header, layout, payload, self.description, tags)
-        charged = INLINE_OVERHEAD + sum(len(part) for part in parts if part is not None)
-        named = 0 if name is None else NAME_OVERHEAD + 2 * len(name.encode())
+        charged = INLINE_OVERHEAD + len(layout) + len(self.description)
+        for part in (header, payload, tags):
+            if part is not None:
+                charged += len(part)
+        needed = charged if name is None else charged + NAME_OVERHEAD + 2 * len(name.encode())
         values = (
-            self.id,
+            needed,
+            self.id or secrets.token_hex(_RANDOM_NBYTES),
             self.kind,
             self.description,
             self.nbytes,
+            shared,
             charged,
             self.created,
             self.ttl,
@@ -78,9 +92,24 @@ class Row:
             header,
             layout,
             payload,
-            charged + named,
         )
-        return values, charged + named
+        return values, needed
+
+
+def object_id(seq: int, text: str) -> ObjectId:
+    """Return the id of the object with a number and the column `id`."""
+    return ObjectId(f"{seq:012x}{text}" if len(text) == 2 * _RANDOM_NBYTES else text)
+
+
+def split_id(object_id: str) -> tuple[int, str]:
+    """Return the number and the column `id` that an object has if its id is from this catalog."""
+    return int(object_id[: -2 * _RANDOM_NBYTES], 16), object_id[-2 * _RANDOM_NBYTES :]
+
+
+def with_id(object_id: str) -> tuple[str, tuple[int, str, str]]:
+    """Return the condition, with its parameters, for the row ``o`` of the object with an id."""
+    condition = f"o.seq IN (?, (SELECT object FROM aliases WHERE id = ?)) AND {object_id_of('o.')} = ?"
+    return condition, (split_id(object_id)[0], object_id, object_id)
 
 
 def describe(description: Description) -> str:

@@ -1,10 +1,9 @@
 """Segments: files in the store's directory that hold the buffers of objects.
 
-Covers making, locking, writing, mapping and removing one file; which file belongs to which object is the catalog's.
+Covers making, locking, writing and removing one file; which file belongs to which object is the catalog's.
 Read next: ``pool.py`` (recycling), ``store.py`` (the order of steps).
 
-The lease is a shared ``flock`` on the mapping's own descriptor: Python's mmap keeps a duplicate of the descriptor, and a
-duplicate shares the lock, so the lock goes with the last view, and the kernel drops it when the process dies.
+The lease is a shared ``flock`` that lives as long as a mapping of the file (``mappings.py``); the kernel drops it when the process dies.
 
 The exclusive lock is taken only inside a write transaction of the catalog, without waiting, and the number of a recycled
 segment changes: its file is renamed, and gets the new number as its modification time (in seconds) before a byte is written. So a reader that
@@ -18,7 +17,6 @@ import contextlib
 import errno
 import fcntl
 import io
-import mmap
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -164,8 +162,8 @@ def stamp(file: io.FileIO, segment: int) -> None:
     os.utime(file.fileno(), ns=(time.time_ns(), segment * 10**9))
 
 
-def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:
-    """Map a sealed segment read-only with a lease; return the mapping and its inode.
+def open_leased(path: str, segment: int) -> tuple[int, os.stat_result]:
+    """Open a sealed segment with a lease; return the descriptor, which the caller closes, and the file's status.
 
     The time of access of the file becomes now: that is when its objects were last used.
 
@@ -185,10 +183,10 @@ def map_leased(path: str, segment: int) -> tuple[mmap.mmap, int]:
         status = os.fstat(fd)
         if status.st_mtime != segment:
             raise FileNotFoundError(errno.ENOENT, "the segment was recycled", path)
-        mapping = mmap.mmap(fd, status.st_size, mmap.MAP_SHARED, mmap.PROT_READ)
         now = time.time()
         if now - status.st_atime > _TOUCH_AFTER:
             os.utime(fd, (now, segment))
-        return mapping, status.st_ino
-    finally:
+    except BaseException:
         os.close(fd)
+        raise
+    return fd, status

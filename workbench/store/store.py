@@ -10,17 +10,18 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreError
-from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref, new_object_id
+from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref
+from workbench.store import commits, forking, history, listings, mappings, queries
 from workbench.store import directory as places
-from workbench.store import forking, history, listings, queries
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
+from workbench.store.drafts import SHARED_FROM
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
 from workbench.store.pool import Pool
@@ -123,6 +124,8 @@ class Store:
     def resume_in_child(self) -> None:
         """After a fork, in the child: connections, kept mappings and the process file are the parent's; make new ones."""
         self._finalizer.detach()
+        commits.reset_after_fork()
+        mappings.reset_after_fork()
         self.allocator.pool.reset_after_fork()
         self._process.reopen_after_fork()
         self.catalog.resume_in_child()
@@ -181,9 +184,38 @@ class Store:
         """
         if name is not None:
             check_name(name)
-        object_id = id or new_object_id()
-        self.writer.put(encoded, name, Row.of(object_id, encoded, pin=pin, ttl=ttl, tags=tags))
-        return Ref(object_id, name, encoded.description.kind, encoded.nbytes)
+        row = Row.of(id, encoded, pin=pin, ttl=ttl, tags=tags)
+        return Ref(self.writer.put(encoded, name, row), name, row.kind, row.nbytes)
+
+    def put_many(
+        self,
+        encoded: Sequence[Encoded],
+        names: Sequence[str | None] | None = None,
+        *,
+        ttl: float | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> list[Ref]:
+        """Write several objects; all of them become visible at once, or none. The parameters are those of :meth:`put`."""
+        named = [None] * len(encoded) if names is None else list(names)
+        for name in named:
+            if name is not None:
+                check_name(name)
+        items = [
+            (each, name, Row.of(None, each, pin=False, ttl=ttl, tags=tags))
+            for each, name in zip(encoded, named, strict=True)
+        ]
+        ids = self.writer.put_many(items)
+        return [Ref(id_, name, row.kind, row.nbytes) for id_, (_, name, row) in zip(ids, items, strict=True)]
+
+    def is_shared(self, address: int, nbytes: int) -> bool:
+        """Tell whether some memory lies in a segment that this process has mapped: a put would refer to it, not copy it.
+
+        Parameters
+        ----------
+        address, nbytes : int
+            Memory that the caller has a view of.
+        """
+        return nbytes >= SHARED_FROM and self.reader.mappings.find(address, nbytes) is not None
 
     # -- names and deleting ----------------------------------------------------------------------------------------
 
@@ -225,6 +257,10 @@ class Store:
         """
         return self.reader.read(key)
 
+    def read_many(self, keys: Sequence[Key]) -> list[Record]:
+        """Map several objects; see :meth:`read`."""
+        return self.reader.read_many(keys)
+
     def resolve(self, key: Key) -> ObjectId:
         """Return the id of the object that `key` names.
 
@@ -248,7 +284,7 @@ class Store:
         """Return what the catalog knows about one object."""
         while True:
             object_id = self.resolve(key)
-            found = queries.objects(self.catalog, self.directory, where="o.id = ?", parameters=(object_id,))
+            found = queries.one(self.catalog, self.directory, object_id)
             if found:
                 return found[0]
             # Rebound or deleted in between: the next look tells which.
@@ -299,9 +335,9 @@ class Store:
         """Return every name with the id of its object."""
         return queries.all_names(self.catalog)
 
-    def data_version(self) -> int:
-        """Return a number that changes when anybody changes the catalog; cheap enough to ask ten times a second."""
-        return self.catalog.data_version()
+    def data_version(self) -> bytes:
+        """Return what changes when anybody changes the catalog: to be compared, and cheap enough to ask a thousand times a second."""
+        return self.catalog.version()
 
     def changes(self, since: queries.Version | None = None) -> queries.Changes:
         """Return what changed since a version (None: everything that there is)."""

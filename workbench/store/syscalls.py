@@ -1,4 +1,4 @@
-"""System calls that Python lacks or makes while it holds the interpreter lock.
+"""System calls that Python lacks, makes while it holds the interpreter lock, or hides a descriptor in (``mmap``).
 
 Covers only calls; when to make them is decided in ``segments.py`` and ``pool.py``.
 """
@@ -10,7 +10,7 @@ import errno
 import functools
 import mmap
 import os
-from typing import Any, Final
+from typing import Final
 
 _FALLOC_FL_KEEP_SIZE: Final = 1
 _FALLOC_FL_PUNCH_HOLE: Final = 2
@@ -19,14 +19,19 @@ _MADV_POPULATE_WRITE: Final = 23
 """linux/mman.h, since Linux 5.14."""
 _MADV_HUGEPAGE: Final = 14
 """asm-generic/mman-common.h."""
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
 
-@functools.cache
-def _libc() -> Any:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return libc
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_fallocate: Final = _libc.fallocate
+_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_madvise: Final = _libc.madvise
+_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_mmap: Final = _libc.mmap
+_mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64]
+_mmap.restype = ctypes.c_void_p
+_munmap: Final = _libc.munmap
+_munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 def punch_hole(fd: int, nbytes: int) -> bool:
@@ -34,7 +39,7 @@ def punch_hole(fd: int, nbytes: int) -> bool:
 
     Truncating would kill those others with SIGBUS; a hole reads as zeros.
     """
-    result: int = _libc().fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, 0, max(nbytes, 1))
+    result: int = _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, 0, max(nbytes, 1))
     if result == 0:
         return True
     code = ctypes.get_errno()
@@ -58,7 +63,7 @@ def populate_write(address: int, nbytes: int) -> bool:
     OSError
         ENOSPC if the file system or the memory is full, where touching the page would be SIGBUS.
     """
-    if _libc().madvise(address, nbytes, _MADV_POPULATE_WRITE) == 0:
+    if _madvise(address, nbytes, _MADV_POPULATE_WRITE) == 0:
         return True
     code = ctypes.get_errno()
     if code == errno.EINVAL:
@@ -80,4 +85,23 @@ def can_populate() -> bool:
 
 def want_huge_pages(address: int, nbytes: int) -> None:
     """Ask for large pages, which a tmpfs mounted with ``huge=advise`` gives to who asks; elsewhere nothing happens."""
-    _libc().madvise(address, nbytes, _MADV_HUGEPAGE)
+    _madvise(address, nbytes, _MADV_HUGEPAGE)
+
+
+def map_shared(fd: int, nbytes: int, protection: int) -> int:
+    """Map the first `nbytes` bytes of a file; return the address. The descriptor may be closed afterwards.
+
+    Raises
+    ------
+    OSError
+        ENOMEM if the process has too many mappings (the limit ``vm.max_map_count``) or no address space left.
+    """
+    address: int | None = _mmap(None, nbytes, protection, mmap.MAP_SHARED, fd, 0)
+    if address is None or address == _MAP_FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return address
+
+
+unmap = _munmap
+"""Undo :func:`map_shared`: address and bytes."""

@@ -1,6 +1,6 @@
 """The write transactions of one connection: one at a time, and none left open by Ctrl-C.
 
-Covers locking, beginning and ending; what is written is everybody else's business. ``KeyboardInterrupt`` may be raised between any
+Covers locking, beginning and ending, and waiting for other processes (in turns: ``turnstile.py``); what is written is everybody else's business. ``KeyboardInterrupt`` may be raised between any
 two bytecodes of the main thread, so also between the last statement of a transaction and its end. Such a transaction would lock every
 process of the host out; it is given up when the thread begins its next one, or calls :meth:`Transactions.settle`.
 """
@@ -11,14 +11,20 @@ import contextlib
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any, Final
 
 from workbench.errors import StoreError
+from workbench.store.turnstile import Turnstile
+
+BUSY_TIMEOUT: Final = 30.0
+"""Seconds; how long one write may wait for those of other processes."""
 
 
 class Transactions:
-    """Begins and ends transactions on a connection, which whoever makes this object sets.
+    """Begins and ends transactions on a connection; whoever makes this object sets it, and the turnstile.
 
     Parameters
     ----------
@@ -27,6 +33,7 @@ class Transactions:
     """
 
     connection: sqlite3.Connection
+    turnstile: Turnstile
 
     def __init__(self, translate: Callable[[sqlite3.Error], StoreError]) -> None:
         self.translate = translate
@@ -58,7 +65,7 @@ class Transactions:
                     self._abandon()
             if not joins:
                 self._owner = owner
-                self.connection.execute("BEGIN IMMEDIATE")
+                self._run("BEGIN IMMEDIATE", ())
         except BaseException as error:
             if not joins:
                 self._owner = None
@@ -68,6 +75,46 @@ class Transactions:
                 raise self.translate(error) from error
             raise
         return self.connection, joins
+
+    def execute(self, statement: str, parameters: tuple[Any, ...]) -> int:
+        """Run one statement as a transaction of its own; return the number of the row that it inserted last.
+
+        Raises
+        ------
+        sqlite3.IntegrityError
+            A constraint of the table refused it.
+        """
+        with self.lock:
+            if self._owner is not None and not _is_running(self._owner):
+                self._abandon()
+            try:
+                return self._run(statement, parameters).lastrowid or 0
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
+                raise self.translate(error) from error
+
+    def _run(self, statement: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
+        """Run a statement that begins a transaction, as soon as it is this process's turn."""
+        turnstile = self.turnstile
+        turnstile.hold_back()
+        try:
+            return self.connection.execute(statement, parameters)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        since, attempt = time.monotonic(), 0
+        while True:
+            attempt += 1
+            turnstile.wait(since, attempt)
+            try:
+                cursor = self.connection.execute(statement, parameters)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() - since > BUSY_TIMEOUT:
+                    raise
+            else:
+                turnstile.passed()
+                return cursor
 
     def end(self, *, commit: bool, joins: bool) -> None:
         """End what :meth:`begin` began."""

@@ -9,25 +9,31 @@ the store or needs room removes. Smaller objects are one INSERT.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import itertools
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from workbench.errors import NameConflictError, StoreFullError
-from workbench.objects import Encoded, Key, ObjectId, is_object_id
-from workbench.store import eviction, segments
+from workbench.errors import NameConflictError, StoreError, StoreFullError
+from workbench.objects import Encoded, Key, ObjectId, Ref, is_object_id
+from workbench.store import drafts, eviction, rows
 from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
 from workbench.store.catalog import expired
-from workbench.store.reading import Reader, find
+from workbench.store.mappings import Mappings
+from workbench.store.reading import Reader, find, find_with_seq
 from workbench.store.rows import INSERT, PLACE, Row
 
 _T = TypeVar("_T")
 
-_HEADER_IN_ROW: Final = 64 << 10
-"""Bytes; a longer header (a large pickle) lies in the segment, as the first buffer."""
 _LONGEST_NAME: Final = 10_000
 """Characters."""
+
+
+class SegmentGoneError(Exception):
+    """A segment that this process maps is no longer the store's."""
 
 
 class Writer:
@@ -47,74 +53,123 @@ class Writer:
         self.allocator = allocator
         self._inline = inline
 
-    def put(self, encoded: Encoded, name: str | None, row: Row) -> None:
+    def put(self, encoded: Encoded, name: str | None, row: Row) -> ObjectId:
         """Write an object's bytes and its row; see :meth:`Store.put`."""
-        insert = self._insert_inline if encoded.nbytes <= self._inline else self._insert_segment
-        insert(encoded, name, row)
+        if encoded.nbytes > self._inline:
+            return self._put_drafts([(encoded, name, row)])[0]
+        draft = drafts.inline(encoded, name, row)
+        values, needed = row.values(draft.header, draft.layout(0), draft.payload, name)
+        if name is not None or row.id is not None:
+            return self.with_room(needed, lambda: self.seal_all([draft], []))[0]
+        return rows.object_id(self.with_room(needed, lambda: self._insert_only(values)), values[1])
 
-    def _insert_inline(self, encoded: Encoded, name: str | None, row: Row) -> None:
-        payload = b"".join(encoded.buffers) if len(encoded.buffers) != 1 else bytes(encoded.buffers[0])
-        layout, offset = b"", 0
-        for buffer in encoded.buffers:
-            layout += PLACE.pack(0, offset, buffer.nbytes)
-            offset += buffer.nbytes
-        values, charged = row.values(encoded.header, layout, payload, name)
-        self.with_room(charged, lambda: self._insert_row(name, values, charged))
+    def put_many(self, items: Sequence[tuple[Encoded, str | None, Row]]) -> list[ObjectId]:
+        """Write several objects; all of them become visible at once, or none."""
+        return self._put_drafts(items)
 
-    def _insert_row(self, name: str | None, values: tuple[Any, ...], charged: int) -> None:
-        if name is None:
-            if self.catalog.execute_write(INSERT, values) != 1:
-                raise OutOfRoomError(charged, file_system=False)
-            return
+    def _insert_only(self, values: tuple[Any, ...]) -> int:
+        """Add a row that nothing else refers to: one statement."""
+        try:
+            return self.catalog.execute_write(INSERT, values)
+        except sqlite3.IntegrityError:
+            raise OutOfRoomError(values[0], file_system=False) from None
+
+    def _put_drafts(self, items: Sequence[tuple[Encoded, str | None, Row]]) -> list[ObjectId]:
+        mappings: Mappings | None = self.reader.mappings
+        while True:
+            made = [
+                drafts.inline(encoded, name, row)
+                if encoded.nbytes <= self._inline
+                else drafts.in_segments(encoded, name, row, mappings)
+                for encoded, name, row in items
+            ]
+            try:
+                wanted = sum(draft.nbytes for draft in made)
+                return self.with_room(wanted, functools.partial(self._write_all, made))
+            except SegmentGoneError:
+                # Mapped here, but no longer the store's (a spilled object that was deleted): then it is copied like any other memory.
+                mappings = None
+
+    def _write_all(self, made: list[drafts.Draft]) -> list[ObjectId]:
+        with contextlib.ExitStack() as open_:
+            reservations = []
+            for draft in made:
+                reservation = open_.enter_context(self.writing(draft.nbytes)) if draft.pieces else None
+                if reservation is not None:
+                    self.allocator.write(reservation, draft.pieces, draft.offsets)
+                reservations.append(reservation)
+            return self.seal_all(made, reservations)
+
+    def seal_all(self, made: Sequence[drafts.Draft], reservations: Sequence[Reservation | None]) -> list[ObjectId]:
+        """Seal what was written and add the rows, in one transaction."""
+        replaced = False
+        ids = []
         with self.catalog.write() as write:
-            _, replaced = self._insert_named(write, name, values, charged)
+            for draft, reservation in itertools.zip_longest(made, reservations):
+                segment = 0
+                if reservation is not None:
+                    self.allocator.seal(write, reservation)
+                    segment = reservation.segment
+                object_id, replaces = self._insert(write, draft, segment)
+                ids.append(object_id)
+                replaced |= replaces
+        for reservation in reservations:
+            if reservation is not None:
+                self.allocator.finish(reservation)
         if replaced:
             self._trim()
+        return ids
 
-    def _insert_named(
-        self, write: sqlite3.Connection, name: str | None, values: tuple[Any, ...], room: int
-    ) -> tuple[int, bool]:
-        cursor = write.execute(INSERT, values)
-        if cursor.rowcount != 1:
-            raise OutOfRoomError(room, file_system=False)
-        seq = int(cursor.lastrowid or 0)
-        return seq, name is not None and self._bind(write, name, seq)
+    def _insert(self, write: sqlite3.Connection, draft: drafts.Draft, segment: int) -> tuple[ObjectId, bool]:
+        row = draft.row
+        foreign = self._refer(write, draft.shared)
+        values, needed = row.values(
+            draft.header, draft.layout(segment), draft.payload, draft.name, draft.nbytes_in(foreign)
+        )
+        if row.id is not None and find(lambda *question: write.execute(*question).fetchone(), Ref(row.id)):
+            raise StoreError(f"Object {row.id} is in the store {self.reader.directory} already.")
+        try:
+            seq = write.execute(INSERT, values).lastrowid or 0
+        except sqlite3.IntegrityError:
+            # The segment is given up meanwhile, so its room is asked for as well.
+            raise OutOfRoomError(needed + draft.nbytes, file_system=False) from None
+        if row.id is not None:
+            write.execute("INSERT INTO aliases VALUES (?, ?)", (row.id, seq))
+        used = draft.shared | {segment} if segment else draft.shared
+        write.executemany("INSERT INTO uses VALUES (?, ?)", [(seq, each) for each in used])
+        return rows.object_id(seq, values[1]), draft.name is not None and self._bind(write, draft.name, seq)
 
-    def _insert_segment(self, encoded: Encoded, name: str | None, row: Row) -> None:
-        pieces, header = list(encoded.buffers), encoded.header
-        if len(header) > _HEADER_IN_ROW:
-            pieces.insert(0, memoryview(header))
-        offsets, end = segments.layout(piece.nbytes for piece in pieces)
-
-        def write_all() -> None:
-            with self.writing(max(end, 1)) as reservation:
-                self.allocator.write(reservation, pieces, offsets)
-                places_ = zip(offsets, pieces, strict=True)
-                layout = b"".join(PLACE.pack(reservation.segment, offset, piece.nbytes) for offset, piece in places_)
-                self.seal(reservation, name, row, header if len(header) <= _HEADER_IN_ROW else None, layout)
-
-        self.with_room(end, write_all)
+    def _refer(self, write: sqlite3.Connection, shared: frozenset[int]) -> set[int]:
+        """Make sure that segments which this process maps stay the store's; return those that other objects own."""
+        foreign = set()
+        for segment in shared:
+            row = write.execute("SELECT state FROM segments WHERE segment = ?", (segment,)).fetchone()
+            if row is None:
+                raise SegmentGoneError(segment)
+            if row[0] == "free":
+                # Its last object was deleted. It cannot be recycled, because this process has a lease: so it is used again.
+                write.execute(
+                    "UPDATE segments SET state = 'sealed', freed = NULL, was = NULL WHERE segment = ?", (segment,)
+                )
+            else:
+                foreign.add(segment)
+        return foreign
 
     def writing(self, nbytes: int) -> Writing:
         """Reserve a segment for the time of a ``with`` block; it is abandoned unless :meth:`seal` was called in it."""
         return Writing(self.allocator, nbytes)
 
-    def seal(self, reservation: Reservation, name: str | None, row: Row, header: bytes | None, layout: bytes) -> None:
-        """Add the object whose buffers lie in `reservation`, in one transaction.
+    def seal(self, reservation: Reservation, draft: drafts.Draft) -> ObjectId:
+        """Add the object whose buffers were written into `reservation`, in one transaction.
 
         Raises
         ------
         OutOfRoomError
             The row itself did not fit; the room that is asked for is the segment's as well, which is given up meanwhile.
+        StoreError
+            The object is here already.
         """
-        values, charged = row.values(header, layout, None, name)
-        with self.catalog.write() as write:
-            self.allocator.seal(write, reservation)
-            seq, replaced = self._insert_named(write, name, values, reservation.nbytes + charged)
-            write.execute("INSERT INTO uses VALUES (?, ?)", (seq, reservation.segment))
-        self.allocator.finish(reservation)
-        if replaced:
-            self._trim()
+        return self.seal_all([draft], [reservation])[0]
 
     def with_room(self, nbytes: int, action: Callable[[], _T]) -> _T:
         """Do something that may find no room, making room as long as there is something to give up.
@@ -146,11 +201,9 @@ class Writer:
     def unbind(self, name: str, object_id: ObjectId) -> None:
         """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
         with self.catalog.write() as write:
-            row = write.execute(
-                "SELECT seq, pinned FROM objects WHERE id = ? AND seq = (SELECT object FROM names WHERE name = ?)",
-                (object_id, name),
-            ).fetchone()
-            if row is None:
+            statement = "SELECT seq, pinned, id FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"
+            row = write.execute(statement, (name,)).fetchone()
+            if row is None or rows.object_id(row[0], row[2]) != object_id:
                 return
             write.execute("DELETE FROM names WHERE name = ?", (name,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
@@ -162,11 +215,10 @@ class Writer:
 
     def _find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
         """Find an object within the transaction, so that its name cannot be rebound in between."""
-        row = find(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
-        if row is None or expired(row[4]):
+        found = find_with_seq(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
+        if found is None or expired(found[1][4]):
             raise self.reader.not_found(key)
-        seq: int = write.execute("SELECT seq FROM objects WHERE id = ?", (row[0],)).fetchone()[0]
-        return seq, ObjectId(row[0])
+        return found[0], found[1][0]
 
     def _bind(self, write: sqlite3.Connection, name: str, seq: int) -> bool:
         """Bind a name; return whether the object that had it was deleted."""
@@ -207,19 +259,38 @@ class Writer:
     def delete_expired(self) -> int:
         """Delete the objects whose `ttl` is over; return how many there were."""
         with self.catalog.write() as write:
-            rows = write.execute("SELECT seq FROM objects WHERE expires < ?", (time.time(),)).fetchall()
-            for (seq,) in rows:
+            over = write.execute("SELECT seq FROM objects WHERE expires < ?", (time.time(),)).fetchall()
+            for (seq,) in over:
                 self._delete(write, seq)
-        return len(rows)
+        return len(over)
 
     def _delete(self, write: sqlite3.Connection, seq: int) -> None:
         used = [row[0] for row in write.execute("SELECT segment FROM uses WHERE object = ?", (seq,))]
+        was = ""
+        if used:
+            statement = "SELECT id, (SELECT min(name) FROM names WHERE object = seq) FROM objects WHERE seq = ?"
+            text, name = write.execute(statement, (seq,)).fetchone()
+            was = name or rows.object_id(seq, text)
+        # The names last: the history of changes tells the first of them.
+        write.execute("DELETE FROM objects WHERE seq = ?", (seq,))
         write.execute("DELETE FROM names WHERE object = ?", (seq,))
         write.execute("DELETE FROM uses WHERE object = ?", (seq,))
-        write.execute("DELETE FROM objects WHERE seq = ?", (seq,))
         for segment in used:
-            if write.execute("SELECT 1 FROM uses WHERE segment = ?", (segment,)).fetchone() is None:
-                write.execute("UPDATE segments SET state = 'free' WHERE segment = ?", (segment,))
+            heir = write.execute("SELECT min(object) FROM uses WHERE segment = ?", (segment,)).fetchone()[0]
+            if heir is None:
+                write.execute(
+                    "UPDATE segments SET state = 'free', freed = ?, was = ? WHERE segment = ?",
+                    (time.time(), was, segment),
+                )
+            elif heir > seq:
+                self._inherit(write, heir, segment)
+
+    def _inherit(self, write: sqlite3.Connection, seq: int, segment: int) -> None:
+        """Give a segment, whose owner was deleted, to the oldest of those that refer to it."""
+        text, layout = write.execute("SELECT id, layout FROM objects WHERE seq = ?", (seq,)).fetchone()
+        nbytes = sum(size for place, _, size in PLACE.iter_unpack(layout) if place == segment)
+        write.execute("UPDATE objects SET shared = shared - ? WHERE seq = ?", (nbytes, seq))
+        write.execute("INSERT INTO changes (object, what) VALUES (?, 'inherited')", (rows.object_id(seq, text),))
 
     def _trim(self) -> None:
         row = self.catalog.row("SELECT sum(nbytes) FROM segments WHERE state = 'free'")

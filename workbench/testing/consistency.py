@@ -13,14 +13,14 @@ from typing import Final
 
 from workbench.store import Store, segments
 
-_KNOWN: Final = ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "connection.json")
+_KNOWN: Final = ("turnstile", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "connection.json")
 
 _CHARGED: Final = """
 SELECT used,
     (SELECT coalesce(sum(nbytes), 0) FROM segments WHERE state <> 'spilled')
     + (SELECT coalesce(sum(charged), 0) FROM objects)
     + (SELECT coalesce(sum(2 * length(CAST(name AS BLOB)) + 64), 0) FROM names)
-FROM store"""
+FROM usage"""
 _BROKEN: Final = {
     "a name without its object": "SELECT name FROM names WHERE object NOT IN (SELECT seq FROM objects)",
     "a use without its object": "SELECT object, segment FROM uses WHERE object NOT IN (SELECT seq FROM objects)",

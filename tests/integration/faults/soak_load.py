@@ -48,7 +48,7 @@ def measure() -> dict[str, int]:
 def checksum(value: Any) -> int:
     """Return the checksum of an array, a frame or a table."""
     if isinstance(value, np.ndarray):
-        return zlib.crc32(memoryview(np.ascontiguousarray(value)).cast("B"))
+        return zlib.crc32(np.ascontiguousarray(value).data.cast("B"))
     if isinstance(value, pd.DataFrame):
         return int(pd.util.hash_pandas_object(value).to_numpy().sum())
     return checksum(value.to_pandas())

@@ -69,7 +69,7 @@ class Host:
         """Call `function` in the store's own thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    async def version(self) -> tuple[int | None, int | None]:
+    async def version(self) -> tuple[int | None, bytes | None]:
         """Return what changes when anybody changes the store or replaces it."""
         return await self.run(self._version)
 
@@ -126,7 +126,7 @@ class Host:
             self._store.close()
         self._store, self._inode = None, None
 
-    def _version(self) -> tuple[int | None, int | None]:
+    def _version(self) -> tuple[int | None, bytes | None]:
         try:
             store = self._open()
         except WorkbenchError:
