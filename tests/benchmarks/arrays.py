@@ -29,7 +29,7 @@ def repeated_puts(scale: Scale) -> list[Figure]:
     """Put, delete, put of one float64 array, with one thread and with two, in turns with memcpy."""
     array, memcpy = data.array(scale.nbytes), Memcpy(scale.nbytes)
     puts: dict[int, list[float]] = {1: [], 2: []}
-    with new_session(2 * scale.nbytes) as session:
+    with new_session(scale.nbytes) as session:
         session.put(array, "large")
         for _ in range(scale.repeats):
             for threads, taken in puts.items():
@@ -60,7 +60,7 @@ def first_puts(scale: Scale) -> list[Figure]:
     array, memcpy = data.array(scale.nbytes), Memcpy(scale.nbytes)
     fresh, first, second = [], [], []
     for _ in range(3):
-        with new_session(2 * scale.nbytes) as session:
+        with new_session(scale.nbytes) as session:
             fresh.append(seconds(lambda: write_file(session.store.directory.parent / "fresh", array)))
             memcpy.take()
             first.append(seconds(lambda: session.put(array, "large")))
@@ -77,7 +77,7 @@ def first_puts(scale: Scale) -> list[Figure]:
 def latencies(scale: Scale) -> list[Figure]:
     """Get of arrays of several sizes, here and in another process."""
     figures, medians = [], []
-    with new_session(2 * scale.nbytes) as session:
+    with new_session(scale.nbytes) as session:
         for nbytes in scale.array_sizes:
             array = data.array(nbytes)
             session.put(array, "array")

@@ -18,7 +18,7 @@ _PAGE = 50
 
 def many_objects(scale: Scale) -> list[Figure]:
     """Compare a store of many objects to a nearly empty one."""
-    with new_session(scale.catalog * 2048) as empty, new_session(scale.catalog * 2048) as full:
+    with new_session(scale.catalog * 512) as empty, new_session(scale.catalog * 512) as full:
         array = np.zeros(4)
         for session in (empty, full):
             session.put(array, "sought")

@@ -28,7 +28,7 @@ from workbench import Session
 
 def large_frame(scale: Scale) -> list[Figure]:
     """Put and get of a mixed frame of eleven columns, two of them strings."""
-    with new_session(2 * scale.nbytes) as session:
+    with new_session(scale.nbytes) as session:
         nbytes, first, puts, memcpy = _puts(session, scale)
         gc.collect()
         latency = median_us(lambda: session.get("frame"))
@@ -95,7 +95,7 @@ def _private_nbytes(status: Path) -> int:
 def latencies(scale: Scale) -> list[Figure]:
     """Get of a 10-column frame, of few and of many rows."""
     figures, medians = [], []
-    with new_session(scale.rows * 200) as session:
+    with new_session(scale.rows * 100) as session:
         for rows in scale.frame_rows:
             frame = data.mixed_frame(rows)
             session.put(frame, "frame")

@@ -144,8 +144,8 @@ def scratch() -> Iterator[Path]:
 
 @contextmanager
 def new_session(nbytes: int, **arguments: Any) -> Iterator[Session]:
-    """A session with a new store of its own in shared memory, with room for `nbytes` and then some."""
-    with scratch() as directory, Session(directory / "store", capacity=nbytes + 256 * MIB, **arguments) as session:
+    """A session with a new store of its own in shared memory, whose pool (a quarter of it) has room for `nbytes`."""
+    with scratch() as directory, Session(directory / "store", capacity=4 * nbytes + 256 * MIB, **arguments) as session:
         yield session
 
 

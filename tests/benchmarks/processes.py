@@ -38,7 +38,7 @@ def imports(scale: Scale) -> list[Figure]:
 
 def readers(scale: Scale) -> list[Figure]:
     """What each further process that maps an array costs, before and after it has read all of it."""
-    with new_session(2 * scale.nbytes) as session:
+    with new_session(scale.nbytes) as session:
         session.put(data.array(scale.nbytes), "large")
         with Process(session.store.directory) as first, Process(session.store.directory) as second:
             for process in (first, second):

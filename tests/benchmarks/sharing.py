@@ -17,7 +17,7 @@ _COLUMNS = 16
 def one_more_column(scale: Scale) -> list[Figure]:
     """Put a frame, get it, and put it again with one new column."""
     rows = scale.nbytes // _COLUMNS // 8
-    with new_session(4 * scale.nbytes) as session:
+    with new_session(2 * scale.nbytes) as session:
         session.put(pd.DataFrame(data.array(scale.nbytes).reshape(_COLUMNS, rows).T), "frame")
         shared, column = session.get("frame"), data.array(rows * 8)
         wider = shared.assign(more=column)

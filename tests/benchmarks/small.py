@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks import data
-from tests.benchmarks.measuring import GIB, Figure, Scale, at_least, at_most, new_session, seconds
+from tests.benchmarks.measuring import MIB, Figure, Scale, at_least, at_most, new_session, seconds
 from tests.processes import Process
 from workbench import Session
 
@@ -28,7 +28,7 @@ def one_process(scale: Scale) -> list[Figure]:
         rates.setdefault(what, []).append(count / seconds(lambda: results.append(action())))
         return results[0]
 
-    with new_session(scale.small * 16 * 1024) as session:
+    with new_session(scale.small * 4 * 1024) as session:
         many = _many(session)
         for turn in range(_ROUNDS):
             values = [arrays[number % 100] for number in range(count)]
@@ -99,7 +99,7 @@ def four_processes(scale: Scale) -> list[Figure]:
 
 def _at_once(count: int, duration: float) -> tuple[float, float, int]:
     """Return puts per second of all processes, the longest wait in seconds, and how many objects are not what was put."""
-    with new_session(int(duration * GIB)) as session, ExitStack() as stack:
+    with new_session(int(duration * 256 * MIB)) as session, ExitStack() as stack:
         processes = [stack.enter_context(Process(session.store.directory)) for _ in range(count)]
         for process in processes:
             process.do(_PUTS)

@@ -270,8 +270,8 @@ def main(neighbour: Neighbour) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     run = Run(neighbour, Extent(**options.extent), lambda figure: print(json.dumps(figure), flush=True))
     start = time.perf_counter()
-    # Room for one that is being deleted beside one that is being put, and for the small ones.
-    neighbour.start(options.directory, 3 * run.extent.nbytes + (256 << 20))
+    # Room for one that is being deleted beside one that is being put, and for the small ones; of ours a quarter is the pool.
+    neighbour.start(options.directory, 4 * run.extent.nbytes + (256 << 20))
     try:
         run.found("start", time.perf_counter() - start)
         for part in options.part or PARTS:
