@@ -75,7 +75,7 @@ format: build ## Format what can be formatted
 	@$(TOOLS) run stylelint --fix 'style/**/*.css'
 
 bench: $(VENV)/.installed ## Measure: every figure beside a memcpy of the same bytes in the same run and beside other stores
-	$(PY) -m tests.benchmarks --full --neighbours --json .bench/figures.json
+	$(PY) -m tests.benchmarks --full --neighbours --rounds 3 --json .bench/figures.json
 
 soak: $(VENV)/.installed ## Load one store from six processes for 15 minutes, with kills (SOAK_ARGS="--seconds 60 --seed 1"); then a million races
 	$(PY) -m tests.integration.faults.soak $(SOAK_ARGS)

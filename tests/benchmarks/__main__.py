@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"also other stores: {', '.join(names)} (default: all)",
     )
     parser.add_argument("--only-neighbours", action="store_true", help="leave this store's own figures out")
+    parser.add_argument("--rounds", type=int, default=1, metavar="N", help="of the neighbours; the best one counts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     options = parser.parse_args(arguments)
     scale = Scale.full() if options.full else Scale.tiny()
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         written["figures"] = report.as_json(found)
         print(report.table(found))
     if options.neighbours is not None or options.only_neighbours:
-        columns = side_by_side.measure(scale, options.neighbours or (), say)
+        columns = side_by_side.measure(scale, options.neighbours or (), rounds=options.rounds, say=say)
         written["neighbours"] = side_by_side.as_json(columns)
         print(side_by_side.table(columns))
     if options.json is not None:

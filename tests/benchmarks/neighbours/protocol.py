@@ -39,6 +39,10 @@ from tests.benchmarks import data
 _MOST_GETS = 1000
 
 
+class ElsewhereError(Exception):
+    """Another process got nothing; the message is its last word."""
+
+
 class UnsupportedError(Exception):
     """The store has no such thing; the message says what it lacks."""
 
@@ -92,7 +96,7 @@ class Neighbour(ABC):
             check=False,
         )
         if done.returncode != 0:
-            raise RuntimeError(last_line(done.stderr))
+            raise ElsewhereError(last_line(done.stderr))
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
 
@@ -171,6 +175,8 @@ class Run:
             action()
         except UnsupportedError as lack:
             self._emit({"row": row, "lacks": str(lack)})
+        except ElsewhereError as error:
+            self._emit({"row": row, "error": str(error)})
         except Exception as error:  # whatever a store may raise
             self._emit({"row": row, "error": f"{type(error).__name__}: {last_line(str(error))}"})
 
