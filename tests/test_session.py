@@ -193,3 +193,40 @@ def test_session_is_a_context_manager_and_objects_outlive_it(store_directory: Pa
     with wb.Session(store_directory) as session:
         assert session.exists("x")
         assert session.memory().capacity == 64 * MIB
+
+
+def test_many_objects_are_put_and_got_at_once(session: wb.Session) -> None:
+    """Objects go in by name or without, in one step, and come out in the order in which they are asked for."""
+    values: dict[str, Any] = {"a": np.arange(10), "b": {"x": 1}, "c": np.arange(100_000)}
+    refs = session.put_many(values)
+    assert [ref.name for ref in refs] == ["a", "b", "c"]
+    got = session.get_many(["c", refs[0], "b"])
+    assert np.array_equal(got[0], values["c"]) and np.array_equal(got[1], values["a"]) and got[2] == values["b"]
+    unnamed = session.put_many([number * 1.5 for number in range(1200)], ttl=60, tags={"run": "1"})
+    assert session.get_many(unnamed) == [number * 1.5 for number in range(1200)]
+    assert session.info(unnamed[7]).tags == {"run": "1"}
+    with pytest.raises(wb.ObjectNotFoundError, match="no object 'nobody'"):
+        session.get_many([refs[0], "nobody"])
+    assert session.put_many([]) == session.get_many([]) == []
+
+
+def test_what_was_got_costs_nothing_to_put_again(session: wb.Session) -> None:
+    """A frame with one more column than a shared one owns that column only; the frames are equal to what they should be."""
+    frame = pd.DataFrame(
+        {"a": np.arange(200_000), "b": np.random.default_rng(0).random(200_000), "s": ["x", "yy"] * 100_000}
+    )
+    session.put(frame, "frame")
+    shared = session.get("frame")
+    column = np.arange(200_000) * 2.0
+    session.put(shared.assign(z=column), "more")
+    session.put(shared.iloc[1000:150_000], "part")
+    session.put(shared, "again")
+    info = session.info("more")
+    assert info.nbytes < column.nbytes + 20_000 < info.shared_nbytes
+    assert session.info("part").nbytes < 20_000 < session.info("part").shared_nbytes
+    assert session.info("again").nbytes < 20_000
+    del shared
+    session.delete("frame")
+    pd.testing.assert_frame_equal(session.get("more"), frame.assign(z=column))
+    pd.testing.assert_frame_equal(session.get("part"), frame.iloc[1000:150_000])
+    pd.testing.assert_frame_equal(session.get("again"), frame)

@@ -35,7 +35,7 @@ from workbench.objects import Event, Holder, Key, Memory, Namespace, NodeInfo, O
 from workbench.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import dask.dataframe
     from distributed import Client
@@ -79,6 +79,7 @@ __all__ = [
     "drop",
     "exists",
     "get",
+    "get_many",
     "holders",
     "info",
     "load",
@@ -90,6 +91,7 @@ __all__ = [
     "open",
     "pin",
     "put",
+    "put_many",
     "replicate",
     "save",
     "unpin",
@@ -116,6 +118,18 @@ def put(
 def get(key: Key, *, timeout: float | None = None) -> Any:
     """Return a shared object, mapped read-only; see :meth:`Session.get`."""
     return current_session().get(key, timeout=timeout)
+
+
+def put_many(
+    objects: Mapping[str, Any] | Iterable[Any], *, ttl: float | None = None, tags: dict[str, str] | None = None
+) -> list[Ref]:
+    """Share several objects in one step, by name or without names; see :meth:`Session.put_many`."""
+    return current_session().put_many(objects, ttl=ttl, tags=tags)
+
+
+def get_many(keys: Iterable[Key]) -> list[Any]:
+    """Return several shared objects; see :meth:`Session.get_many`."""
+    return current_session().get_many(keys)
 
 
 def exists(key: Key) -> bool:
