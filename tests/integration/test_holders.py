@@ -35,7 +35,7 @@ def mapped(pid: int, directory: Path) -> Mapped:
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         title, _, rest = line.partition(":")
         if "-" in title and " " in line.partition(" ")[2]:
-            ours = f" {directory}/" in line and " r--s " in line
+            ours = f" {directory}/" in line and ".segment" in line and " r--s " in line
         elif ours and title in sums:
             sums[title] += int(rest.split()[0]) << 10
     return Mapped(sums["Size"], sums["Pss"])

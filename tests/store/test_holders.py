@@ -17,6 +17,7 @@ import pytest
 
 from tests.processes import Process, environment
 from tests.store.encoding import encoded
+from workbench.objects import Encoded
 from workbench.store import Store
 
 MIB = 1 << 20
@@ -105,8 +106,54 @@ def test_orphan_is_named_rather_than_its_dead_parent(child: tuple[Process, int],
     assert [holder.pid for holder in store.holders("x")] == [pid]
     store.delete("x")
     (zombie,) = store.holders()
-    assert (zombie.pid, zombie.object, zombie.state) == (pid, None, "deleted")
+    assert (zombie.pid, zombie.object, zombie.name, zombie.state) == (pid, None, "x", "deleted")
     assert store.memory().deleted == zombie.nbytes
+
+
+def test_deleted_objects_keep_the_names_that_they_had(store: Store) -> None:
+    """What is still mapped is listed under the last name of the object, else its id, however it came to its end."""
+    held = {}
+    for name in ("deleted", "unbound", "rebound", "twice", "ended"):
+        held[name] = store.read(store.put(encoded(MIB), name))
+    nameless = store.put(encoded(MIB))
+    held[nameless.id] = store.read(nameless)
+    held["again"] = store.read("twice")
+    store.delete("deleted")
+    store.unbind("unbound", held["unbound"].id)
+    store.put(encoded(10), "rebound")
+    held["second"] = store.read(store.put(encoded(MIB, seed=1), "twice"))
+    store.put(encoded(10), "twice")
+    store.delete(nameless)
+    store.delete("ended")
+    found = store.holders()
+    nbytes = {holder.name: holder.nbytes for holder in found}
+    assert nbytes == dict.fromkeys(["deleted", "unbound", "rebound", "ended", nameless.id], MIB) | {"twice": 2 * MIB}
+    assert {(holder.pid, holder.object, holder.state) for holder in found} == {(os.getpid(), None, "deleted")}
+    assert store.memory().deleted == 7 * MIB == sum(nbytes.values())
+    held.clear()
+    assert (store.holders(), store.memory().deleted) == ([], 0)
+
+
+def test_shared_segments_count_once_for_each_process(store: Store) -> None:
+    """Bytes belong to the object that owns them; another one that uses them shows them as shared, until it inherits them."""
+    first = encoded(MIB, MIB)
+    store.put(first, "first")
+    mine = store.read("first")
+    both = Encoded(first.description, first.header, (mine.buffers[0], encoded(3 * MIB, seed=9).buffers[0]))
+    store.put(both, "second")
+    also = store.read("second")
+
+    def table() -> dict[str | None, tuple[int, int, str]]:
+        return {holder.name: (holder.nbytes, holder.shared_nbytes, holder.state) for holder in store.holders()}
+
+    assert table() == {"first": (2 * MIB, 0, "memory"), "second": (3 * MIB, 2 * MIB, "memory")}
+    assert sum(holder.nbytes for holder in store.holders()) == mapped(os.getpid(), store.directory)
+    assert [(holder.nbytes, holder.shared_nbytes) for holder in store.holders("second")] == [(3 * MIB, 2 * MIB)]
+    store.delete("first")
+    assert table() == {"second": (5 * MIB, 0, "memory")}
+    store.delete("second")
+    assert table() == {"second": (5 * MIB, 0, "deleted")}
+    del mine, also, both
 
 
 def test_process_without_a_file_is_named_by_its_command(store: Store, store_directory: Path) -> None:

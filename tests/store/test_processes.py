@@ -133,7 +133,7 @@ def test_holders_names_every_process_and_forgets_the_dead(store: Store, store_di
         assert holder.nbytes >= MIB
         store.delete("x")
         (zombie,) = store.holders()
-        assert (zombie.pid, zombie.object, zombie.name) == (reader.pid, None, None)
+        assert (zombie.pid, zombie.object, zombie.name, zombie.state) == (reader.pid, None, "x", "deleted")
         assert store.memory().deleted >= MIB
         reader.kill()
     assert store.holders() == []

@@ -24,13 +24,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from workbench.errors import ObjectNotFoundError, StoreError
+from workbench.errors import StoreError
 from workbench.objects import Holder, Key, ObjectId
 from workbench.store import leases, segments
 from workbench.store.catalog import Catalog
 from workbench.store.leases import Place
 from workbench.store.processes import Process, pid_namespace, processes, stranger
-from workbench.store.reading import Reader
+from workbench.store.reading import Reader, find_with_seq
 from workbench.store.schema import object_id as object_id_of
 
 _FIRST_NAMESPACE: Final = 0xEFFFFFFC
@@ -98,7 +98,7 @@ def _places(catalog: Catalog, directory: Path, condition: str = "1") -> dict[Pla
 
 
 def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:
-    statement = "SELECT segment, nbytes, state FROM segments WHERE segment = ?"
+    statement = "SELECT nbytes, state, was FROM segments WHERE segment = ?"
     users = (
         f"SELECT {object_id_of('o.')}, (SELECT min(name) FROM names WHERE object = o.seq) FROM uses JOIN objects o ON o.seq = object "
         "WHERE segment = ? ORDER BY o.seq"
@@ -107,7 +107,7 @@ def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:
     for number in numbers:
         row = catalog.row(statement, (number,))
         if row is not None:
-            found[number] = _Segment(row[1], row[2], None, catalog.rows(users, (number,)))
+            found[number] = _Segment(row[0], row[1], row[2], catalog.rows(users, (number,)))
     return found
 
 
@@ -215,15 +215,12 @@ def held_free(catalog: Catalog, directory: Path) -> set[int]:
     return found
 
 
-def segments_of(catalog: Catalog, reader: Reader, key: Key) -> frozenset[int]:
+def segments_of(reader: Reader, key: Key) -> frozenset[int]:
     """Return the segments of an object, and of deleted ones that had this name; see :meth:`Store.segments_of`."""
-    found: set[int] = set()
-    try:
-        object_id = reader.resolve(key)
-    except ObjectNotFoundError:
-        if not found:
-            raise
-    else:
-        statement = "SELECT segment FROM uses JOIN objects ON seq = object WHERE id = ?"
-        found.update(segment for (segment,) in catalog.rows(statement, (object_id,)))
-    return frozenset(found)
+    found = find_with_seq(reader.catalog.row, key)
+    rows = [] if found is None else reader.catalog.rows("SELECT segment FROM uses WHERE object = ?", (found[0],))
+    was = key if isinstance(key, str) else key.id
+    rows += reader.catalog.rows("SELECT segment FROM segments WHERE state = 'free' AND was = ?", (was,))
+    if found is None and not rows:
+        raise reader.not_found(key)
+    return frozenset(segment for (segment,) in rows)

@@ -380,7 +380,7 @@ class Store:
         ------
         ObjectNotFoundError
         """
-        return segments_of(self.catalog, self.reader, key)
+        return segments_of(self.reader, key)
 
     def memory(self) -> Memory:
         """Tell where the bytes are; each is counted once."""

@@ -209,7 +209,7 @@ class Writer:
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
             gone = not row[1] and not write.execute("SELECT 1 FROM names WHERE object = ?", (row[0],)).fetchone()
             if gone:
-                self._delete(write, row[0])
+                self._delete(write, row[0], was=name)
         if gone:
             self._trim()
 
@@ -231,7 +231,7 @@ class Writer:
                 "SELECT pinned OR EXISTS (SELECT 1 FROM names WHERE object = seq) FROM objects WHERE seq = ?", (old[0],)
             ).fetchone()
             if kept is not None and not kept[0]:
-                self._delete(write, old[0])
+                self._delete(write, old[0], was=name)
                 return True
         return False
 
@@ -264,10 +264,10 @@ class Writer:
                 self._delete(write, seq)
         return len(over)
 
-    def _delete(self, write: sqlite3.Connection, seq: int) -> None:
+    def _delete(self, write: sqlite3.Connection, seq: int, was: str = "") -> None:
+        """Delete an object; `was` is the name that it had a moment ago, if that has been taken from it."""
         used = [row[0] for row in write.execute("SELECT segment FROM uses WHERE object = ?", (seq,))]
-        was = ""
-        if used:
+        if used and not was:
             statement = "SELECT id, (SELECT min(name) FROM names WHERE object = seq) FROM objects WHERE seq = ?"
             text, name = write.execute(statement, (seq,)).fetchone()
             was = name or rows.object_id(seq, text)
