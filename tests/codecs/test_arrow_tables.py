@@ -11,6 +11,8 @@ import pytest
 from tests.codecs.layout import Laid, arrow_addresses, assert_same_arrow, relay
 from workbench.codecs import encode
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 N = 2000
 numbers = list(range(N))
 words = [None if n % 5 == 0 else f"some text of row {n}" for n in numbers]

@@ -9,6 +9,8 @@ from tests.codecs.layout import Laid, assert_same_pandas, fetch
 from tests.codecs.samples import COLUMNS, mixed
 from workbench.codecs import HandOuts
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 NO_CELLS = {"sparse", "sparse ints", "arrow null", "arrow list", "arrow map"}
 """Columns whose cells pandas itself cannot assign one by one."""
 

@@ -16,6 +16,8 @@ from tests.codecs.layout import Laid, fetch
 from tests.codecs.samples import mixed
 from workbench.codecs import Decoded, HandOut, HandOuts
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 N = 500
 numbers = np.arange(N)
 

@@ -26,6 +26,8 @@ from workbench.codecs import decode, encode
 from workbench.codecs.pickling import MAX_HEADER_NBYTES
 from workbench.errors import CodecError
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 class Colour(enum.Enum):
     """Two of them."""

@@ -11,6 +11,8 @@ from tests.codecs.layout import Laid, assert_same_pandas, pandas_addresses, rela
 from tests.codecs.samples import COLUMNS, INDEXES, N, numbers, words
 from workbench.codecs import encode
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 PICKLED = {"string python", "str python", "object"}
 """Columns of Python objects: they cannot lie in shared memory."""
 

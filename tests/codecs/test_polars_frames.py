@@ -12,6 +12,8 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from tests.codecs.layout import Laid, arrow_addresses, relay
 from workbench.codecs import encode
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 N = 1000
 numbers = np.arange(N)
 

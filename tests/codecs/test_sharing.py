@@ -17,6 +17,8 @@ from tests.codecs.layout import Laid, assert_same_array, assert_same_arrow, asse
 from tests.codecs.samples import COLUMNS, INDEXES, mixed, words
 from workbench.codecs import decode, encode
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 IN_BAND = 256
 OBJECTS = {"string python", "str python", "object"}
 

@@ -9,6 +9,8 @@ import scipy.sparse
 from tests.codecs.layout import Laid, array_addresses, relay
 from workbench.codecs import encode
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 FORMATS = ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"]
 
 

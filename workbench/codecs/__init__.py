@@ -8,9 +8,11 @@ object of that library passes through.
 ============================ ==========================================================================
 ``numpy_arrays.py``          every dtype and memory order; the short path for a plain array
 ``pandas_frames.py``         frames, series, indexes, extension arrays, through pandas' own pickling
-``arrow_tables.py``          Arrow arrays, batches, tables; slices are cut down to what they show
+``arrow_tables.py``          Arrow arrays, batches, tables; slices are cut down to what they show, or refer to shared memory
 ``polars_frames.py``         Polars frames and series, as Arrow tables
 ``pickling.py``              the pickler that sends each type to its adapter; cloudpickle where it must
+``replay.py``                reads headers, and has those compiled that come often
+``header_compiler.py``       turns a header into a function that builds the object
 ``describing.py``            kind, shape, dtypes and notes, without looking at rows
 ``handouts.py``              keeps alive what pandas' copy-on-write needs, until nobody uses it
 ``culprits.py``              finds the part of an object that cannot be pickled

@@ -6,9 +6,9 @@ the one block that is assigned to. So each decoded frame has a second one beside
 sees, made by ``copy(deep=False)``.
 
 The original must live as long as anything the user took from the frame (``s = df["a"]; del df; s.iloc[0] = 1`` works),
-and must then go, for it holds the lease. Python's reference counts tell: each array of the frame, and the flat array that
-its views refer to, is counted against the references that the original itself has. Once nobody but the original refers to any
-of them, nobody can again, so no lock is needed between looking and dropping.
+and must then go, for it holds the lease. Python's reference counts tell: all views of an array refer to one, its root (NumPy sees
+to that), and each root is counted against the references that the original itself has. Once nobody but the original refers to
+any of them, nobody can again, so no lock is needed between looking and dropping.
 
 Arrow-backed columns are not counted. pandas never writes to Arrow's memory, so they need no original, and they hold
 their buffers by themselves.
@@ -62,11 +62,10 @@ def _watch(arrays: list[Any]) -> list[weakref.ref[Any]]:
     watched = []
     for array in arrays:
         try:
-            watched.append(weakref.ref(array))
+            root = array.base if type(array) is np.ndarray and type(array.base) is np.ndarray else array
+            watched.append(weakref.ref(root))
         except TypeError:  # an extension array of slots only; the arrays in it are watched all the same
             continue
-        if type(array) is np.ndarray and type(array.base) is np.ndarray:
-            watched.append(weakref.ref(array.base))
     return watched
 
 
@@ -91,7 +90,7 @@ class HandOut:
         after = _counts(self._watched)
         # What the originals refer to is the difference. Where there is none, either the originals share what holds the
         # array (an extension array, which is watched too), or they refer to it by views (their base is watched too).
-        self._alone = [_NOBODY + new - old if new > old else new for old, new in zip(before, after, strict=True)]
+        self._alone = [_NOBODY + new - old if new > old else new for old, new in zip(before, after)]  # noqa: B905  for speed
         goodbye = _Goodbye()
         for frame in frames:
             # Not pandas' own __setattr__, which would look for a column. The attribute is not copied or pickled.

@@ -104,6 +104,7 @@ def restore_array(
         empty = np.zeros(shape, dtype)
         empty.flags.writeable = False
         return empty
+    # By frombuffer, which holds the buffer; np.ndarray() would go past a memoryview to the mapping, and hold nothing in it.
     flat = np.frombuffer(buffer, dtype)
     if strides is not None:
         return np.ndarray(shape, flat.dtype, flat, 0, strides)

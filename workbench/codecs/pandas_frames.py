@@ -21,7 +21,11 @@ import zoneinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found]  # the stubs are behind
+
+from workbench.codecs.header_compiler import always_the_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +56,7 @@ def restore_labels(content: bytes) -> pd.Index[Any]:  # named in headers
     return index
 
 
+@always_the_same
 def restore_dtype(content: bytes) -> Any:  # named in headers
     """Return an immutable dtype, parsed once per process."""
     return _parsed(content)
@@ -59,7 +64,7 @@ def restore_dtype(content: bytes) -> Any:  # named in headers
 
 def restore_range(start: int, stop: int, step: int, name: Any) -> pd.RangeIndex:  # named in headers
     """Build a range index."""
-    return pd.RangeIndex(start, stop, step, name=name)
+    return pd.RangeIndex.from_range(range(start, stop, step), name=name)
 
 
 def restore_arrow_backed(values: pa.ChunkedArray, dtype: Any) -> Any:  # named in headers
@@ -69,8 +74,65 @@ def restore_arrow_backed(values: pa.ChunkedArray, dtype: Any) -> Any:  # named i
     return pd.arrays.ArrowStringArray(values, dtype=dtype)  # type: ignore[call-arg]  # the stubs are behind
 
 
-def _note_frame(frame: Any, pickler: EncodingPickler) -> Any:
+@always_the_same
+@lru_cache(maxsize=4096)
+def restore_positions(start: int, stop: int, step: int) -> np.ndarray[Any, Any]:  # named in headers
+    """Return the positions of the columns that one array of a frame holds: the same array each time, as pandas never writes to it."""
+    return np.arange(start, stop, step)
+
+
+def restore_frame(
+    blocks: list[tuple[Any, np.ndarray[Any, Any]]], index: pd.Index[Any], columns: pd.Index[Any]
+) -> pd.DataFrame:  # named in headers
+    """Build a frame from its arrays, each with the positions of its columns."""
+    frame: pd.DataFrame = create_dataframe_from_blocks(blocks, index, columns)
+    return frame
+
+
+def _blocks(frame: pd.DataFrame) -> list[tuple[Any, Any]] | None:
+    """Return the arrays of a frame with the positions of their columns, as its own pickling tells them.
+
+    What that consists of is pandas' own business: None if it is not what it was in the versions that this was tried with.
+    """
+    state: Any = frame.__reduce_ex__(5)
+    try:
+        _, (blocks, (columns, index)) = state[2]["_mgr"].__reduce_ex__(5)
+        arrays: list[tuple[Any, Any]] = [(values, where) for _, (values, where, _) in map(_reduced, blocks)]
+        width = sum(len(range(len(columns))[where]) if isinstance(where, slice) else len(where) for _, where in arrays)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError):
+        return None
+    complete = columns is frame.columns and index is frame.index and width == len(columns)
+    return arrays if complete else None
+
+
+def _reduced(value: Any) -> Any:
+    return value.__reduce__()
+
+
+def _reduce_frame(frame: Any, pickler: EncodingPickler) -> Any:
     pickler.frames.append(frame)
+    if type(frame) is not pd.DataFrame or frame.attrs or not frame.flags.allows_duplicate_labels:
+        return NotImplemented
+    blocks = _blocks(frame)
+    if blocks is None:
+        return NotImplemented
+    return restore_frame, ([(values, _Positions(where)) for values, where in blocks], frame.index, frame.columns)
+
+
+class _Positions:
+    """Where the columns of an array are, on the way to :func:`restore_positions`."""
+
+    def __init__(self, where: Any) -> None:
+        self.where = where
+
+    def __reduce__(self) -> Any:
+        if isinstance(self.where, slice):
+            return restore_positions, (self.where.start, self.where.stop, self.where.step)
+        return np.asarray, (self.where,)
+
+
+def _note_series(series: Any, pickler: EncodingPickler) -> Any:
+    pickler.frames.append(series)
     return NotImplemented
 
 
@@ -131,12 +193,24 @@ def _reduce_as_it_is(value: Any, _pickler: EncodingPickler) -> Any:
     return value.__reduce__()
 
 
+_VIEWED = (
+    pd.arrays.DatetimeArray,
+    pd.arrays.TimedeltaArray,
+    pd.arrays.PeriodArray,
+    pd.Categorical,
+    pd.arrays.IntegerArray,
+    pd.arrays.FloatingArray,
+    pd.arrays.BooleanArray,
+)
+"""Extension arrays of which a second frame has views of the arrays within them: these alone need to be noted."""
+
+
 def _note_extension_array(array: Any, pickler: EncodingPickler) -> Any:
     pickler.note_array(array)
     return NotImplemented
 
 
-_EXACT: dict[type, Reducer] = {
+_EXACT: dict[type, Reducer | None] = {
     pd.RangeIndex: _reduce_range,
     pd.DatetimeTZDtype: _reduce_time_zone_dtype,
     pd.StringDtype: _reduce_dtype,
@@ -145,21 +219,25 @@ _EXACT: dict[type, Reducer] = {
     **dict.fromkeys((pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype), _reduce_dtype),
     **dict.fromkeys((pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype), _reduce_dtype),
     **dict.fromkeys((pd.Float32Dtype, pd.Float64Dtype), _reduce_dtype),
+    **dict.fromkeys(_VIEWED, None),
     pd.arrays.ArrowStringArray: _reduce_arrow_backed,
     pd.arrays.ArrowExtensionArray: _reduce_arrow_backed,
 }
+
+
+_BASES: list[tuple[type, Reducer]] = [
+    (pd.DataFrame, _reduce_frame),
+    (pd.Series, _note_series),
+    (pd.Index, _reduce_index),
+    (pd.api.extensions.ExtensionArray, _note_extension_array),
+]
 
 
 def reducer_for(cls: type) -> Reducer | None:
     """Return what reduces instances of `cls`, or None where pandas' own pickling serves."""
     if cls in _EXACT:
         return _EXACT[cls]
-    if issubclass(cls, (pd.DataFrame, pd.Series)):
-        return _note_frame
-    if issubclass(cls, pd.Index):
-        return _reduce_index
-    if issubclass(cls, pd.api.extensions.ExtensionArray):
-        return _note_extension_array
-    if _copies_when_pickled(cls):
-        return _reduce_as_it_is
-    return None
+    for base, reducer in _BASES:
+        if issubclass(cls, base):
+            return reducer
+    return _reduce_as_it_is if _copies_when_pickled(cls) else None

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
+from workbench.codecs import replay
 from workbench.codecs.culprits import why_not_decoded, why_not_encoded
 from workbench.codecs.describing import describe
 from workbench.codecs.handouts import Decoded, HandOut
@@ -287,7 +288,7 @@ def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
     elif tag != PICKLE_TAG:
         raise CodecError(f"this object was encoded in a form {chr(tag)!r} that is not known here: update workbench")
     try:
-        value, frames, arrays = pickle.loads(stream, buffers=views)  # noqa: S301  a store is its user's own (mode 0700)
+        value, frames, arrays = replay.load(stream, views)
     except MemoryError:
         raise
     except Exception as error:  # a foreign __setstate__ may raise anything
