@@ -61,6 +61,19 @@ def test_verbs_without_a_cluster(cli: Run) -> None:
     assert cli("delete", "x").returncode == 0 and not wb.exists("x")
 
 
+def test_zombies_are_listed_with_who_keeps_them(cli: Run) -> None:
+    """What is deleted, but still mapped, has its old name and a mark, and its bytes are in `memory`."""
+    wb.put(np.arange(100_000), "x")
+    array = wb.get("x")
+    wb.delete("x")
+    assert "x (deleted)" in cli("holders").stdout and str(os.getpid()) in cli("holders").stdout
+    (zombie,) = json.loads(cli("holders", "--json").stdout)
+    assert (zombie["pid"], zombie["name"], zombie["state"], zombie["object"]) == (os.getpid(), "x", "deleted", None)
+    assert json.loads(cli("memory", "--json").stdout)["deleted"] == zombie["nbytes"] >= array.nbytes
+    del array
+    assert cli("holders").stdout == "no holders\n"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

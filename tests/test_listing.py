@@ -44,6 +44,28 @@ def test_listing_is_a_table_of_text() -> None:
     assert "336,776 x 19" in row and "3.0 MiB" in row and "host, other (disk)" in row and "min ago" in row
 
 
+def test_holders_say_what_is_deleted_shared_and_why_it_is_held() -> None:
+    """Columns that would be empty are left out; a deleted object is marked, under the name that it had."""
+    now = time.time()
+    plain = Holder(1, "script", "train.py", now, 4096, INFO.id, "flights")
+    assert repr(Listing([plain])).splitlines()[0].split() == ["pid", "kind", "label", "name", "size", "since"]
+    more = [
+        plain,
+        Holder(2, "kernel", "a.ipynb", now, 0, INFO.id, "flights", shared_nbytes=8192, state="disk"),
+        Holder(
+            3, "kernel", "b.ipynb", now, 4096, None, "flights", state="deleted", cause="Out[3], _ (%wb release clears)"
+        ),
+        Holder(4, "script", "x", now, 4096, None, None, state="deleted"),
+    ]
+    titles, first, second, third, fourth = repr(Listing(more)).splitlines()
+    assert titles.split() == ["pid", "kind", "label", "name", "size", "shared", "on", "disk", "since", "held", "by"]
+    assert "flights 4.0 KiB" in " ".join(first.split())
+    assert "8.0 KiB" in second and "on disk" in second
+    assert "flights (deleted)" in third and third.endswith("Out[3], _ (%wb release clears)")
+    assert "(deleted)" in fourth and "flights" not in fourth
+    assert "flights (deleted)" in Listing(more)._repr_html_()
+
+
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_names_are_text_whatever_they_hold(value: object) -> None:
     """Markup, escape sequences, line breaks and marks of direction are shown, never acted on."""

@@ -18,13 +18,13 @@ import pytest
 from tests.processes import Process, environment
 from tests.store.encoding import encoded
 from workbench.objects import Encoded
-from workbench.store import Store
+from workbench.store import Store, processes
 
 MIB = 1 << 20
 SETUP = """
 import os, signal
 from tests.store.encoding import encoded
-from workbench.store import Store
+from workbench.store import Store, processes
 store = Store.open()
 """
 
@@ -167,6 +167,27 @@ def test_process_without_a_file_is_named_by_its_command(store: Store, store_dire
         assert time.time() - 300 < holder.since < time.time()
 
 
+def test_times_of_living_leases_outlast_the_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that maps and gives back thousands of segments keeps a short file, and the times of those that it still has."""
+    monkeypatch.setattr(processes, "_MOST_NBYTES", 2000)
+    monkeypatch.setattr(processes, "_EXACTNESS", 0.0)
+    store.set_process("script", "begun anew")
+    store.put(encoded(MIB), "x")
+    before = time.time()
+    held = store.read("x")
+    after = time.time()
+    store.put(encoded(MIB), "y")
+    for _ in range(500):
+        store.read("y")
+    (file,) = store.directory.glob("holder-*")
+    assert file.stat().st_size < 4000
+    store.set_process("kernel", "a.ipynb")
+    (holder,) = store.holders()
+    assert before - 0.001 <= holder.since <= after + 0.001
+    assert (holder.kind, holder.label) == ("kernel", "a.ipynb")
+    del held
+
+
 def test_writers_and_their_warm_memory_are_no_holders(store: Store) -> None:
     """The writable mapping that a writer keeps of a segment is no lease: nothing is held by it."""
     store.put(encoded(4 * MIB), "x")
@@ -248,7 +269,7 @@ def test_store_on_an_overlay_knows_its_holders() -> None:
     import os, sys
     from pathlib import Path
     from tests.store.encoding import encoded
-    from workbench.store import Store
+    from workbench.store import Store, processes
     directory = Path(sys.argv[1]) / "store"
     store = Store.open(directory, capacity=64 << 20)
     store.put(encoded(1 << 20), "x")

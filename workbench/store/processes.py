@@ -17,7 +17,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +27,9 @@ _LONGEST_LABEL: Final = 1000
 _EXACTNESS: Final = 1.0
 """Seconds; a lease that is taken again so soon counts from the first time."""
 _MOST_NBYTES: Final = 256 << 10
-"""Bytes; a process's file is then begun anew, and the times of leases older than that are those of the file."""
+"""Bytes; when a process's file has grown by so many, it is begun anew, without the leases that are no more."""
+_LEASE: Final = b"%d %.6f\n"
+"""Segment and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,21 @@ def _strings(path: Path) -> list[str]:
 
 
 class ProcessFile:
-    """What this process says of itself, in a file of its own; one write appends, so that a get stays fast."""
+    """What this process says of itself, in a file of its own; one write appends, so that a get stays fast.
 
-    def __init__(self, directory: Path) -> None:
+    Parameters
+    ----------
+    directory : Path
+        The store's.
+    mapped : callable, optional
+        Returns the segments that this process has mapped; their times are kept when the file is begun anew.
+    """
+
+    def __init__(self, directory: Path, mapped: Callable[[], Collection[int]] = tuple) -> None:
         self._directory = directory
+        self._mapped = mapped
         self._identity = guess_process()
+        self._started = time.time()
         self._causes: dict[int, str] = {}
         self._noted: dict[int, float] = {}
         self._open()
@@ -118,11 +130,14 @@ class ProcessFile:
         self._identity = (kind, label)
         if self._fd < 0:
             return
-        self._noted = {}
+        mapped = self._mapped()
+        self._noted = {segment: moment for segment, moment in self._noted.items() if segment in mapped}
+        about = {"kind": kind, "label": label[:_LONGEST_LABEL], "started": self._started, "namespace": self._namespace}
+        lines = [json.dumps(about).encode() + b"\n", *(_LEASE % pair for pair in self._noted.items())]
         os.ftruncate(self._fd, 0)
         self._nbytes = 0
-        about = {"kind": kind, "label": label[:_LONGEST_LABEL], "started": time.time(), "namespace": self._namespace}
-        self._write(json.dumps(about).encode() + b"\n")
+        self._write(b"".join(lines))
+        self._begin_anew_at = self._nbytes + _MOST_NBYTES
         if self._causes:
             self._write_causes()
 
@@ -136,10 +151,10 @@ class ProcessFile:
         now = time.time()
         if now - self._noted.get(segment, 0.0) < _EXACTNESS:
             return
-        if self._nbytes > _MOST_NBYTES:
+        if self._nbytes > self._begin_anew_at:
             self.set_identity(*self._identity)
         self._noted[segment] = now
-        self._write(b"%d %.6f\n" % (segment, now))
+        self._write(_LEASE % (segment, now))
 
     def set_causes(self, causes: Mapping[int, str]) -> None:
         """Say what in this process keeps which segments; nothing is written if that is what was said before."""
@@ -148,7 +163,7 @@ class ProcessFile:
         self._causes = dict(causes)
         if self._fd < 0:
             return
-        if self._nbytes > _MOST_NBYTES:
+        if self._nbytes > self._begin_anew_at:
             self.set_identity(*self._identity)
         else:
             self._write_causes()
@@ -161,7 +176,7 @@ class ProcessFile:
         os.close(self._fd)
         kind, label = self._identity
         self._identity = kind, f"{label.partition(_FORKED)[0]}{_FORKED}{os.getppid()})"
-        self._causes = {}
+        self._causes, self._noted, self._started = {}, {}, time.time()
         self._open()
 
     def close(self) -> None:
@@ -207,7 +222,7 @@ def _parse(path: Path, fd: int) -> Process:
     about: dict[str, Any] = {}
     since: dict[int, float] = {}
     # What does not parse is being written at this moment, or was cut off by a full file system.
-    for line in os.pread(fd, 4 * _MOST_NBYTES, 0).split(b"\n"):
+    for line in os.pread(fd, os.fstat(fd).st_size, 0).split(b"\n"):
         with contextlib.suppress(ValueError):
             if line.startswith(b"{"):
                 about |= json.loads(line)

@@ -24,6 +24,7 @@ from workbench.store.catalog import Catalog
 from workbench.store.drafts import SHARED_FROM
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
+from workbench.store.mappings import Mappings
 from workbench.store.pool import Pool
 from workbench.store.processes import ProcessFile, processes
 from workbench.store.raw import Export, Import
@@ -92,7 +93,8 @@ class Store:
             catalog.set_capacity(wanted)
         pool = Pool(catalog.capacity // 4 if pool_nbytes is None else pool_nbytes)
         allocator = Allocator(place, catalog, pool, in_memory=places.is_memory(place), threads=threads)
-        store = cls(place, catalog, allocator, ProcessFile(place), inline)
+        process_file = ProcessFile(place, Mappings.of(place, catalog.id).segments)
+        store = cls(place, catalog, allocator, process_file, inline)
         if process is not None:
             store.set_process(*process)
         allocator.reclaim()
