@@ -58,9 +58,23 @@ BELOW: dict[str, set[str]] = {
         "current",
     },
     "filesystem": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session", "current"},
-    "verbs": {"objects", "errors", "listing", "finding", "session"},
+    "bench": {"objects", "session", "store"},
+    "completion": {"errors", "store"},
+    "exporting": {"objects", "errors", "listing"},
+    "verbs": {
+        "objects",
+        "errors",
+        "listing",
+        "finding",
+        "session",
+        "store",
+        "bench",
+        "completion",
+        "exporting",
+        "collections",
+    },
     "testing": {"objects", "errors", "codecs", "store", "session"},
-    "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store"},
+    "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store", "completion"},
     "jupyter": {
         "objects",
         "errors",
@@ -87,7 +101,8 @@ ONLY: dict[str, set[str]] = {
     "pytest": {"testing"},
     "hypothesis": {"testing"},
     "fsspec": {"urls", "filesystem"},
-    "pickle": {"codecs"},
+    "argcomplete": {"completion"},
+    "pickle": {"codecs", "exporting"},  # exporting only writes
     "cloudpickle": {"codecs"},
 }
 
@@ -118,6 +133,7 @@ PUBLIC = [
     "connect",
     "current_session",
     "delete",
+    "delete_unnamed",
     "drop",
     "exists",
     "get",

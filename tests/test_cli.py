@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pexpect
 import pytest
 
 import workbench as wb
 from tests.processes import environment
+from workbench.cli import CLI_VERBS, build_parser
+from workbench.verbs import Verb
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,8 +55,158 @@ def test_ls_shows_a_table_and_json(cli: Run) -> None:
     assert json.loads(cli("ls", "x*", "--json").stdout) == []
 
 
+def test_ls_shows_a_page(cli: Run) -> None:
+    """Kind, names, order and length of a listing are options."""
+    for number in range(5):
+        wb.put(np.zeros(100 * (number + 1)), f"runs/{number}")
+    wb.put({"a": 1})
+    names = [info["name"] for info in json.loads(cli("ls", "--json").stdout)]
+    assert names == [None, "runs/4", "runs/3", "runs/2", "runs/1", "runs/0"]
+    for words, expected in (
+        (("runs/*", "--limit", "2"), ["runs/4", "runs/3"]),
+        (("--unnamed",), [None]),
+        (("--kind", "array", "--sort", "name", "--limit", "1"), ["runs/0"]),
+        (("--sort", "nbytes", "--limit", "1"), ["runs/4"]),
+    ):
+        assert [info["name"] for info in json.loads(cli("ls", *words, "--json").stdout)] == expected
+
+
+def test_rm_deletes_names_and_patterns(cli: Run) -> None:
+    """Several names, patterns and ids; what was deleted is shown; a name that is none deletes nothing."""
+    for name in ("a", "runs/1", "runs/2", "x[1]", "x1"):
+        wb.put(1, name)
+    assert cli("rm", "a", "nope").returncode == 1 and wb.exists("a")
+    deleted = json.loads(cli("rm", "runs/*", "a", "--json").stdout)
+    assert {info["name"] for info in deleted} == {"a", "runs/1", "runs/2"}
+    assert "x[1]" in cli("rm", "x[1]").stdout
+    assert [info.name for info in wb.ls()] == ["x1"]
+    ended = cli("rm", "runs/*")
+    assert ended.returncode == 1 and "No object has a name that fits 'runs/*'" in ended.stderr
+    assert "Say which objects to delete" in cli("rm").stderr
+
+
+def test_rm_clears_the_unnamed(cli: Run) -> None:
+    """Objects without a name go in one action; named and pinned ones stay."""
+    wb.put(1, "named")
+    wb.put(2)
+    wb.put(3)
+    pinned = wb.put(4, pin=True)
+    assert len(json.loads(cli("rm", "--unnamed", "--json").stdout)) == 2
+    assert {info.id for info in wb.ls()} == {wb.info("named").id, pinned.id}
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n", 2), ("", 2), ("y", 0)])
+def test_rm_asks_at_a_terminal(store_directory: Path, answer: str, left: int) -> None:
+    """Whoever sits at a terminal sees what a pattern matches, and is asked; ``--yes`` asks nothing."""
+    wb.put(1, "runs/1")
+    wb.put(2, "runs/2")
+    shell = pexpect.spawn(
+        sys.executable,
+        ["-m", "workbench.cli", "rm", "runs/*"],
+        env=environment(store_directory),
+        encoding="utf-8",
+        timeout=60,
+    )
+    shell.expect_exact("Delete these 2 objects, ")
+    assert "runs/1" in str(shell.before) and "runs/2" in str(shell.before)
+    shell.sendline(answer)
+    shell.expect(pexpect.EOF)
+    shell.close()
+    assert len(wb.ls()) == left
+    if left:
+        assert (
+            pexpect.run(
+                f"{sys.executable} -m workbench.cli rm runs/* --yes",
+                env=environment(store_directory),
+                withexitstatus=True,
+            )[1]
+            == 0
+        )
+        assert len(wb.ls()) == 0
+
+
+def test_get_shows_and_writes(cli: Run, tmp_path: Path) -> None:
+    """Without a file, a few lines; with one, the format that its suffix says."""
+    frame = pd.DataFrame({"x": np.arange(1000.0), "s": ["a", "b"] * 500})
+    wb.put(frame, "frame")
+    shown = cli("get", "frame").stdout
+    assert shown.startswith("pandas.DataFrame, 1,000 x 2, ") and "999.0" in shown and len(shown.splitlines()) < 20
+    assert "999.0" in json.loads(cli("get", "frame", "--json").stdout)
+    done = cli("get", "frame", "-o", str(tmp_path / "frame.parquet"))
+    assert (done.returncode, done.stdout) == (0, "")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "frame.parquet"), frame)
+    for name, message in (
+        ("frame.txt", "no suffix that says a format"),
+        ("no/frame.csv", "non-existent directory"),
+        ("frame.npy", "'frame' is a DataFrame"),
+    ):
+        ended = cli("get", "frame", "-o", str(tmp_path / name))
+        assert ended.returncode == 1 and message in ended.stderr and len(ended.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["frame.parquet"]
+
+
+def test_save_and_load(cli: Run, tmp_path: Path) -> None:
+    """An object travels through a file; errors are one line."""
+    ref = wb.put(np.arange(100_000), "x")
+    assert ref.id in cli("save", "x", str(tmp_path / "x.wb")).stdout
+    assert json.loads(cli("load", str(tmp_path / "x.wb"), "y", "--json").stdout)["name"] == "y"
+    assert wb.get("y").size == 100_000
+    ended = cli("load", str(tmp_path / "nope"))
+    assert ended.returncode == 1 and "cannot be read" in ended.stderr
+
+
+def test_watch_prints_as_it_happens(store_directory: Path) -> None:
+    """Each event is a line at once, in JSON a document a line; it ends at its timeout or at Ctrl-C, without a complaint."""
+    wb.put(0, "before")
+    for words in ((), ("--json",)):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workbench.cli", "watch", "a*", *words],
+            env=environment(store_directory),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        deadline = time.monotonic() + 30
+        while len(list((store_directory).glob("holder-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        writer = threading.Thread(target=put_until, args=(process, deadline))
+        writer.start()
+        line = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+        writer.join()
+        assert (process.returncode, complaint) == (130, "")
+        assert json.loads(line)["name"] == "a\nb" if words else r"a\nb" in line
+        assert (json.loads(line)["what"] if words else line.split()[1]) in {"put", "delete"}
+
+
+def put_until(process: subprocess.Popen[str], deadline: float) -> None:
+    """Put objects until a process has ended, which may not have begun to watch yet."""
+    while process.poll() is None and time.monotonic() < deadline:
+        wb.put(1, "a\nb")
+        time.sleep(0.05)
+
+
+def test_watch_ends_at_its_timeout(cli: Run) -> None:
+    """Nothing happened: nothing is printed, and that is no error."""
+    ended = cli("watch", "--timeout", "0.1")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_namespace_is_not_made_by_a_slip(cli: Run) -> None:
+    """A store that is not there is an error that says how to make it, and where to see those that are."""
+    ended = cli("ls", "--namespace", f"t{os.getpid()}-nope")
+    assert ended.returncode == 1
+    assert "There is no store" in ended.stderr and "workbench namespaces" in ended.stderr
+    assert cli("ls", "--namespace", "a", "--directory", "b").returncode == 2
+    wb.put(1, "x")
+    (found,) = [each for each in json.loads(cli("namespaces", "--json").stdout) if each["current"]]
+    assert (found["name"], found["objects"]) == ("", 1)
+
+
 def test_verbs_without_a_cluster(cli: Run) -> None:
-    """Info, where, nodes, memory, holders, pin, doctor and delete work on the store of this host."""
+    """Info, where, nodes, memory, holders, pin, doctor and delete (another word for rm) work on the store of this host."""
     wb.put(np.arange(10), "x")
     assert "numpy.ndarray" in cli("info", "x").stdout
     assert len(json.loads(cli("where", "x", "--json").stdout)) == 1
@@ -102,12 +260,23 @@ def test_errors_are_a_message_and_an_exit_code(cli: Run, words: tuple[str, ...],
 def test_help_and_version(cli: Run) -> None:
     """The overview names each verb and fits a screen; the version is the package's."""
     shown = cli("--help").stdout
-    assert all(
-        f"  {verb} " in shown for verb in ("ls", "info", "where", "nodes", "move", "replicate", "drop", "doctor")
-    )
-    assert len(shown.splitlines()) <= 40
-    assert "--to" in cli("move", "--help").stdout
+    for verb in CLI_VERBS:
+        assert f"\n  {verb.name} " in shown
+    assert len(shown.splitlines()) <= 48 and max(map(len, shown.splitlines())) <= 80
     assert cli("--version").stdout == f"workbench {wb.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", CLI_VERBS, ids=lambda verb: verb.name)
+def test_help_of_a_verb_has_an_example_that_parses(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each verb's help ends with an example, and the parser understands it."""
+    parser = build_parser()
+    with pytest.raises(SystemExit, match="0"):
+        parser.parse_args([verb.name, "--help"])
+    *_, title, example = capsys.readouterr().out.partition("example:\n")
+    assert title == "example:\n" and verb.name != ""
+    words = shlex.split(example.splitlines()[0], comments=True)
+    assert words[:2] == ["workbench", verb.name]
+    assert parser.parse_args(words[1:]).verb is verb
 
 
 def test_reader_that_leaves_early_is_no_error(store_directory: Path) -> None:

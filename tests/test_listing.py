@@ -8,7 +8,7 @@ import time
 import pytest
 
 from workbench.listing import Listing, age, fields_of, printable, shape_text, text_fields
-from workbench.objects import Holder, Memory, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+from workbench.objects import Event, Figure, Holder, Memory, Namespace, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
 
 NASTY = "<script>alert(1)</script>\n\x1b[31m\u202e\"'&"
 INFO = ObjectInfo(
@@ -33,6 +33,9 @@ VALUES = (
     INFO.ref,
     NodeInfo("a" * 32, "host", "tcp://127.0.0.1:1", ("tcp://127.0.0.1:1",), 1 << 30, 3 << 20, "running"),
     INFO.replicas[0],
+    Namespace("work", "/dev/shm/workbench-0-work", 5, 3 << 20, 1 << 30, True),
+    Event("put", INFO.id, "flights", ("flights",), time.time()),
+    Figure("put of 1.0 GiB", 11.0, "GiB/s", 0.95),
     Holder(123, "kernel", "a.ipynb", time.time(), 5, INFO.id, "flights"),
 )
 
@@ -72,7 +75,7 @@ def test_names_are_text_whatever_they_hold(value: object) -> None:
     changes = {
         field.name: NASTY
         for field in dataclasses.fields(value)  # type: ignore[arg-type]  # each is a dataclass
-        if field.name in {"name", "label", "node_name", "address"}
+        if field.name in {"name", "label", "node_name", "address", "what"}
     }
     listing = Listing([dataclasses.replace(value, **changes)])  # type: ignore[type-var]
     text, markup = repr(listing), listing._repr_html_()

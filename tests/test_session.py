@@ -129,6 +129,19 @@ def test_listing_sorts_and_filters(session: wb.Session) -> None:
     assert [replica.state for replica in wb.where("c")] == ["memory"]
 
 
+def test_unnamed_objects_are_shown_and_deleted_in_one_action(session: wb.Session) -> None:
+    """Those without a name go, but for pinned ones and partitions of a dataset that is being made; who has one mapped keeps it."""
+    named, pinned = wb.put(1, "named"), wb.put(2, pin=True)
+    partition = wb.put(3, tags={"dataset": "0" * 32})
+    refs = [wb.put(np.arange(100_000)), wb.put("text")]
+    array = wb.get(refs[0])
+    assert {info.id for info in wb.ls(unnamed=True)} == {ref.id for ref in (*refs, pinned, partition)}
+    assert {info.id for info in wb.delete_unnamed()} == {ref.id for ref in refs}
+    assert {info.id for info in wb.ls()} == {named.id, pinned.id, partition.id}
+    assert array.sum() == 4999950000
+    assert list(wb.delete_unnamed()) == []
+
+
 def test_info_names_what_could_not_be_shared(session: wb.Session) -> None:
     """A column of Python objects is pickled, and the object's notes say which one."""
     wb.put(pd.DataFrame({"shared": [1.0, 2.0], "mixed": pd.Series([1, "a"], dtype=object)}), "frame")

@@ -76,6 +76,7 @@ __all__ = [
     "connect",
     "current_session",
     "delete",
+    "delete_unnamed",
     "drop",
     "exists",
     "get",
@@ -161,6 +162,11 @@ def ls(
 def delete(key: Key) -> None:
     """Delete an object everywhere; who has it mapped keeps it. See :meth:`Session.delete`."""
     current_session().delete(key)
+
+
+def delete_unnamed() -> Listing[ObjectInfo]:
+    """Delete all objects that have no name and are not pinned; see :meth:`Session.delete_unnamed`."""
+    return current_session().delete_unnamed()
 
 
 def pin(key: Key) -> None:

@@ -144,6 +144,14 @@ def _everywhere(store: Store, cluster: ClusterClient) -> list[ObjectInfo]:
     return infos + _localise(store, [info for info in store.ls(parts=True) if info.id not in known])
 
 
+def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    """Return which of some objects without a name nobody has said to keep.
+
+    A pin says so. A partition whose manifest is not there belongs to a dataset that is being made at this moment.
+    """
+    return [info for info in unnamed if not info.pinned and "dataset" not in info.tags]
+
+
 def _localise(store: Store, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     """Add this host's replica to what its store tells of its objects."""
     return [

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from workbench.objects import Event, Holder, Memory, Namespace, NodeInfo, ObjectInfo, Ref, Replica, to_json
+from workbench.objects import Event, Figure, Holder, Memory, Namespace, NodeInfo, ObjectInfo, Ref, Replica, to_json
 from workbench.objects import format_nbytes as size
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Column = tuple[str, Callable[[Any], str]]
 
 _LONGEST_CELL = 60
-_NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers", "objects"})
+_NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers", "objects", "value", "of memcpy"})
 
 
 def age(moment: float, now: float | None = None) -> str:
@@ -105,6 +105,12 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("used", lambda each: "?" if each.used is None else size(each.used)),
         ("capacity", lambda each: "?" if each.capacity is None else size(each.capacity)),
         ("directory", lambda each: each.directory),
+    ),
+    Figure: (
+        ("what", lambda figure: figure.what),
+        ("value", lambda figure: f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:.2f}"),
+        ("unit", lambda figure: figure.unit),
+        ("of memcpy", lambda figure: "" if figure.ratio is None else f"{figure.ratio:.2f}"),
     ),
     Event: (
         ("time", lambda event: time.strftime("%H:%M:%S", time.localtime(event.time))),

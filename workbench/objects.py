@@ -262,6 +262,16 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing that was measured on this host; `ratio` is to memcpy in the same run, where that says something."""
+
+    what: str
+    value: float
+    unit: str
+    ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to an object in this host's store.
 

@@ -270,6 +270,22 @@ class Session:
             self._delete_here(info)
         self.sweep()
 
+    def delete_all(self, objects: Iterable[ObjectInfo]) -> Listing[ObjectInfo]:
+        """Delete several objects everywhere; return those that this call deleted, without those that were gone already."""
+        deleted = []
+        for info in objects:
+            with contextlib.suppress(ObjectNotFoundError):
+                self.delete(info.id)
+                deleted.append(info)
+        return Listing(deleted, of=ObjectInfo)
+
+    def delete_unnamed(self) -> Listing[ObjectInfo]:
+        """Delete all objects that have no name and are not pinned, in one action; return them.
+
+        ``ls(unnamed=True)`` shows what that would be. Who has one of them mapped keeps it.
+        """
+        return self.delete_all(finding.clearable(self.ls(unnamed=True)))
+
     def _delete_here(self, info: ObjectInfo) -> None:
         if info.kind == "dataset":
             for member in self.store.ls(dataset=info.id):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import workbench as wb
 from workbench.jupyter import magics
 from workbench.jupyter.parsing import FetchWish, MagicError, ShareWish, parse_fetch, parse_share
 from workbench.objects import format_nbytes
+from workbench.store import default_directory
 
 
 @pytest.fixture
@@ -205,3 +208,33 @@ def test_share_lines(line: str, wish: ShareWish) -> None:
 def test_fetch_lines(line: str, wish: FetchWish) -> None:
     """The words after ``%fetch`` mean what the help says."""
     assert parse_fetch(line) == wish
+
+
+def test_rm_takes_patterns_and_asks_for_yes(shell: InteractiveShell) -> None:
+    """A pattern that fits several objects deletes them only with --yes: a notebook has nobody to ask."""
+    for name in ("runs/1", "runs/2", "other"):
+        wb.put(1, name)
+    with pytest.raises(MagicError, match="These are 2 objects: runs/2, runs/1. Add --yes"):
+        run(shell, "%wb rm runs/*")
+    assert len(wb.ls()) == 3
+    assert len(run(shell, "%wb rm runs/* --yes")) == 2
+    assert [info.name for info in run(shell, "%wb delete other")] == ["other"]
+    wb.put(2)
+    assert len(run(shell, "%wb rm --unnamed")) == 1
+    assert len(wb.ls()) == 0
+
+
+def test_use_goes_on_with_another_store(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """%wb use NAME changes the store of the notebook, shows which there are, and %wb use alone goes back."""
+    name = f"t{os.getpid()}-magic"
+    run(shell, "%share df")
+    try:
+        found = run(shell, f"%wb use {name}")
+        assert [each.name for each in found if each.current] == [name]
+        assert not wb.exists("df")
+        run(shell, "%wb use")
+        assert wb.exists("df")
+    finally:
+        shutil.rmtree(default_directory(name), ignore_errors=True)
+    with pytest.raises(wb.StoreError, match="cannot be a namespace"):
+        run(shell, "%wb use a/b")

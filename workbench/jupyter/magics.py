@@ -1,7 +1,7 @@
 """The magics: ``%share``, ``%%share``, ``%fetch`` and ``%wb``.
 
 Covers what they do in the kernel. What their words mean is in ``parsing.py``, the verbs of ``%wb`` are those of the
-command line (``verbs.py``), how values look is in ``display.py``. An error of the workbench is shown as one message
+command line (``verbs/``), how values look is in ``display.py``. An error of the workbench is shown as one message
 without a traceback of our own code; it stays an error, so that a notebook run stops there.
 """
 
@@ -16,7 +16,7 @@ import functools
 import importlib
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -54,6 +54,22 @@ def _connect_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _use(_session: Session, args: argparse.Namespace) -> Any:
+    workbench.use(args.namespace)
+    return workbench.namespaces()
+
+
+def _use_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("namespace", metavar="NAME", nargs="?", help="of the store (default: what the settings say)")
+
+
+def _confirm(objects: Sequence[ObjectInfo]) -> bool:
+    """Refuse: a notebook is run from top to bottom, also with nobody there to ask."""
+    names = ", ".join(printable(info.name or info.id, 40) for info in objects[:5])
+    more = f" and {len(objects) - 5} more" if len(objects) > 5 else ""
+    raise MagicError(f"These are {len(objects)} objects: {names}{more}. Add --yes to delete them.")
+
+
 def _holders(session: Session, args: argparse.Namespace) -> Listing[Holder]:
     # A notebook that asks wants to know it as of now, and thoroughly.
     causes.note(args.shell, session.store)
@@ -71,6 +87,7 @@ def _release_arguments(parser: argparse.ArgumentParser) -> None:
 MAGIC_VERBS: tuple[Verb, ...] = (
     *(dataclasses.replace(verb, run=_holders) if verb.name == "holders" else verb for verb in VERBS),
     Verb("release", "clear what Out, _ and the last error keep mapped", _release, _release_arguments),
+    Verb("use", "go on with another store of yours", _use, _use_arguments),
     Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
 )
 
@@ -157,7 +174,7 @@ class WorkbenchMagics(Magics):
         if not words or words[0] in {"help", "-h", "--help"}:
             print(_HELP + overview(MAGIC_VERBS, "%wb"))  # noqa: T201
             return None
-        known = [verb.name for verb in MAGIC_VERBS]
+        known = [word for verb in MAGIC_VERBS for word in (verb.name, *verb.aliases)]
         if words[0] not in known:
             near = difflib.get_close_matches(words[0], known, 1)
             raise MagicError(f"%wb has no {words[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "; see %wb."))
@@ -167,7 +184,7 @@ class WorkbenchMagics(Magics):
             args = parser.parse_args(words)
         except _HelpShown:
             return None
-        args.shell = self._ip
+        args.shell, args.confirm = self._ip, _confirm
         with one_message():
             return args.verb.run(current_session(), args)
 

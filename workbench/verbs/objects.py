@@ -1,0 +1,138 @@
+"""Verbs about objects: what there is, and keeping, deleting, saving and showing it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import completion, finding
+from workbench.errors import ObjectNotFoundError
+from workbench.exporting import SUFFIXES, export, preview
+from workbench.finding import SORT_ORDERS
+from workbench.objects import ObjectInfo
+from workbench.verbs.verb import Verb, add_key, add_keys, complete, count
+
+if TYPE_CHECKING:
+    from workbench.session import Session
+
+__all__ = ["TERMINAL_VERBS", "VERBS"]
+
+
+def _ls_arguments(parser: argparse.ArgumentParser) -> None:
+    action = parser.add_argument(
+        "pattern", metavar="PATTERN", nargs="?", default="*", help="names to list, such as 'flights*'"
+    )
+    complete(action, completion.object_names)
+    parser.add_argument("--sort", choices=SORT_ORDERS, default="created", help="order (default: newest first)")
+    parser.add_argument("--kind", metavar="KIND", help="only objects of this kind, such as dataframe or array")
+    parser.add_argument("--node", metavar="NODE", help="only what this node has")
+    parser.add_argument("--unnamed", action="store_true", help="only objects without a name")
+    parser.add_argument("--limit", type=count, metavar="N", help="at most so many")
+
+
+def _ls(session: Session, args: argparse.Namespace) -> Any:
+    return session.ls(
+        args.pattern, sort_by=args.sort, kind=args.kind, node=args.node, unnamed=args.unnamed, limit=args.limit
+    )
+
+
+def _info(session: Session, args: argparse.Namespace) -> Any:
+    return session.info(args.key)
+
+
+def _rm_arguments(parser: argparse.ArgumentParser) -> None:
+    action = parser.add_argument("keys", metavar="NAME", nargs="*", help="names, ids, or patterns such as 'runs/*'")
+    complete(action, completion.object_names)
+    parser.add_argument("--unnamed", action="store_true", help="objects without a name that are not pinned")
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask, however many objects match")
+
+
+def _rm(session: Session, args: argparse.Namespace) -> Any:
+    if not args.keys and not args.unnamed:
+        raise ValueError("Say which objects to delete: names, ids, patterns, or --unnamed.")
+    wanted = {info.id: info for info in (finding.clearable(session.ls(unnamed=True)) if args.unnamed else ())}
+    for key in args.keys:
+        wanted |= {info.id: info for info in _matches(session, key)}
+    by_pattern = args.unnamed or any(_is_pattern(session, key) for key in args.keys)
+    if by_pattern and len(wanted) > 1 and not args.yes and not args.confirm(tuple(wanted.values())):
+        return None
+    return session.delete_all(tuple(wanted.values()))
+
+
+def _is_pattern(session: Session, key: str) -> bool:
+    return bool(set(key) & set("*?[")) and not session.exists(key)
+
+
+def _matches(session: Session, key: str) -> Sequence[ObjectInfo]:
+    if not _is_pattern(session, key):
+        return [session.info(key)]
+    found = session.ls(key)
+    if not found:
+        raise ObjectNotFoundError(f"No object has a name that fits {key!r}. `ls` shows what there is.")
+    return found
+
+
+def _pin(session: Session, args: argparse.Namespace) -> None:
+    for key in args.keys:
+        session.pin(key)
+
+
+def _unpin(session: Session, args: argparse.Namespace) -> None:
+    for key in args.keys:
+        session.unpin(key)
+
+
+def _save_arguments(parser: argparse.ArgumentParser) -> None:
+    add_key(parser)
+    parser.add_argument("url", metavar="URL", help="a path, or anything that fsspec knows, such as s3://bucket/file")
+
+
+def _save(session: Session, args: argparse.Namespace) -> Any:
+    return session.save(args.key, args.url)
+
+
+def _load_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("url", metavar="URL", help="what `save` wrote: a path, https://..., s3://..., ...")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="name that it gets (default: the one it was saved by)")
+
+
+def _load(session: Session, args: argparse.Namespace) -> Any:
+    return session.load(args.url, args.name)
+
+
+def _get_arguments(parser: argparse.ArgumentParser) -> None:
+    add_key(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=f"write it there; the format is that of {', '.join(SUFFIXES)}"
+    )
+
+
+def _get(session: Session, args: argparse.Namespace) -> Any:
+    info = session.info(args.key)
+    value = session.get(info.ref)
+    if info.kind == "dataset":
+        from workbench.collections.opening import collection
+
+        value = collection(value.of(info.id)).compute()
+    if args.output is None:
+        return preview(info, value)
+    export(value, args.output, called=info.name or info.id)
+    return None
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("ls", "list objects, newest first", _ls, _ls_arguments, "'flights*' --sort nbytes"),
+    Verb("info", "describe one object", _info, add_key, "flights"),
+    Verb(
+        "rm", "delete objects everywhere", _rm, _rm_arguments, "'runs/2025*' --yes", cluster=True, aliases=("delete",)
+    ),
+    Verb("pin", "never make room at the cost of these objects", _pin, add_keys, "flights"),
+    Verb("unpin", "undo pin", _unpin, add_keys, "flights"),
+    Verb("save", "write an object to a file, with checksums", _save, _save_arguments, "flights flights.wb"),
+    Verb("load", "share an object from a file that save wrote", _load, _load_arguments, "flights.wb"),
+)
+TERMINAL_VERBS: tuple[Verb, ...] = (
+    Verb("get", "show an object, or write it to a file of another format", _get, _get_arguments, "flights -o f.csv"),
+)

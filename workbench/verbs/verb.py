@@ -1,0 +1,104 @@
+"""What a verb is, and how a parser is made of many.
+
+Covers parsing only; the verbs themselves are in the other modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench import completion
+
+__all__ = ["Verb", "add_key", "add_keys", "add_verbs", "complete", "count", "overview", "seconds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb.
+
+    Parameters
+    ----------
+    name : str
+    summary : str
+        One line for the overview.
+    run : callable
+        Takes the session and the parsed arguments, returns what is shown (None: nothing; an iterator: one after the other).
+    arguments : callable, optional
+        Adds the verb's arguments to its parser.
+    example : str
+        What follows the verb in an example.
+    cluster : bool
+        Whether the verb acts on the cluster where there is one.
+    alone : bool
+        The verb needs no store: on the command line its session is None.
+    aliases : tuple of str
+        Other words for the same.
+    """
+
+    name: str
+    summary: str
+    run: Callable[[Any, argparse.Namespace], Any]
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda _parser: None
+    example: str = ""
+    cluster: bool = False
+    alone: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
+    """Give `parser` a sub-command for each verb; the chosen one is ``args.verb`` afterwards."""
+    choices = parser.add_subparsers(metavar="VERB", required=True, help="one of the above; VERB --help tells more")
+    for verb in verbs:
+        child = choices.add_parser(
+            verb.name,
+            description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
+            epilog=f"example:\n  {parser.prog} {verb.name} {verb.example}".rstrip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=list(parents),
+            aliases=verb.aliases,
+        )
+        child.set_defaults(verb=verb)
+        verb.arguments(child)
+
+
+def overview(verbs: Sequence[Verb], prefix: str) -> str:
+    """Return one line for each verb, aligned."""
+    width = max(len(verb.name) for verb in verbs)
+    return "\n".join(f"{prefix} {verb.name.ljust(width)}  {verb.summary}" for verb in verbs)
+
+
+def complete(action: argparse.Action, completer: Callable[..., list[str]]) -> None:
+    """Say how the shell completes an argument."""
+    action.completer = completer  # type: ignore[attr-defined]  # where argcomplete looks for it
+
+
+def add_key(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
+    """Add the argument ``key``: one object."""
+    how: dict[str, Any] = {"nargs": "?"} if optional else {}
+    text = "name or id of the object" + (" (default: all objects)" if optional else "")
+    complete(parser.add_argument("key", metavar="NAME", help=text, **how), completion.object_names)
+
+
+def add_keys(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``keys``: one object or more."""
+    action = parser.add_argument("keys", metavar="NAME", nargs="+", help="names or ids of objects")
+    complete(action, completion.object_names)
+
+
+def count(text: str) -> int:
+    """Understand a number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def seconds(text: str) -> float:
+    """Understand a length of time in seconds."""
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError("must be a number of seconds")
+    return number
