@@ -62,16 +62,17 @@ def look(shell: InteractiveShell, store: Store, seconds: float) -> dict[int, Kee
     if not store.mapped():
         return found
     reach = _reach(shell, store, seconds)
-    for number, value in list(_outputs(shell).items()):
+    # The newest first, if there is no time for all.
+    for number, value in reversed(list(_outputs(shell).items())):
         for segment in reach.segments(value):
-            found[segment].outputs.append(f"Out[{number}]")
+            found[segment].outputs.insert(0, f"Out[{number}]")
     for name in _UNDERSCORES:
         # %reset -f out clears the first place only (IPython 9).
         for segment in reach.segments(*(place.get(name) for place in _places_of_underscores(shell))):
             found[segment].outputs.append(name)
-    for name, value in _variables(shell):
+    for name, value in reversed(list(_variables(shell))):
         for segment in reach.segments(value):
-            found[segment].variables.append(name)
+            found[segment].variables.insert(0, name)
     for segment in reach.segments(*_locals_of_last_error()):
         found[segment].traceback = True
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import datetime as dt
+import functools
 import gc
 import itertools
 import sys
@@ -27,7 +28,6 @@ __all__ = ["Reach"]
 
 _MOST_ELEMENTS: Final = 1000
 """Of a container; a longer one is judged by its first ones."""
-_LOOK_AT_CLOCK_EVERY: Final = 64
 
 _PLAIN: Final = frozenset(
     {
@@ -107,28 +107,33 @@ class Reach:
         self._locate = locate
         self._deadline = time.perf_counter() + seconds
         self._barriers = frozenset(map(id, barriers))
-        self._steps = 0
+        # For this walk only, so that no class is kept.
+        self._kinds: dict[type, Callable[[Any], _Apart]] = {}
         self.complete = True
 
     def segments(self, *values: Any) -> set[int]:
         """Return the segments that any of the values keeps mapped."""
         found: set[int] = set()
-        # By id, so that nothing is compared; what is in the list below stays alive as long as its id is remembered.
-        seen = set(self._barriers)
-        waiting = list(values)
-        kept = []
+        waiting = [value for value in values if type(value) not in _PLAIN]
+        # By id, so that nothing is compared; the values stay alive as long as their ids are remembered.
+        seen: dict[int, Any] = {}
         while waiting:
             value = waiting.pop()
-            if type(value) in _PLAIN or id(value) in seen:
+            cls = type(value)
+            if cls in _PLAIN or id(value) in seen or id(value) in self._barriers:
                 continue
-            self._steps += 1
-            if self._steps % _LOOK_AT_CLOCK_EVERY == 0 and time.perf_counter() > self._deadline:
+            if time.perf_counter() > self._deadline:
                 self.complete = False
                 break
-            seen.add(id(value))
-            kept.append(value)
-            addresses, parts = _take_apart(value)
-            found.update(segment for address in addresses if (segment := self._locate(address)) is not None)
+            seen[id(value)] = value
+            take_apart = self._kinds.get(cls)
+            if take_apart is None:
+                take_apart = self._kinds[cls] = _kind(cls)
+            addresses, parts = take_apart(value)
+            for address in addresses:
+                segment = self._locate(address)
+                if segment is not None:
+                    found.add(segment)
             waiting.extend(parts)
         return found
 
@@ -137,20 +142,34 @@ _Apart = tuple[Iterable[int], Iterable[Any]]
 """Addresses of a value's own memory, and the values that it refers to."""
 
 
-def _take_apart(value: Any) -> _Apart:
-    # By the type alone: isinstance would ask a proxy for its __class__, which may run anybody's code.
-    cls = type(value)
+def _kind(cls: type) -> Callable[[Any], _Apart]:
+    """Return what takes values of a type apart.
+
+    By the type alone: isinstance would ask a proxy for its __class__, which may run anybody's code.
+    """
     for base in cls.__mro__[:-1]:
         apart = _KINDS.get(base)
         if apart is not None:
-            addresses, parts = apart(value)
-            # What is derived from a container or an array may have attributes.
-            return addresses, parts if cls is base else (*parts, *_attributes(value))
+            return apart if cls is base else functools.partial(_derived, apart)
     package = str(cls.__module__).partition(".")[0]
     if package in _LIBRARIES and package in sys.modules:
-        return _LIBRARIES[package](value)
+        return _LIBRARIES[package]
     if issubclass(cls, type) or package in _MACHINERY:
-        return (), ()
+        return _nothing
+    return _object
+
+
+def _derived(apart: Callable[[Any], _Apart], value: Any) -> _Apart:
+    # What is derived from a container or an array may have attributes.
+    addresses, parts = apart(value)
+    return addresses, (*parts, *_attributes(value))
+
+
+def _nothing(_value: Any) -> _Apart:
+    return (), ()
+
+
+def _object(value: Any) -> _Apart:
     return (), gc.get_referents(value)
 
 
@@ -216,14 +235,19 @@ def _polars(value: Any) -> _Apart:
     pl = sys.modules["polars"]
     if isinstance(value, pl.DataFrame):
         return (), value.get_columns()
-    if not isinstance(value, pl.Series) or value.dtype in (pl.Object, pl.Decimal):
+    if not isinstance(value, pl.Series):
+        return (), ()
+    kind = value.dtype
+    if kind in (pl.Object, pl.Decimal):
         return (), ()
     if value.n_chunks() > 1:
         # Arrow would get a copy of them in one piece.
         return (), value.get_chunks()
     try:
         # Categories as their numbers, because the way of their texts to Arrow would be a copy.
-        return (), (value.to_physical().to_arrow(compat_level=pl.CompatLevel.newest()),)
+        if kind in (pl.Categorical, pl.Enum) or kind.is_nested():
+            value = value.to_physical()
+        return (), (value.to_arrow(compat_level=pl.CompatLevel.newest()),)
     except (pl.exceptions.PolarsError, TypeError, ValueError, NotImplementedError):
         return (), ()
 
