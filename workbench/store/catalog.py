@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from workbench.errors import StoreError, StoreFullError
 from workbench.store import commits, schema
-from workbench.store.transactions import BUSY_TIMEOUT, Transaction, Transactions
+from workbench.store.transactions import BUSY_TIMEOUT, ERRORS, Transaction, Transactions
 from workbench.store.turnstile import Turnstile
 
 _KEEP_PAGES: Final = 1024
@@ -74,7 +74,7 @@ class Catalog:
                 self._reader = self._open_connection(opened)
                 self.id: str = self._reader.execute("SELECT id FROM store").fetchone()[0]
                 self._signal = commits.CommitSignal.attach(str(self.path))
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 raise self._translate(error) from error
             except StoreError:
                 raise
@@ -123,7 +123,7 @@ class Catalog:
             elif version < schema.VERSION:
                 schema.migrate(write, version)
 
-    def _translate(self, error: sqlite3.Error) -> StoreError:
+    def _translate(self, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
         name = getattr(error, "sqlite_errorname", "")
         if name == "SQLITE_FULL":
             return StoreFullError(
@@ -136,7 +136,7 @@ class Catalog:
             )
         if isinstance(error, sqlite3.ProgrammingError):
             return StoreError(f"The store {self.path.parent} is closed in this process ({error}). Open it again.")
-        if name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+        if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_NOTADB" or isinstance(error, UnicodeDecodeError):
             return StoreError(
                 f"The catalog {self.path} cannot be read ({error}). If it is damaged, no object in it can be found again: "
                 f"remove {self.path.parent} and put your data anew."
@@ -163,7 +163,7 @@ class Catalog:
             with self._read_lock:
                 row: tuple[Any, ...] | None = self._reader.execute(statement, parameters).fetchone()
             return row
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise self._translate(error) from error
 
     def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -171,7 +171,7 @@ class Catalog:
         try:
             with self._read_lock:
                 return self._reader.execute(statement, parameters).fetchall()
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise self._translate(error) from error
 
     @property

@@ -11,6 +11,7 @@ import re
 import socket
 import stat
 import tempfile
+import uuid
 import warnings
 from pathlib import Path
 
@@ -138,6 +139,23 @@ def _check_contents(directory: Path, *, create: bool) -> None:
             f"{directory} holds other files ({', '.join(others[:3])}), and a store needs a directory of its own. "
             "Set WORKBENCH_DIR to an empty or new directory."
         )
+
+
+def new_store(directory: Path, capacity: int) -> tuple[str, int]:
+    """Return the id and the capacity of a new store.
+
+    Raises
+    ------
+    StoreError
+        There are segments already: the store is not new, its catalog was emptied.
+    """
+    count = sum(entry.name.endswith(".segment") for entry in os.scandir(directory))
+    if count:
+        raise StoreError(
+            f"The catalog {directory / CATALOG} is empty, and there are {count} segments beside it: it is damaged, and no object can be found "
+            f"again. Remove {directory} and put your data anew."
+        )
+    return uuid.uuid4().hex, capacity
 
 
 def default_capacity(directory: Path) -> int:

@@ -1,11 +1,10 @@
-"""Questions to a store that change nothing: listings, changes, memory, damage.
+"""Questions to a store that change nothing: listings, changes, memory.
 
 Covers reading the catalog and file sizes; nothing here decodes an object. Who holds what is in ``holders.py``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import defaultdict
@@ -83,7 +82,7 @@ def one(catalog: Catalog, directory: Path, object_id: ObjectId) -> list[ObjectIn
 
 def _info(row: tuple[Any, ...], names: tuple[str, ...], directory: Path) -> ObjectInfo:
     seq, text, kind, description, nbytes, shared, created, ttl, pinned, tags, segment = row
-    parsed = rows.parse(kind, description)
+    parsed = rows.described(kind, description)
     return ObjectInfo(
         id=rows.object_id(seq, text),
         name=names[0] if names else None,
@@ -98,7 +97,7 @@ def _info(row: tuple[Any, ...], names: tuple[str, ...], directory: Path) -> Obje
         last_used=_last_mapped(directory, segment, created),
         pinned=bool(pinned),
         ttl=ttl,
-        tags=json.loads(tags) if tags else {},
+        tags=rows.parse_tags(tags),
         notes=parsed.notes,
     )
 
@@ -166,22 +165,3 @@ def memory(catalog: Catalog, directory: Path) -> Memory:
             pooled += nbytes
     sealed = used - writing - pooled - deleted
     return Memory(capacity, sealed, pooled, writing, deleted, spilled=0, cached=0, free=max(0, capacity - used))
-
-
-def damage(catalog: Catalog, directory: Path) -> list[str]:
-    """Return a sentence for each thing that is broken."""
-    found = [f"The catalog is damaged: {row[0]}" for row in catalog.rows("PRAGMA quick_check") if row[0] != "ok"]
-    statement = (
-        f"SELECT s.segment, s.nbytes, {object_id_of('o.')} FROM segments s JOIN uses u ON u.segment = s.segment JOIN objects o ON o.seq = u.object "
-        "WHERE s.state = 'sealed'"
-    )
-    for segment, nbytes, object_id in catalog.rows(statement):
-        try:
-            size = os.stat(segments.segment_path(directory, segment)).st_size
-        except FileNotFoundError:
-            size = -1
-        still = catalog.row("SELECT 1 FROM uses WHERE segment = ?", (segment,))
-        if size < nbytes and still is not None:
-            state = "is missing" if size < 0 else f"has {size} of {nbytes} bytes"
-            found.append(f"Object {object_id}: its segment {segment} {state}. Delete the object and put it again.")
-    return found

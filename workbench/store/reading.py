@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from workbench.errors import ObjectNotFoundError, StoreError
+from workbench.errors import ObjectNotFoundError
 from workbench.objects import Key, ObjectId, Ref, is_object_id
-from workbench.store import rows, segments
+from workbench.store import damage, rows, segments
 from workbench.store.catalog import Catalog, expired
 from workbench.store.mappings import Mappings
 from workbench.store.processes import ProcessFile
@@ -23,6 +23,8 @@ from workbench.store.rows import BY_ALIAS, BY_NAME, BY_SEQ, BY_SEQS, PLACE
 
 _PATIENCE: Final = 10.0
 """Seconds that a reader waits for a segment whose lock is being examined."""
+_MISSING: Final = 1.0
+"""Seconds until a file that is not there, or has another number, is damage: no step of a store takes it away from an object."""
 _MOST_REMEMBERED: Final = 256
 """Rows."""
 _LONGEST_REMEMBERED: Final = 4 << 10
@@ -73,14 +75,13 @@ class Reader:
             except (FileNotFoundError, segments.SegmentBusyError) as error:
                 # Deleted and recycled since the SELECT, or its lock is being examined: the catalog knows which.
                 now = time.monotonic()
-                deadline = deadline or now + _PATIENCE
+                deadline = deadline or now + (_PATIENCE if isinstance(error, segments.SegmentBusyError) else _MISSING)
                 if now > deadline:
-                    raise StoreError(
-                        f"Object {row[0]} is in the catalog of {self.directory}, but its segment cannot be mapped ({error!r}). "
-                        "Run `workbench doctor`."
-                    ) from error
+                    raise damage.unreadable(self.directory, row[0], row[2], error) from error
                 self._remembered = {}
                 time.sleep(0.0005)
+            except (segments.DamagedSegmentError, OSError) as error:
+                raise damage.unreadable(self.directory, row[0], row[2], error) from error
 
     def _find(self, key: Key) -> Found | None:
         text = key.id if isinstance(key, Ref) else key
@@ -105,21 +106,26 @@ class Reader:
         object_id, header, layout, payload, _ = row
         if len(layout) == PLACE.size and header is not None:
             segment, offset, nbytes = PLACE.unpack(layout)
-            view = self._view(segment) if segment else memoryview(payload or b"")
+            view = self._view(segment, offset + nbytes) if segment else memoryview(payload or b"")
             return Record(object_id, header, (view[offset : offset + nbytes],))
         buffers = []
         views: dict[int, memoryview] = {}
         for segment, offset, nbytes in PLACE.iter_unpack(layout):
             view_ = views.get(segment)
             if view_ is None:
-                view_ = views[segment] = self._view(segment) if segment else memoryview(payload or b"")
+                view_ = views[segment] = self._view(segment, 0) if segment else memoryview(payload or b"")
+            if offset + nbytes > len(view_):
+                raise segments.DamagedSegmentError(segment, f"has {len(view_)} of {offset + nbytes} bytes")
             buffers.append(view_[offset : offset + nbytes])
         if header is None:
             header = bytes(buffers.pop(0))
         return Record(object_id, header, tuple(buffers))
 
-    def _view(self, segment: int) -> memoryview:
+    def _view(self, segment: int, nbytes: int) -> memoryview:
         mapping, new = self.mappings.get(segment)
+        if mapping.nbytes < nbytes:
+            # A slice would be short, and reading beyond the end of the file would be SIGBUS.
+            raise segments.DamagedSegmentError(segment, f"has {mapping.nbytes} of {nbytes} bytes")
         if new:
             self._process.leased(segment)
         return mapping.view()
@@ -158,7 +164,7 @@ class Reader:
             return self.read(key)
         try:
             return self._map(row)
-        except (FileNotFoundError, segments.SegmentBusyError):
+        except (FileNotFoundError, segments.SegmentBusyError, segments.DamagedSegmentError):
             return self.read(key)
 
     def resolve(self, key: Key) -> ObjectId:

@@ -136,6 +136,23 @@ def _to_json(description: Description) -> str:
     )
 
 
+def described(kind: str, text: str) -> Description:
+    """Return the description of an object that is listed; one that cannot be understood says so, rather than hiding all others."""
+    try:
+        return parse(kind, text)
+    except (ValueError, KeyError, TypeError):
+        return Description(str(kind), "", notes=("Its description in the catalog is damaged.",))
+
+
+def parse_tags(text: str | None) -> dict[str, str]:
+    """Return the tags of an object that is listed; none if they cannot be understood."""
+    try:
+        tags = json.loads(text) if text else {}
+    except (ValueError, TypeError):
+        return {}
+    return tags if isinstance(tags, dict) else {}
+
+
 def parse(kind: str, text: str) -> Description:
     """Return the description that :func:`describe` wrote down."""
     fields = json.loads(text)

@@ -157,6 +157,15 @@ class SegmentBusyError(Exception):
     """Somebody has the exclusive lock: the segment is about to be recycled, or is being examined."""
 
 
+class DamagedSegmentError(Exception):
+    """A segment's file is not what was sealed; `state` says how ("has 0 of 4096 bytes")."""
+
+    def __init__(self, segment: int, state: str) -> None:
+        super().__init__(f"segment {segment} {state}")
+        self.segment = segment
+        self.state = state
+
+
 def stamp(file: io.FileIO, segment: int) -> None:
     """Write the number of a segment into its file's times, before its bytes change; 0: it is being removed."""
     os.utime(file.fileno(), ns=(time.time_ns(), segment * 10**9))
@@ -173,6 +182,8 @@ def open_leased(path: str, segment: int) -> tuple[int, os.stat_result]:
         The segment was recycled or removed.
     SegmentBusyError
         Ask the catalog again: either the object is gone, or the lock is free in a moment.
+    DamagedSegmentError
+        Somebody else has changed the file.
     """
     fd = os.open(path, _READ)
     try:
@@ -183,8 +194,11 @@ def open_leased(path: str, segment: int) -> tuple[int, os.stat_result]:
         status = os.fstat(fd)
         if status.st_mtime != segment:
             raise FileNotFoundError(errno.ENOENT, "the segment was recycled", path)
+        if not status.st_size:
+            raise DamagedSegmentError(segment, "is empty")
         now = time.time()
-        if now - status.st_atime > _TOUCH_AFTER:
+        # A time in the future: the clock has gone back since.
+        if abs(now - status.st_atime) > _TOUCH_AFTER:
             os.utime(fd, (now, segment))
     except BaseException:
         os.close(fd)

@@ -7,8 +7,8 @@ other nodes).
 
 from __future__ import annotations
 
+import logging
 import os
-import uuid
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Self
 from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref
-from workbench.store import commits, forking, history, listings, mappings, queries
+from workbench.store import commits, damage, forking, history, listings, mappings, queries
 from workbench.store import directory as places
 from workbench.store.allocation import Allocator
 from workbench.store.catalog import Catalog
@@ -31,6 +31,8 @@ from workbench.store.raw import Export, Import
 from workbench.store.reading import Reader, Record
 from workbench.store.rows import Row
 from workbench.store.writing import Writer, check_name
+
+logger = logging.getLogger("workbench.store")
 
 
 class Store:
@@ -88,7 +90,7 @@ class Store:
         default = places.default_capacity(place)
         pool_nbytes, inline = config.get_nbytes("pool"), config.get_nbytes("inline") or 0
         threads = int(config.get("copy-threads") or min(4, len(os.sched_getaffinity(0))))
-        catalog = Catalog(place / places.CATALOG, lambda: (uuid.uuid4().hex, wanted or default))
+        catalog = Catalog(place / places.CATALOG, lambda: places.new_store(place, wanted or default))
         if wanted is not None and wanted != catalog.capacity:
             catalog.set_capacity(wanted)
         pool = Pool(catalog.capacity // 4 if pool_nbytes is None else pool_nbytes)
@@ -97,7 +99,11 @@ class Store:
         store = cls(place, catalog, allocator, process_file, inline)
         if process is not None:
             store.set_process(*process)
-        allocator.reclaim()
+        try:
+            allocator.reclaim()
+        except StoreError as error:
+            # A damaged catalog, or a full file system: what can be read and deleted still can.
+            logger.warning("What dead processes left in %s could not be reclaimed: %s", place, error)
         processes(place)
         return store
 
@@ -409,10 +415,15 @@ class Store:
         self.catalog.settle()
 
     def doctor(self) -> list[str]:
-        """Reclaim what dead processes left, and look for damage; return a sentence for each thing found."""
+        """Reclaim what dead processes left, and look for damage; return a sentence for each thing found.
+
+        Nothing is removed from a store whose catalog is damaged: what it does not list may be an object.
+        """
+        if found := damage.of_catalog(self.catalog):
+            return found
         self.writer.delete_expired()
         processes(self.directory)
-        return self.allocator.reclaim() + queries.damage(self.catalog, self.directory)
+        return self.allocator.reclaim() + damage.damage(self.catalog, self.directory)
 
 
 def _close(catalog: Catalog, pool: Pool, process: ProcessFile, pid: int) -> None:

@@ -19,6 +19,8 @@ from typing import Any, Final
 from workbench.errors import StoreError
 from workbench.store.turnstile import Turnstile
 
+ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What a statement raises. The second is sqlite3's own way of telling of an error whose message has bytes of a damaged catalog."""
 BUSY_TIMEOUT: Final = 30.0
 """Seconds; how long one write may wait for those of other processes."""
 
@@ -35,7 +37,7 @@ class Transactions:
     connection: sqlite3.Connection
     turnstile: Turnstile
 
-    def __init__(self, translate: Callable[[sqlite3.Error], StoreError]) -> None:
+    def __init__(self, translate: Callable[[sqlite3.Error | UnicodeDecodeError], StoreError]) -> None:
         self.translate = translate
         # Reentrant: the garbage collector may call a finalizer that uses the store in the middle of a transaction.
         self.lock = threading.RLock()
@@ -71,7 +73,7 @@ class Transactions:
                 self._owner = None
                 self._roll_back()
             self._release()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, ERRORS):
                 raise self.translate(error) from error
             raise
         return self.connection, joins
@@ -91,7 +93,7 @@ class Transactions:
                 return self._run(statement, parameters).lastrowid or 0
             except sqlite3.IntegrityError:
                 raise
-            except sqlite3.Error as error:
+            except ERRORS as error:
                 raise self.translate(error) from error
 
     def _run(self, statement: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
@@ -121,7 +123,7 @@ class Transactions:
         try:
             if commit and not joins:
                 self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except ERRORS as error:
             raise self.translate(error) from error
         finally:
             if not joins:
@@ -170,7 +172,7 @@ class Transaction:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._transactions.end(commit=kind is None, joins=self._joins)
-        if isinstance(error[0], sqlite3.Error):
+        if isinstance(error[0], ERRORS):
             raise self._transactions.translate(error[0]) from error[0]
 
 

@@ -71,9 +71,7 @@ def test_clock_that_jumps_changes_nothing(
     assert len(set(ids)) == len(ids)
 
 
-def test_time_to_live_follows_the_clock(
-    store: Store, other: Actor, set_clock: Callable[[float], None]
-) -> None:
+def test_time_to_live_follows_the_clock(store: Store, other: Actor, set_clock: Callable[[float], None]) -> None:
     """An object is over when the clock of who asks says so; when the clock goes back it may be there again, until the doctor comes."""
     performer = Performer(store)
     performer.perform(Operation("put", name="x", label="x", sizes=(100_000,), ttl=HOUR))

@@ -18,7 +18,9 @@ from workbench.testing import Actor, Model, Performer, assert_consistent, operat
 
 pytestmark = [pytest.mark.packaging, pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
 
-VERSIONS = [version for version in ("3.11", "3.12", "3.13") if version != f"{sys.version_info[0]}.{sys.version_info[1]}"]
+VERSIONS = [
+    version for version in ("3.11", "3.12", "3.13") if version != f"{sys.version_info[0]}.{sys.version_info[1]}"
+]
 NEEDS = ("numpy", "dask")
 """What the store imports, of all that the workbench asks for."""
 
@@ -42,7 +44,8 @@ def other_python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"no environment with Python {request.param}: {done.stderr.strip()[-300:]}")
-    return folder / "bin/python"
+    found: Path = folder / "bin/python"
+    return found
 
 
 @pytest.fixture
