@@ -1,7 +1,7 @@
 """Runs this store and its neighbours, one after the other, and puts their figures side by side.
 
-Covers starting their scripts, ending them and all that they have started, and the table; what is measured is in ``protocol.py``. Each figure in
-bytes per second is compared by its ratio to the memcpy that the same script took in turns with it.
+Covers starting their scripts, ending them and all that they have started, and the table; what is measured is in ``protocol.py``. A speed is
+compared by its value and by its ratio to the memcpy that the same script took in turns with it.
 """
 
 from __future__ import annotations
@@ -199,8 +199,8 @@ def _add(column: Column, said: dict[str, Any], prefix: str) -> None:
 
 
 def _better(row: Row, one: Measured, other: Measured) -> bool:
-    one_, other_ = (value if ratio is None or row.slack is None else ratio for value, ratio in (one, other))
-    return one_ > other_ if row.more_is_better else one_ < other_
+    # By value: a ratio also grows when only the memcpy was disturbed.
+    return one[0] > other[0] if row.more_is_better else one[0] < other[0]
 
 
 def _end_all(mark: str) -> None:
@@ -216,29 +216,35 @@ def _end_all(mark: str) -> None:
             continue  # it has ended, or is somebody else's
 
 
-def ahead(row: Row, ours: Measured, theirs: Measured) -> bool:
-    """Tell whether a neighbour is ahead of us, by more than noise."""
+def ahead(row: Row, ours: Measured, theirs: Measured) -> str:
+    """Tell whether a neighbour is ahead of us by more than noise: ``*``, or ``?`` by only one of value and ratio, or nothing."""
     if row.slack is None:
-        return False
-    mine, other = (ratio if ratio is not None else value for value, ratio in (ours, theirs))
+        return ""
+    measures = [(ours[0], theirs[0])]
+    if ours[1] is not None and theirs[1] is not None:
+        measures.append((ours[1], theirs[1]))
     if row.more_is_better:
-        return other > mine * (1 + _NOISE)
-    return other < mine * (1 - _NOISE) - row.slack
+        found = [other > mine * (1 + _NOISE) for mine, other in measures]
+    else:
+        found = [other < mine * (1 - _NOISE) - row.slack for mine, other in measures]
+    return "*" if all(found) else "?" if any(found) else ""
 
 
 def behind(columns: Sequence[Column]) -> list[dict[str, Any]]:
     """Return each place where a neighbour is ahead of this store, which is the first column."""
     mine = columns[0].figures
     return [
-        {"row": row.label, "neighbour": column.store, "ours": mine[row.key], "theirs": column.figures[row.key]}
+        {"row": row.label, "neighbour": column.store, "sure": mark == "*", "ours": mine[row.key], "theirs": theirs}
         for row in ROWS
         for column in columns[1:]
-        if row.key in mine and row.key in column.figures and ahead(row, mine[row.key], column.figures[row.key])
+        if row.key in mine
+        and (theirs := column.figures.get(row.key)) is not None
+        and (mark := ahead(row, mine[row.key], theirs))
     ]
 
 
 def table(columns: Sequence[Column]) -> str:
-    """Return the figures side by side; in brackets the ratio to memcpy; a star where a neighbour is ahead of this store."""
+    """Return the figures side by side; in brackets the ratio to memcpy; ``*`` and ``?`` as :func:`ahead` says."""
     mine = columns[0].figures
     rows = [["", *(column.store for column in columns)]]
     for row in ROWS:
@@ -249,11 +255,14 @@ def table(columns: Sequence[Column]) -> str:
                 cells.append("-")
                 continue
             share = "" if figure[1] is None or row.slack is None else f" ({figure[1]:.2f})"
-            star = " *" if column is not columns[0] and row.key in mine and ahead(row, mine[row.key], figure) else ""
-            cells.append(f"{figure[0]:,.{row.digits}f}{share}{star}")
+            mark = ahead(row, mine[row.key], figure) if row.key in mine else ""
+            cells.append(f"{figure[0]:,.{row.digits}f}{share} {mark}".rstrip())
         rows.append(cells)
     notes = [f"{column.store}: {trouble}" for column in columns for trouble in column.trouble]
-    stars = [f"ahead of us: {entry['neighbour']}, {entry['row']}" for entry in behind(columns)]
+    stars = [
+        f"{'ahead of us' if entry['sure'] else 'perhaps ahead of us'}: {entry['neighbour']}, {entry['row']}"
+        for entry in behind(columns)
+    ]
     return "\n".join([report.columns(rows), "", *notes, *(stars or ["Nobody is ahead of us."])])
 
 
