@@ -28,6 +28,7 @@ __all__ = ["Reach"]
 
 _MOST_ELEMENTS: Final = 1000
 """Of a container; a longer one is judged by its first ones."""
+_LOOK_AT_CLOCK_EVERY: Final = 8
 
 _PLAIN: Final = frozenset(
     {
@@ -98,14 +99,15 @@ class Reach:
     locate : callable
         Takes an address; returns the number of the segment that is mapped there, or None.
     seconds : float
-        How long all walks together may take.
+        How much of the processor's time all walks together may take.
     barriers : iterable of object
         What no walk goes through: the namespace whose variables are looked at, for example.
     """
 
     def __init__(self, locate: Callable[[int], int | None], seconds: float, barriers: Iterable[object] = ()) -> None:
         self._locate = locate
-        self._deadline = time.perf_counter() + seconds
+        self._deadline = time.thread_time() + seconds
+        self._steps = 0
         self._barriers = frozenset(map(id, barriers))
         # For this walk only, so that no class is kept.
         self._kinds: dict[type, Callable[[Any], _Apart]] = {}
@@ -122,7 +124,8 @@ class Reach:
             cls = type(value)
             if cls in _PLAIN or id(value) in seen or id(value) in self._barriers:
                 continue
-            if time.perf_counter() > self._deadline:
+            self._steps += 1
+            if self._steps % _LOOK_AT_CLOCK_EVERY == 0 and time.thread_time() > self._deadline:
                 self.complete = False
                 break
             seen[id(value)] = value
