@@ -12,7 +12,7 @@ import json
 import random
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from workbench.objects import Description, Encoded, ObjectId
 from workbench.store import Record
@@ -25,7 +25,7 @@ class DamagedError(AssertionError):
 
 
 def object_id(label: str) -> ObjectId:
-    """Return the id of the object with this label: the same in every process."""
+    """Return the id of an object with this label that is put with an id of its own, as replicas are: the same in every process."""
     return ObjectId(hashlib.blake2b(label.encode(), digest_size=16).hexdigest())
 
 
@@ -44,6 +44,17 @@ def make(label: str, sizes: Sequence[int], *, header_nbytes: int = 0) -> Encoded
     return _encoded(label, tuple(_fill(f"{label}/{n}", nbytes) for n, nbytes in enumerate(sizes)), header_nbytes)
 
 
+def label_of(record: Record) -> str:
+    """Return the label of an object, nothing verified.
+
+    Raises
+    ------
+    DamagedError
+        It has none.
+    """
+    return _parse(record)[0]
+
+
 def cut(record: Record, label: str, start: int, stop: int) -> Encoded:
     """Return an object whose buffers are ``[start:stop]`` of those of another one, where they lie mapped."""
     return _encoded(label, tuple(buffer[start:stop] for buffer in record.buffers), 0)
@@ -57,18 +68,20 @@ def verify(record: Record) -> str:
     DamagedError
         If a byte of it is not as it was put.
     """
-    try:
-        said = json.loads(record.header)
-        label, sums = str(said["label"]), list(said["sums"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamagedError(f"object {record.id}: its header is {record.header[:80]!r}") from error
-    if record.id != object_id(label):
-        raise DamagedError(f"object {record.id}: the header is that of {label!r} ({object_id(label)})")
+    label, sums = _parse(record)
     found = _sums(record.buffers)
     if found != sums:
         wrong = [n for n, (one, other) in enumerate(zip(found, sums, strict=False)) if one != other]
         raise DamagedError(f"object {record.id} ({label!r}): {len(found)} of {len(sums)} buffers, wrong ones {wrong}")
     return label
+
+
+def _parse(record: Record) -> tuple[str, list[Any]]:
+    try:
+        said = json.loads(record.header)
+        return str(said["label"]), list(said["sums"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"object {record.id}: its header is {record.header[:80]!r}") from error
 
 
 def _encoded(label: str, buffers: tuple[memoryview, ...], header_nbytes: int) -> Encoded:

@@ -23,7 +23,6 @@ from workbench.store import Store
 from workbench.testing import operations
 from workbench.testing.actors import Actor
 from workbench.testing.consistency import inconsistencies
-from workbench.testing.contents import object_id
 from workbench.testing.model import Model
 from workbench.testing.operations import Operation, Performer
 
@@ -84,7 +83,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.other.close()
             self.performer.held.clear()
             for label in self.model.state():
-                self.performer.perform(Operation("delete", key=object_id(label)))
+                self.performer.perform(Operation("delete", key=f"#{label}"))
             assert self.performer.perform(Operation("doctor")) is None
             self.performer.store.allocator.release_free()
             memory = self.performer.store.memory()
@@ -103,12 +102,15 @@ class StoreMachine(RuleBasedStateMachine):
         self.made += 1
         return f"object {self.made}"
 
-    @rule(
-        here=st.booleans(), name=st.none() | NAMES, sizes=SIZES, pin=st.booleans(), header=st.sampled_from([0, 70_000])
-    )
-    def put(self, here: bool, name: str | None, sizes: tuple[int, ...], pin: bool, header: int) -> None:
+    @rule(here=st.booleans(), name=st.none() | NAMES, sizes=SIZES, pin=st.booleans(), own_id=st.booleans())
+    def put(self, here: bool, name: str | None, sizes: tuple[int, ...], pin: bool, own_id: bool) -> None:
         """Put an object, with a name or without, rebinding the name."""
-        self._do(Operation("put", name=name, label=self._label(), sizes=sizes, pin=pin, header_nbytes=header), here)
+        self._do(Operation("put", name=name, label=self._label(), sizes=sizes, pin=pin, own_id=own_id), here)
+
+    @rule(here=st.booleans(), name=NAMES, sizes=SIZES)
+    def put_with_a_large_header(self, here: bool, name: str, sizes: tuple[int, ...]) -> None:
+        """Put an object whose header does not fit into the catalog."""
+        self._do(Operation("put", name=name, label=self._label(), sizes=sizes, header_nbytes=70_000), here)
 
     @rule(here=st.booleans(), name=NAMES, sizes=SIZES, ttl=st.sampled_from([1e-6, 3600.0]))
     def put_for_a_time(self, here: bool, name: str, sizes: tuple[int, ...], ttl: float) -> None:
@@ -131,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
     def act_by_id(self, here: bool, what: operations.What, data: st.DataObject) -> None:
         """The same by id: the only way to an object without a name."""
         label = data.draw(st.sampled_from(sorted(self.model.state())))
-        self._do(Operation(what, key=object_id(label)), here)
+        self._do(Operation(what, key=f"#{label}"), here)
 
     @rule(here=st.booleans(), what=st.sampled_from(["bind", "unbind"]), key=NAMES, name=NAMES)
     def name(self, here: bool, what: operations.What, key: str, name: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from workbench.testing.contents import object_id
 from workbench.testing.operations import Operation, State
 
 _NOT_FOUND = "error: object-not-found"
@@ -89,9 +88,9 @@ class Model:
             del self._entries[label]
 
     def find(self, key: str) -> str | None:
-        """Return the label of the object that a name or an id names."""
+        """Return the label of the object that a name names, or that ``#`` and the label do."""
         for label, entry in self._entries.items():
-            if key in entry.names or key == object_id(label):
+            if key in entry.names or key == f"#{label}":
                 return label
         return None
 

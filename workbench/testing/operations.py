@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workbench.errors import WorkbenchError
+from workbench.errors import ObjectNotFoundError, WorkbenchError
 from workbench.objects import Encoded, ObjectInfo
 from workbench.store import Record, Store
 from workbench.testing import contents
@@ -34,7 +34,7 @@ class Operation:
     ----------
     what : str
     key : str
-        Name or id of the object that it is about.
+        Name of the object that it is about, or ``#`` and its label.
     name : str, optional
         The name to give or to take.
     label : str
@@ -45,6 +45,8 @@ class Operation:
     pin : bool
     ttl : float, optional
         Seconds.
+    own_id : bool
+        The object brings an id with it, as a replica does; else the store gives it one.
     """
 
     what: What
@@ -55,6 +57,7 @@ class Operation:
     header_nbytes: int = 0
     pin: bool = False
     ttl: float | None = None
+    own_id: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` takes."""
@@ -95,12 +98,22 @@ class Performer:
         """Return what is held and its label, each byte verified again."""
         return {slot: contents.verify(record) for slot, record in self.held.items()}
 
+    def _key(self, operation: Operation) -> str:
+        label = operation.key.removeprefix("#")
+        if label == operation.key:
+            return label
+        for info in self.store.ls():
+            with contextlib.suppress(ObjectNotFoundError):
+                if contents.label_of(self.store.read(info.id)) == label:
+                    return info.id
+        raise ObjectNotFoundError(f"There is no object labelled {label!r}.")
+
     def _put(self, operation: Operation) -> None:
         encoded = contents.make(operation.label, operation.sizes, header_nbytes=operation.header_nbytes)
         self._write(encoded, operation)
 
     def _cut(self, operation: Operation) -> None:
-        record = self.store.read(operation.key)
+        record = self.store.read(self._key(operation))
         contents.verify(record)
         self._write(contents.cut(record, operation.label, *operation.sizes), operation)
 
@@ -110,40 +123,40 @@ class Performer:
             operation.name,
             pin=operation.pin,
             ttl=operation.ttl,
-            id=contents.object_id(operation.label),
+            id=contents.object_id(operation.label) if operation.own_id else None,
         )
 
     def _bind(self, operation: Operation) -> None:
-        self.store.bind(operation.name or "", operation.key)
+        self.store.bind(operation.name or "", self._key(operation))
 
     def _unbind(self, operation: Operation) -> None:
-        self.store.unbind(operation.name or "", self.store.resolve(operation.key))
+        self.store.unbind(operation.name or "", self.store.resolve(self._key(operation)))
 
     def _delete(self, operation: Operation) -> None:
-        self.store.delete(operation.key)
+        self.store.delete(self._key(operation))
 
     def _pin(self, operation: Operation) -> None:
-        self.store.pin(operation.key)
+        self.store.pin(self._key(operation))
 
     def _unpin(self, operation: Operation) -> None:
-        self.store.unpin(operation.key)
+        self.store.unpin(self._key(operation))
 
     def _spill(self, operation: Operation) -> None:
-        self.store.resolve(operation.key)
+        object_id = self.store.resolve(self._key(operation))
         # Whether it can be moved just now (somebody may hold it) is no matter of what there is.
         with contextlib.suppress(WorkbenchError):
-            self.store.spill(operation.key)  # type: ignore[attr-defined,unused-ignore]
+            self.store.spill(object_id)  # type: ignore[attr-defined,unused-ignore]
 
     def _restore(self, operation: Operation) -> None:
-        self.store.resolve(operation.key)
+        object_id = self.store.resolve(self._key(operation))
         with contextlib.suppress(WorkbenchError):
-            self.store.restore(operation.key)  # type: ignore[attr-defined,unused-ignore]
+            self.store.restore(object_id)  # type: ignore[attr-defined,unused-ignore]
 
     def _read(self, operation: Operation) -> str:
-        return contents.verify(self.store.read(operation.key))
+        return contents.verify(self.store.read(self._key(operation)))
 
     def _hold(self, operation: Operation) -> str:
-        record = self.store.read(operation.key)
+        record = self.store.read(self._key(operation))
         self.held[operation.name or operation.key] = record
         return contents.verify(record)
 

@@ -56,6 +56,9 @@ SCENES: dict[str, Scene] = {
     ),
     "put into a fresh segment": Scene(lambda label: put(label, MIDDLE, SMALL, name=None)),
     "put into a fresh large segment": Scene(lambda label: put(label, LARGE, SMALL)),
+    "put with an id of its own": Scene(
+        lambda label: Operation("put", name="x", label=label, sizes=(MIDDLE,), own_id=True)
+    ),
     "put of a large header": Scene(lambda label: put(label, MIDDLE, header_nbytes=MIDDLE)),
     "put into a recycled segment": Scene(
         lambda label: put(label, MIDDLE), before=lambda label: put_and_delete(label, MIDDLE)
@@ -115,7 +118,8 @@ def _draw(source: random.Random, names: Sequence[str], label: str) -> Operation:
     name, key = source.choice(names), source.choice(names)
     if what == "put":
         sizes = tuple(source.choice([10, SMALL, 40 * KIB, MIDDLE, LARGE]) for _ in range(source.choice([1, 1, 2])))
-        return Operation("put", name=name, label=label, sizes=sizes, pin=source.random() < 0.1)
+        pin, own_id = source.random() < 0.1, source.random() < 0.2
+        return Operation("put", name=name, label=label, sizes=sizes, pin=pin, own_id=own_id)
     if what == "cut":
         return Operation("cut", key=key, name=name, label=label, sizes=(64, source.choice([1000, 60 * KIB, 2 * MIB])))
     return Operation(what, key=key, name=name)  # type: ignore[arg-type]  # one of the others

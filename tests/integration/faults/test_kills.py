@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,15 @@ import pytest
 from tests.integration.faults.readers import Readers
 from tests.integration.faults.scenes import LARGE, MIDDLE, SCENES, SMALL, Scene, random_operations
 from tests.integration.faults.zygote import OPEN, Death, Zygote
+from tests.store.test_schema import OldStore
+from tests.store.test_schema import check as check_old_store
 from workbench.store import Store
 from workbench.testing import Model, Operation, Performer, inconsistencies, operations
-from workbench.testing.contents import object_id
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 KILLS = int(os.environ.get("WORKBENCH_KILLS") or 600)
-AT_LINES = -(-KILLS * 4 // 5 // len(SCENES))
+AT_LINES = -(-KILLS * 4 // 5 // (len(SCENES) + 2))
 """Kills of each scene."""
 AT_MOMENTS = -(-KILLS // 5)
 
@@ -51,7 +53,7 @@ class Stage:
     def clear(self) -> None:
         """Delete all but the base."""
         for label in [label for label in self.model.state() if not label.startswith("base")]:
-            self.do([Operation("delete", key=object_id(label))])
+            self.do([Operation("delete", key=f"#{label}")])
 
     def accept(self, possible: Sequence[Model], told: str, *, open_anew: bool) -> None:
         """Look at what a kill left, after a doctor or a new opener; it must be one of the `possible` states."""
@@ -142,3 +144,45 @@ def test_kill_at_any_moment(store_directory: Path, zygote: Zygote, readers: Read
                 stage.accept(possible, f"turn {turn}: {death}", open_anew=turn % 2 == 0)
                 stage.clear()
                 readers.check()
+
+
+def openings(
+    zygote: Zygote, directory: Path, prepare: Callable[[], None], check: Callable[[], None], source: random.Random
+) -> int:
+    """Kill processes that open a store, at lines and at moments; return how many lines an opening has."""
+    prepare()
+    lines = zygote.kill_at_line(directory, [], OPEN, 0, {}).lines
+    check()
+    for turn in range(AT_LINES):
+        shutil.rmtree(directory)
+        prepare()
+        if turn % 3:
+            zygote.kill_at_line(directory, [], OPEN, source.randint(1, lines), {})
+        else:
+            zygote.kill_after(directory, [], source.random() * 0.015)
+        check()
+    return lines
+
+
+def test_kill_while_an_old_catalog_is_migrated(store_directory: Path, zygote: Zygote, source: random.Random) -> None:
+    """Whoever opens it next finds all that the old store had, under its names and ids, and nothing more."""
+    stores: list[OldStore] = []
+    openings(
+        zygote,
+        store_directory,
+        lambda: stores.append(OldStore(store_directory)),
+        lambda: check_old_store(stores[-1]),
+        source,
+    )
+
+
+def test_kill_while_a_store_is_made(store_directory: Path, zygote: Zygote, source: random.Random) -> None:
+    """Whoever opens it next makes it, or finds it made, and it works."""
+
+    def check() -> None:
+        with Store.open(store_directory, capacity=64 << 20) as store:
+            assert inconsistencies(store) == []
+            Stage(store)
+            assert len(store.ls()) == len(BASE)
+
+    openings(zygote, store_directory, store_directory.mkdir, check, source)
