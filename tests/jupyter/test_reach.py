@@ -42,6 +42,23 @@ def closure(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
+def failed(value: Any) -> BaseException:
+    """Return an error whose cause has a value among the variables of its frames."""
+
+    def inner(kept: Any) -> None:
+        raise ValueError(len(kept))
+
+    try:
+        try:
+            inner(value)
+        except ValueError as error:
+            del value
+            raise KeyError("outer") from error
+    except KeyError as error:
+        return error
+    raise AssertionError("nothing failed")
+
+
 def default(value: Any) -> Callable[[], Any]:
     """Return a function that has a value as a default."""
 
@@ -111,6 +128,7 @@ WRAPPED: dict[str, Callable[[Any], Any]] = {
     "partial": lambda array: functools.partial(max, array),
     "method": lambda array: array.sum,
     "generator": lambda array: (value for value in array),
+    "error": failed,
     "masked": lambda array: np.ma.masked_array(array, mask=False),
     "array of objects": lambda array: np.array([array, None], dtype=object),
     "series of objects": lambda array: pd.Series([array, None], dtype=object),

@@ -24,7 +24,7 @@ MIB = 1 << 20
 SETUP = """
 import os, signal
 from tests.store.encoding import encoded
-from workbench.store import Store, processes
+from workbench.store import Store
 store = Store.open()
 """
 
@@ -269,7 +269,7 @@ def test_store_on_an_overlay_knows_its_holders() -> None:
     import os, sys
     from pathlib import Path
     from tests.store.encoding import encoded
-    from workbench.store import Store, processes
+    from workbench.store import Store
     directory = Path(sys.argv[1]) / "store"
     store = Store.open(directory, capacity=64 << 20)
     store.put(encoded(1 << 20), "x")

@@ -15,7 +15,6 @@ import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Final
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -70,7 +69,7 @@ def look(shell: InteractiveShell, store: Store, seconds: float) -> dict[int, Kee
         # %reset -f out clears the first place only (IPython 9).
         for segment in reach.segments(*(place.get(name) for place in _places_of_underscores(shell))):
             found[segment].outputs.append(name)
-    for segment in reach.segments(*_locals_of_last_error()):
+    for segment in reach.segments(*_last_error()):
         found[segment].traceback = True
     for name, value in reversed(list(_variables(shell))):
         for segment in reach.segments(value):
@@ -135,25 +134,9 @@ def _variables(shell: InteractiveShell) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _locals_of_last_error() -> Iterator[Any]:
-    """Yield what the frames of the last error, and of those that it came from, refer to."""
-    waiting = [getattr(sys, "last_exc", None), getattr(sys, "last_value", None)]
-    seen: set[int] = set()
-    while waiting:
-        error = waiting.pop()
-        if not isinstance(error, BaseException) or id(error) in seen:
-            continue
-        seen.add(id(error))
-        waiting += [error.__cause__, error.__context__]
-        yield from _locals(error.__traceback__)
-    yield from _locals(getattr(sys, "last_traceback", None))
-
-
-def _locals(traceback: TracebackType | None) -> Iterator[Any]:
-    while traceback is not None:
-        # Not f_locals, which makes a dict that stays with the frame.
-        yield from (value for value in gc.get_referents(traceback.tb_frame) if not isinstance(value, type(sys)))
-        traceback = traceback.tb_next
+def _last_error() -> list[Any]:
+    """Return what IPython and Python keep of the last error; its frames have all their local variables."""
+    return [getattr(sys, name, None) for name in _LAST_ERROR]
 
 
 def release_objects(shell: InteractiveShell, session: Session, keys: Sequence[str]) -> str:
@@ -208,7 +191,7 @@ def _release(shell: InteractiveShell, store: Store, segments: frozenset[int]) ->
         if reach.segments(*(place.get(name) for place in _places_of_underscores(shell))) & segments:
             cleared.append(name)
             _clear_underscore(shell, name)
-    if reach.segments(*_locals_of_last_error()) & segments:
+    if reach.segments(*_last_error()) & segments:
         cleared.append("the last error's traceback")
         for name in _LAST_ERROR:
             if hasattr(sys, name):

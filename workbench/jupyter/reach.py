@@ -47,7 +47,7 @@ _PLAIN: Final = frozenset(
             type(NotImplemented),
             object,
         ),
-        *(type, types.ModuleType, types.CodeType, types.FrameType, types.TracebackType),
+        *(type, types.ModuleType, types.CodeType, types.FrameType),
         *(
             types.GetSetDescriptorType,
             types.MemberDescriptorType,
@@ -72,7 +72,6 @@ _MACHINERY: Final = frozenset(
         "tornado",
         "jupyter_client",
         "asyncio",
-        "concurrent",
         "logging",
         "threading",
         "_thread",
@@ -197,6 +196,17 @@ def _function(value: types.FunctionType) -> _Apart:
     return (), (*(value.__closure__ or ()), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
 
 
+def _error(value: BaseException) -> _Apart:
+    return (), (*value.args, value.__traceback__, value.__cause__, value.__context__, *_attributes(value))
+
+
+def _traceback(value: types.TracebackType) -> _Apart:
+    frame = value.tb_frame
+    # Not f_locals, which makes a dict that stays with the frame; and what a module has as its globals is not the frame's.
+    own = [part for part in gc.get_referents(frame) if part is not frame.f_globals and part is not frame.f_builtins]
+    return (), (*own, value.tb_next)
+
+
 def _bound(value: types.BuiltinFunctionType) -> _Apart:
     return (), (value.__self__,)
 
@@ -210,6 +220,8 @@ _KINDS: Final[dict[type, Callable[[Any], _Apart]]] = {
     memoryview: _view,
     types.FunctionType: _function,
     types.BuiltinFunctionType: _bound,
+    types.TracebackType: _traceback,
+    BaseException: _error,
     dict: _first(dict.values),
     list: _first(list.__iter__),
     tuple: _first(tuple.__iter__),
