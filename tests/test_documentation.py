@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from tests.processes import environment
 from workbench.store import default_directory
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+GUIDES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
 
 
 def python_blocks(text: str) -> list[str]:
@@ -56,11 +58,67 @@ def test_readme_runs(store_directory: Path, namespace: str) -> None:
     assert "-3.5" in done.stdout
 
 
+def install(project: str, directory: Path) -> None:
+    """Make what a ``pyproject.toml`` describes known in a directory of the import path, as pip would."""
+    told = tomllib.loads(project)["project"]
+    metadata = directory / f"{told['name'].replace('-', '_')}-{told['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {told['name']}\nVersion: {told['version']}\n")
+    groups = [
+        f"[{group}]\n" + "\n".join(f"{name} = {value}" for name, value in points.items())
+        for group, points in told["entry-points"].items()
+    ]
+    (metadata / "entry_points.txt").write_text("\n\n".join(groups) + "\n")
+
+
+def read_guide(text: str, modules: Path) -> tuple[list[str], str]:
+    """Write the modules of a guide, whose first line is their name; return its script, cut at the project file, and that file."""
+    parts, project = [""], ""
+    for language, block in re.findall(r"```(python|toml)\n(.*?)```", text, re.DOTALL):
+        name = re.match(r"# (\w+\.py)\n", block)
+        if language == "toml":
+            project = block
+            parts.append("")
+        elif name is not None:
+            (modules / name[1]).write_text(block)
+        else:
+            parts[-1] += block
+    return parts, project
+
+
+@pytest.mark.parametrize("document", GUIDES)
+def test_guides_run(document: str, store_directory: Path, tmp_path: Path) -> None:
+    """A guide's script runs up to its project file, and as a whole with that; it prints what it says, and the guide's tests pass."""
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    parts, project = read_guide((ROOT / document).read_text(), modules)
+    commands = [["-c", "".join(parts[: count + 1])] for count in range(len(parts))]
+    commands += [["-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)] for path in modules.glob("test_*.py")]
+    outputs = ""
+    for count, command in enumerate(commands):
+        if project and count == 1:
+            install(project, modules)
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment(store_directory, PYTHONPATH=os.pathsep.join([str(ROOT), str(modules)])),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs += done.stdout
+    for said in re.findall(r"print\(.*\)  # (.*)", "".join(parts)):
+        assert said.split(": ")[0] in outputs
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
     """Every relative link of the documents names a file of the repository."""
-    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", (ROOT / document).read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    path = ROOT / document
+    links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
 
 
 def test_documented_targets_exist() -> None:

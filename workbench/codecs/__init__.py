@@ -10,6 +10,8 @@ object of that library passes through.
 ``pandas_frames.py``         frames, series, indexes, extension arrays, through pandas' own pickling
 ``arrow_tables.py``          Arrow arrays, batches, tables; slices are cut down to what they show, or refer to shared memory
 ``polars_frames.py``         Polars frames and series, as Arrow tables
+``sparse_matrices.py``       SciPy's sparse arrays and matrices
+``registry.py``              the contract of an adapter, and where those of other libraries come from
 ``pickling.py``              the pickler that sends each type to its adapter; cloudpickle where it must
 ``replay.py``                reads headers, and has those compiled that come often
 ``header_compiler.py``       turns a header into a function that builds the object
@@ -23,8 +25,8 @@ Read next: ``pickling.py``.
 
 from __future__ import annotations
 
-from workbench.codecs.describing import describe
 from workbench.codecs.handouts import Decoded, HandOut, HandOuts
 from workbench.codecs.pickling import decode, encode
+from workbench.codecs.registry import Adapter, describe, register
 
-__all__ = ["Decoded", "HandOut", "HandOuts", "decode", "describe", "encode"]
+__all__ = ["Adapter", "Decoded", "HandOut", "HandOuts", "decode", "describe", "encode", "register"]

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from workbench.codecs.describing import describe_arrow as describe
 from workbench.codecs.numpy_arrays import INLINE_NBYTES
 
 if TYPE_CHECKING:
-    from workbench.codecs.pickling import EncodingPickler, IsShared, Reducer
+    from workbench.codecs.pickling import EncodingPickler, IsShared
+    from workbench.codecs.registry import Reducer
 
-__all__ = ["compact", "reducer_for"]
+__all__ = ["compact", "describe", "reducer_for"]
 
 _SLACK_NBYTES = 1024
 

@@ -1,7 +1,7 @@
 """What an object is, told from its types and labels alone: never a look at rows, never a cost that grows with them.
 
-The kinds and fields are those of :class:`workbench.objects.Description`. A library that is not imported cannot have
-made the object, so none is imported here. Read next: ``pickling.py``.
+The kinds and fields are those of :class:`workbench.objects.Description`. Each adapter has one of these functions as its
+``describe``; None means that the value is none of those that it knows. Read next: ``registry.py``, which asks them.
 """
 
 from __future__ import annotations
@@ -14,22 +14,10 @@ import numpy as np
 from workbench.codecs.culprits import type_name
 from workbench.objects import Description
 
-__all__ = ["describe"]
+__all__ = ["describe_array", "describe_arrow", "describe_pandas", "describe_polars", "describe_scipy"]
 
 _MAX_COLUMNS = 1000
 _MAX_NOTES = 20
-
-
-def describe(value: Any) -> Description:
-    """Return kind, type, shape, dtypes and notes of `value`."""
-    for base in type(value).__mro__:
-        root = base.__module__.partition(".")[0]
-        if root in _DESCRIBERS:
-            description = _DESCRIBERS[root](value)
-            if description is not None:
-                return description
-            break
-    return Description("object", type_name(type(value)))
 
 
 def _by_column(columns: Iterable[tuple[Any, Any]], width: int) -> tuple[dict[str, str], list[str]]:
@@ -45,7 +33,8 @@ def _by_column(columns: Iterable[tuple[Any, Any]], width: int) -> tuple[dict[str
     return dtypes, []
 
 
-def _array(value: Any) -> Description | None:
+def describe_array(value: Any) -> Description | None:
+    """Describe a NumPy array."""
     if not isinstance(value, np.ndarray):
         return None
     notes = []
@@ -75,7 +64,8 @@ def _column_notes(frame: Any) -> list[str]:
     return notes
 
 
-def _pandas(value: Any) -> Description | None:
+def describe_pandas(value: Any) -> Description | None:
+    """Describe a frame, series, index or extension array of pandas."""
     import pandas as pd
 
     name = type_name(type(value))
@@ -107,7 +97,8 @@ def _index_notes(index: Any) -> list[str]:
     return [_pickled_note("the index" if index.name is None else f"the index {index.name!r}", index.dtype)]
 
 
-def _arrow(value: Any) -> Description | None:
+def describe_arrow(value: Any) -> Description | None:
+    """Describe an Arrow table, batch or array."""
     import pyarrow as pa
 
     name = type_name(type(value))
@@ -120,7 +111,8 @@ def _arrow(value: Any) -> Description | None:
     return None
 
 
-def _polars(value: Any) -> Description | None:
+def describe_polars(value: Any) -> Description | None:
+    """Describe a frame or series of Polars."""
     import polars as pl
 
     from workbench.codecs.polars_frames import survives_arrow
@@ -146,13 +138,11 @@ def _polars(value: Any) -> Description | None:
     return Description("polars", name, value.shape, dtypes, tuple(notes))
 
 
-def _scipy(value: Any) -> Description | None:
+def describe_scipy(value: Any) -> Description | None:
+    """Describe a sparse array or matrix of SciPy."""
     import scipy.sparse
 
     if not scipy.sparse.issparse(value):
         return None
     notes = (f"{value.format} format: pickled, copied by each reader",) if value.format in {"dok", "lil"} else ()
     return Description("sparse", type_name(type(value)), tuple(value.shape), {"": str(value.dtype)}, notes)
-
-
-_DESCRIBERS = {"numpy": _array, "pandas": _pandas, "pyarrow": _arrow, "polars": _polars, "scipy": _scipy}

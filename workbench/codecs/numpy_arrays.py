@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.codecs.describing import describe_array as describe
 from workbench.objects import Description, Encoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workbench.codecs.pickling import EncodingPickler, IsShared, Reducer
+    from workbench.codecs.pickling import EncodingPickler, IsShared
+    from workbench.codecs.registry import Reducer
 
-__all__ = ["ARRAY_TAG", "decode_array", "encode_array", "reducer_for", "restore_array"]
+__all__ = ["ARRAY_TAG", "decode_array", "describe", "encode_array", "reducer_for", "restore_array"]
 
 ARRAY_TAG = ord("A")
 """First byte of the header of a plain array."""

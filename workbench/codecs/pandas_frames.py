@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found]  # the stubs are behind
 
+from workbench.codecs.describing import describe_pandas as describe
 from workbench.codecs.header_compiler import always_the_same
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from workbench.codecs.pickling import EncodingPickler, Reducer
+    from workbench.codecs.pickling import EncodingPickler
+    from workbench.codecs.registry import Reducer
 
-__all__ = ["reducer_for"]
+__all__ = ["describe", "reducer_for"]
 
 _SMALL_INDEX = 256
 """Labels; longer indexes go out of band."""

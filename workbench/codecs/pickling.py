@@ -12,7 +12,6 @@ the other notebook's ``__main__`` has no such name. Read next: one of the adapte
 
 from __future__ import annotations
 
-import importlib
 import io
 import pickle
 import sys
@@ -25,19 +24,16 @@ import numpy as np
 
 from workbench.codecs import replay
 from workbench.codecs.culprits import why_not_decoded, why_not_encoded
-from workbench.codecs.describing import describe
 from workbench.codecs.handouts import Decoded, HandOut
 from workbench.codecs.numpy_arrays import ARRAY_TAG, INLINE_NBYTES, decode_array, encode_array
+from workbench.codecs.registry import describe, reducer_of
 from workbench.errors import CodecError
 from workbench.objects import Encoded
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EncodingPickler", "IsShared", "Reducer", "decode", "encode"]
-
-Reducer: TypeAlias = "Callable[[Any, EncodingPickler], Any]"
-"""Returns what ``__reduce_ex__`` would, or NotImplemented for the default."""
+__all__ = ["EncodingPickler", "IsShared", "decode", "encode"]
 
 IsShared: TypeAlias = "Callable[[int, int], bool]"
 """Tells of an address and a number of bytes whether that memory lies wholly in mapped segments of one store."""
@@ -47,18 +43,12 @@ PICKLE_TAG = 0x80
 MAX_HEADER_NBYTES = 64 * 1024
 PROTOCOL = 5
 
-_ADAPTERS = {
-    "numpy": "workbench.codecs.numpy_arrays",
-    "pandas": "workbench.codecs.pandas_frames",
-    "pyarrow": "workbench.codecs.arrow_tables",
-    "polars": "workbench.codecs.polars_frames",
-}
-_MAX_KNOWN_TYPES = 10_000
-_known: dict[type, Reducer | None] = {}
-
 
 class ByValueNeeded(Exception):  # noqa: N818  not an error: it only ends the first attempt
     """A class or function of ``__main__`` was met: only its value, not its name, means anything elsewhere."""
+
+
+_NAMED = (type, FunctionType)
 
 
 def _refuse_main(value: Any, pickler: EncodingPickler) -> Any:
@@ -67,25 +57,10 @@ def _refuse_main(value: Any, pickler: EncodingPickler) -> Any:
     return NotImplemented
 
 
-def _resolve(cls: type) -> Reducer | None:
-    """Find the reducer of a type that is met for the first time; loads the adapter of its library."""
-    if len(_known) >= _MAX_KNOWN_TYPES:  # types made in a loop must not fill the memory
-        _known.clear()
-    reducer: Reducer | None = None
-    if issubclass(cls, (type, FunctionType)):
-        reducer = _refuse_main
-    else:
-        for base in cls.__mro__:
-            adapter = _ADAPTERS.get(base.__module__.partition(".")[0])
-            if adapter is not None:
-                reducer = importlib.import_module(adapter).reducer_for(cls)
-                break
-    _known[cls] = reducer
-    return reducer
-
-
 class EncodingPickler:
     """What both picklers share: where buffers and notes go, and which reducer a type has.
+
+    Third-party reducers may use `is_shared`; the rest is for the adapters of this package.
 
     Attributes
     ----------
@@ -138,13 +113,10 @@ class EncodingPickler:
     def reduce(self, value: Any) -> Any:
         """Return how the adapter of its library reduces `value`, or NotImplemented."""
         cls = type(value)
-        try:
-            reducer = _known[cls]
-        except KeyError:
-            reducer = _resolve(cls)
-        if reducer is None:
-            return NotImplemented
-        return reducer(value, self)
+        if issubclass(cls, _NAMED):
+            return _refuse_main(value, self)
+        reducer = reducer_of(cls)
+        return NotImplemented if reducer is None else reducer(value, self)
 
 
 class _NamePickler(EncodingPickler, pickle.Pickler):
@@ -250,7 +222,7 @@ def encode(value: Any, *, is_shared: IsShared | None = None) -> Encoded:
             return encoded
     try:
         stream, buffers = dump(value, is_shared)
-    except MemoryError:
+    except (MemoryError, CodecError):
         raise
     except Exception as error:  # a foreign __reduce__ may raise anything
         raise CodecError(why_not_encoded(value, error, dump)) from error

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
+from workbench.codecs.describing import describe_polars as describe
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from workbench.codecs.pickling import EncodingPickler, Reducer
+    from workbench.codecs.pickling import EncodingPickler
+    from workbench.codecs.registry import Reducer
 
-__all__ = ["reducer_for", "survives_arrow"]
+__all__ = ["describe", "reducer_for", "survives_arrow"]
 
 
 def survives_arrow(frame: pl.DataFrame) -> bool:
