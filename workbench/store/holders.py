@@ -126,7 +126,7 @@ def _of_process(
         for turn, owner in enumerate(segment.users or [(None, segment.was)]):
             part = found[owner]
             part.since.append(process.since.get(number, process.started))
-            part.states.add(_state(segment))
+            part.states.add(_state(segment, on_disk=(pid, number) in mappings.on_disk))
             if number in process.causes:
                 part.causes[process.causes[number]] = None
             if turn == 0:
@@ -150,10 +150,10 @@ def _of_process(
     ]
 
 
-def _state(segment: _Segment) -> str:
+def _state(segment: _Segment, *, on_disk: bool) -> str:
     if not segment.users:
         return "deleted"
-    return "disk" if segment.state == "spilled" else "memory"
+    return "disk" if on_disk or segment.state == "spilled" else "memory"
 
 
 def _inside(pid: int) -> tuple[int, int]:

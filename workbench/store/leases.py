@@ -91,6 +91,8 @@ class Mappings:
         Segment to the processes that map it.
     nbytes : dict of int to int
         Segment to the bytes that are mapped of it.
+    on_disk : set of tuple of int
+        Process and segment, where what is mapped is a spilled segment's file; the segment itself may be back in memory by now.
     readable : set of int
         The processes that could be looked into.
     """
@@ -100,29 +102,34 @@ class Mappings:
         self._segments = segments
         self.holders: dict[int, set[int]] = defaultdict(set)
         self.nbytes: dict[int, int] = {}
+        self.on_disk: set[tuple[int, int]] = set()
         self.readable: set[int] = set()
         for pid in own_processes():
             with contextlib.suppress(OSError):
                 maps = Path(f"/proc/{pid}/maps").read_bytes()
                 self.readable.add(pid)
                 for line in _shared_mappings(maps):
-                    segment = self._segment(line)
-                    if segment is not None:
-                        self.holders[segment].add(pid)
-                        self.nbytes[segment] = max(self.nbytes.get(segment, 0), _length(line))
+                    self._note(pid, line)
 
-    def _segment(self, line: str) -> int | None:
+    def _note(self, pid: int, line: str) -> None:
         # Addresses, modes, offset, device, inode, path; " (deleted)" behind the path where the file has none any more.
         fields = line.split(maxsplit=5)
         path = fields[5].removesuffix(_DELETED) if len(fields) == 6 else ""
         if path.startswith(self._prefixes):
             number = _NUMBER.fullmatch(path.rpartition("/")[2])
-            return None if number is None else int(number[1])
-        return self._segments.get(Place(fields[3], int(fields[4])))
+            segment = None if number is None else int(number[1])
+        else:
+            segment = self._segments.get(Place(fields[3], int(fields[4])))
+        if segment is None:
+            return
+        self.holders[segment].add(pid)
+        self.nbytes[segment] = max(self.nbytes.get(segment, 0), _length(fields[0]))
+        if path.startswith(self._prefixes[1:]):
+            self.on_disk.add((pid, segment))
 
 
-def _length(line: str) -> int:
-    start, end = line.split(maxsplit=1)[0].split("-")
+def _length(addresses: str) -> int:
+    start, end = addresses.split("-")
     return int(end, 16) - int(start, 16)
 
 
