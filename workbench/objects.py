@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Iterable
@@ -39,9 +40,12 @@ def partition_id(dataset: ObjectId, index: int) -> ObjectId:
     return ObjectId(dataset[:12] + digest[:20])
 
 
+_OBJECT_ID = re.compile("[0-9a-f]{32}").fullmatch
+
+
 def is_object_id(text: str) -> bool:
     """Tell whether `text` has the form of an object id."""
-    return len(text) == 32 and all(digit in "0123456789abcdef" for digit in text)
+    return _OBJECT_ID(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def test_note_of_a_dead_writer_is_over_soon(store: Store, store_directory: Path)
     note = Turnstile(str(store_directory / "turnstile"))
     try:
         for far in (0.001, 3600.0, float("inf"), float("nan"), -5.0):
-            note._until[0] = time.monotonic() + far
+            note.until[0] = time.monotonic() + far
             start = time.monotonic()
             store.put(encoded(10))
             assert time.monotonic() - start < 1

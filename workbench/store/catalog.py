@@ -27,6 +27,8 @@ from workbench.store.turnstile import Turnstile
 
 _KEEP_PAGES: Final = 1024
 """Free pages (4 KiB each) that the catalog may keep for the next objects."""
+_INDEXED_FROM: Final = 10_000
+"""Objects; fewer are looked through in some milliseconds."""
 TURNSTILE: Final = "turnstile"
 """Name of the file beside the catalog by which writers take turns."""
 
@@ -102,6 +104,8 @@ class Catalog:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
+        # Some builds of SQLite overwrite what is deleted with zeros.
+        connection.execute("PRAGMA secure_delete = OFF")
         return connection
 
     def _check_version(self) -> None:
@@ -189,6 +193,12 @@ class Catalog:
     def set_capacity(self, nbytes: int) -> None:
         """Change the capacity, for every process."""
         self.execute_write("UPDATE store SET capacity = ? WHERE one = 1", (nbytes,))
+
+    def index_kinds(self) -> None:
+        """Make sure that objects of one kind are found by an index, where there are so many that it matters."""
+        row = self.row("SELECT latest, EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'objects_by_kind') FROM usage")
+        if row is not None and row[0] >= _INDEXED_FROM and not row[1]:
+            self.execute_write(schema.KIND_INDEX, ())
 
     def suspend(self) -> None:
         """Before a fork: wait for what runs in other threads, and close both connections."""

@@ -7,6 +7,7 @@ new object's row says that it is used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,7 +36,7 @@ class Draft:
     header : bytes or None
         None where it is the first buffer.
     payload : bytes or None
-        All buffers, of an object that lies in the catalog.
+        All buffers together, of an object that lies in the catalog.
     pieces : list of memoryview
         What goes into a segment of its own, at `offsets`, in all `nbytes` bytes.
     shared : frozenset of int
@@ -63,15 +64,22 @@ class Draft:
         return sum(nbytes for segment, _, nbytes in self.places if segment in segments_)
 
 
+def payload(buffers: Sequence[memoryview]) -> tuple[bytes, bytes]:
+    """Return the buffers of an object that lies in the catalog's row as one, and their layout."""
+    if len(buffers) == 1:
+        joined = bytes(buffers[0])
+        return joined, PLACE.pack(0, 0, len(joined))
+    layout, offset = b"", 0
+    for buffer in buffers:
+        layout += PLACE.pack(0, offset, buffer.nbytes)
+        offset += buffer.nbytes
+    return b"".join(buffers), layout
+
+
 def inline(encoded: Encoded, name: str | None, row: Row) -> Draft:
     """Draft an object that lies in the catalog's row."""
-    buffers = encoded.buffers
-    places, offset = [], 0
-    for buffer in buffers:
-        places.append((0, offset, buffer.nbytes))
-        offset += buffer.nbytes
-    payload = bytes(buffers[0]) if len(buffers) == 1 else b"".join(buffers)
-    return Draft(row, name, encoded.header, payload, [], [], 0, frozenset(), places)
+    joined, layout = payload(encoded.buffers)
+    return Draft(row, name, encoded.header, joined, [], [], 0, frozenset(), list(PLACE.iter_unpack(layout)))
 
 
 def in_segments(encoded: Encoded, name: str | None, row: Row, mappings: Mappings | None) -> Draft:

@@ -57,6 +57,7 @@ def listing(
             # No index helps, so the names are looked at object by object, until the page is full.
             require("EXISTS (SELECT 1 FROM names WHERE object = o.seq AND name GLOB ?)", glob)
     if kind is not None:
+        catalog.index_kinds()
         require("o.kind = ?", kind)
     if unnamed:
         require("NOT EXISTS (SELECT 1 FROM names WHERE object = o.seq)")

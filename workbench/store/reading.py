@@ -27,8 +27,6 @@ _MISSING: Final = 1.0
 """Seconds until a file that is not there, or has another number, is damage: no step of a store takes it away from an object."""
 _MOST_REMEMBERED: Final = 256
 """Rows."""
-_LONGEST_REMEMBERED: Final = 4 << 10
-"""Bytes of payload; longer ones are not kept in this process's own memory."""
 
 _IN_CHUNKS_OF: Final = 500
 """Below SQLite's limit on the number of parameters."""
@@ -87,13 +85,14 @@ class Reader:
         text = key.id if isinstance(key, Ref) else key
         if type(text) is not str:
             return find(self.catalog.row, key)
+        remembered = self._remembered.get(text)
         # Looked at before the statement: a commit in between makes what it returns good for this one time only.
         version = self.catalog.version()
-        remembered = self._remembered.get(text)
         if remembered is not None and remembered[0] == version:
             return remembered[1]
         row = find(self.catalog.row, key)
-        if row is not None and (row[3] is None or len(row[3]) <= _LONGEST_REMEMBERED):
+        # Large objects are got again and again; small ones are not worth the note.
+        if row is not None and row[3] is None:
             self._remember(text, version, row)
         return row
 
@@ -198,6 +197,11 @@ class Reader:
 
 def find(ask: Ask, key: Key) -> Found | None:
     """Return the row of the object that a key names."""
+    if type(key) is Ref and is_object_id(key.id):
+        # The short way, for the key that programs use.
+        row = ask(BY_SEQ, rows.split_id(key.id))
+        if row is not None:
+            return key.id, row[2], row[3], row[4], row[5]
     found = find_with_seq(ask, key)
     return None if found is None else found[1]
 

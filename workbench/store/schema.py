@@ -10,6 +10,7 @@ Covers statements only; who runs them, and in which transaction, is in ``catalog
   a byte. ``store.total`` and ``store.latest`` remember the newest object when it is deleted.
 * ``uses`` says which segments an object's buffers lie in; ``layout`` has the places. The oldest object that uses a segment owns its bytes, and
   ``objects.shared`` counts those that an object has in the segments of others.
+* ``objects_by_kind`` is made when somebody first asks a large store for one kind: each put pays for it from then on.
 * ``changes`` is a history of at most 10,000 entries, for those who want to know what changed.
 """
 
@@ -47,7 +48,6 @@ CREATE TABLE objects (
     seq INTEGER PRIMARY KEY, id TEXT NOT NULL, kind TEXT NOT NULL, description TEXT NOT NULL,
     nbytes INTEGER NOT NULL, shared INTEGER NOT NULL, charged INTEGER NOT NULL, total INTEGER NOT NULL, created REAL NOT NULL,
     ttl REAL, expires REAL, pinned INTEGER NOT NULL, tags TEXT, header BLOB, layout BLOB, payload BLOB);
-CREATE INDEX objects_by_kind ON objects (kind);
 CREATE INDEX objects_by_expiry ON objects (expires) WHERE expires IS NOT NULL;
 """
 _LINKS = """
@@ -106,6 +106,10 @@ DROP TABLE old_objects; DROP TABLE old_segments; DROP TABLE old_store;
 
 _MIGRATIONS: Final = {1: _FROM_1}
 """Version to the statements that make the next one of it."""
+
+
+KIND_INDEX: Final = "CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind)"
+"""Made by :meth:`Catalog.index_kinds`."""
 
 
 def create(write: sqlite3.Connection, identity: str, capacity: int) -> None:

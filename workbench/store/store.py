@@ -192,6 +192,9 @@ class Store:
         """
         if name is not None:
             check_name(name)
+        elif id is None and not tags and (nbytes := encoded.nbytes) <= self.writer.inline:
+            object_id = self.writer.put_small(encoded, nbytes, pin=pin, ttl=ttl)
+            return Ref(object_id, None, encoded.description.kind, nbytes)
         row = Row.of(id, encoded, pin=pin, ttl=ttl, tags=tags)
         return Ref(self.writer.put(encoded, name, row), name, row.kind, row.nbytes)
 

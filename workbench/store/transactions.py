@@ -90,7 +90,8 @@ class Transactions:
             if self._owner is not None and not _is_running(self._owner):
                 self._abandon()
             try:
-                return self._run(statement, parameters).lastrowid or 0
+                cursor: sqlite3.Cursor = self._run(statement, parameters)
+                return cursor.lastrowid or 0
             except sqlite3.IntegrityError:
                 raise
             except ERRORS as error:
@@ -99,7 +100,8 @@ class Transactions:
     def _run(self, statement: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
         """Run a statement that begins a transaction, as soon as it is this process's turn."""
         turnstile = self.turnstile
-        turnstile.hold_back()
+        if turnstile.until[0]:
+            turnstile.hold_back()
         try:
             return self.connection.execute(statement, parameters)
         except sqlite3.OperationalError as error:

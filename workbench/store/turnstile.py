@@ -24,7 +24,13 @@ _PAUSES: Final = (0.00002, 0.0002)
 
 
 class Turnstile:
-    """The note of one store, in a file of eight bytes: until when (``time.monotonic``, which all processes of a host share) to hold back."""
+    """The note of one store.
+
+    Attributes
+    ----------
+    until : memoryview of one float
+        Until when (``time.monotonic``, which all processes of a host share) to hold back; 0: nobody has waited long.
+    """
 
     def __init__(self, path: str) -> None:
         with open(path, "a+b", opener=lambda name, flags: os.open(name, flags | os.O_CLOEXEC, 0o600)) as file:
@@ -32,20 +38,18 @@ class Turnstile:
                 # Allocated rather than only sized: a full file system must be an error here, not SIGBUS later.
                 os.posix_fallocate(file.fileno(), 0, mmap.PAGESIZE)
             self._memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)
-        self._until = memoryview(self._memory)[:8].cast("d")
+        self.until = memoryview(self._memory)[:8].cast("d")
 
     def close(self) -> None:
         """Unmap the note."""
-        self._until.release()
+        self.until.release()
         self._memory.close()
 
     def hold_back(self) -> None:
         """Before the first attempt: let those go first who have waited long."""
-        until = self._until[0]
-        if until:
-            pause = until - time.monotonic()
-            if 0 < pause <= _HOLD:
-                time.sleep(pause)
+        pause = self.until[0] - time.monotonic()
+        if 0 < pause <= _HOLD:
+            time.sleep(pause)
 
     def wait(self, since: float, attempt: int) -> None:
         """After an attempt that failed: wait for the next one.
@@ -60,11 +64,11 @@ class Turnstile:
         now = time.monotonic()
         first, longest = _PAUSES
         if now - since > PATIENCE:
-            self._until[0] = now + _HOLD
+            self.until[0] = now + _HOLD
             time.sleep(first)
         else:
             time.sleep(min(longest, first * attempt))
 
     def passed(self) -> None:
         """After an attempt that succeeded at last: nobody has to hold back for this writer any more."""
-        self._until[0] = 0.0
+        self.until[0] = 0.0

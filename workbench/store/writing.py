@@ -24,7 +24,7 @@ from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
 from workbench.store.catalog import expired
 from workbench.store.mappings import Mappings
 from workbench.store.reading import Reader, find, find_with_seq
-from workbench.store.rows import INSERT, PLACE, Row
+from workbench.store.rows import INSERT, INSERT_NEXT, NEWEST, PLACE, Row
 
 _T = TypeVar("_T")
 
@@ -51,21 +51,48 @@ class Writer:
         self.reader = reader
         self.catalog = reader.catalog
         self.allocator = allocator
-        self._inline = inline
+        self.inline = inline
 
     def put(self, encoded: Encoded, name: str | None, row: Row) -> ObjectId:
         """Write an object's bytes and its row; see :meth:`Store.put`."""
-        if encoded.nbytes > self._inline:
+        if row.nbytes > self.inline:
             return self._put_drafts([(encoded, name, row)])[0]
         draft = drafts.inline(encoded, name, row)
-        values, needed = row.values(draft.header, draft.layout(0), draft.payload, name)
-        if name is not None or row.id is not None:
-            return self.with_room(needed, lambda: self.seal_all([draft], []))[0]
-        return rows.object_id(self.with_room(needed, lambda: self._insert_only(values)), values[1])
+        return self.with_room(row.nbytes, lambda: self.seal_all([draft], []))[0]
+
+    def put_small(self, encoded: Encoded, nbytes: int, *, pin: bool, ttl: float | None) -> ObjectId:
+        """Write an object of at most `inline` bytes that has no name, no id and no tags: one statement."""
+        payload, layout = drafts.payload(encoded.buffers)
+        values = rows.small(encoded, nbytes, layout, payload, pin=pin, ttl=ttl)
+        try:
+            seq = self._insert_only(values)
+        except OutOfRoomError:
+            seq = self.with_room(values[0], lambda: self._insert_only(values))
+        return rows.object_id(seq, values[1])
 
     def put_many(self, items: Sequence[tuple[Encoded, str | None, Row]]) -> list[ObjectId]:
         """Write several objects; all of them become visible at once, or none."""
-        return self._put_drafts(items)
+        if any(name is not None or row.nbytes > self.inline for _, name, row in items):
+            return self._put_drafts(items)
+        made = []
+        for encoded, _, row in items:
+            payload, layout = drafts.payload(encoded.buffers)
+            made.append(row.values(encoded.header, layout, payload, None))
+        return self.with_room(sum(values[0] for values in made), lambda: self._insert_rows(made))
+
+    def _insert_rows(self, made: Sequence[tuple[Any, ...]]) -> list[ObjectId]:
+        """Add rows that nothing else refers to."""
+        with self.catalog.write() as write:
+            latest, total = write.execute(NEWEST).fetchone()
+            totals = itertools.accumulate((values[6] for values in made), initial=total)
+            next(totals)
+            try:
+                write.executemany(
+                    INSERT_NEXT, [(*values, latest + 1 + at, next(totals)) for at, values in enumerate(made)]
+                )
+            except sqlite3.IntegrityError:
+                raise OutOfRoomError(sum(values[0] for values in made), file_system=False) from None
+        return [rows.object_id(latest + 1 + at, values[1]) for at, values in enumerate(made)]
 
     def _insert_only(self, values: tuple[Any, ...]) -> int:
         """Add a row that nothing else refers to: one statement."""
@@ -79,7 +106,7 @@ class Writer:
         while True:
             made = [
                 drafts.inline(encoded, name, row)
-                if encoded.nbytes <= self._inline
+                if encoded.nbytes <= self.inline
                 else drafts.in_segments(encoded, name, row, mappings)
                 for encoded, name, row in items
             ]
@@ -123,16 +150,15 @@ class Writer:
     def _insert(self, write: sqlite3.Connection, draft: drafts.Draft, segment: int) -> tuple[ObjectId, bool]:
         row = draft.row
         foreign = self._refer(write, draft.shared)
-        values, needed = row.values(
-            draft.header, draft.layout(segment), draft.payload, draft.name, draft.nbytes_in(foreign)
-        )
+        layout, shared = draft.layout(segment), draft.nbytes_in(foreign)
+        values = row.values(draft.header, layout, draft.payload, draft.name, shared)
         if row.id is not None and find(lambda *question: write.execute(*question).fetchone(), Ref(row.id)):
             raise StoreError(f"Object {row.id} is in the store {self.reader.directory} already.")
         try:
             seq = write.execute(INSERT, values).lastrowid or 0
         except sqlite3.IntegrityError:
             # The segment is given up meanwhile, so its room is asked for as well.
-            raise OutOfRoomError(needed + draft.nbytes, file_system=False) from None
+            raise OutOfRoomError(values[0] + draft.nbytes, file_system=False) from None
         if row.id is not None:
             write.execute("INSERT INTO aliases VALUES (?, ?)", (row.id, seq))
         used = draft.shared | {segment} if segment else draft.shared
