@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreError
@@ -33,6 +34,10 @@ from workbench.store.rows import Row
 from workbench.store.writing import Writer, check_name
 
 logger = logging.getLogger("workbench.store")
+
+
+_DYING: Final = 0.2
+"""Seconds that the doctor waits for writers who may be dying."""
 
 
 class Store:
@@ -426,7 +431,13 @@ class Store:
             return found
         self.writer.delete_expired()
         processes(self.directory)
-        return self.allocator.reclaim() + damage.damage(self.catalog, self.directory)
+        found = self.allocator.reclaim()
+        # Whoever looks into /proc/<pid>/maps of a process keeps its memory, and so its locks, for a moment after its death.
+        deadline = time.monotonic() + _DYING
+        while self.catalog.row("SELECT 1 FROM segments WHERE state = 'writing'") and time.monotonic() < deadline:
+            time.sleep(_DYING / 10)
+            found += self.allocator.reclaim()
+        return found + damage.damage(self.catalog, self.directory)
 
 
 def _close(catalog: Catalog, pool: Pool, process: ProcessFile, pid: int) -> None:
