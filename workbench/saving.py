@@ -4,7 +4,7 @@ Covers which objects go into a file, what they are when they come back, and what
 ``archive.py``'s, where it lies is ``urls.py``'s, and the store's side is ``store/raw.py``: neither direction decodes an object.
 
 A file holds one object, or a dataset with all of its partitions. What comes back is a new object, as if it had been put: with an id of its own, because
-names in a cluster go to the newest id and deleted ids stay deleted; with the same bytes, description, tags and name; without the pin and the time to live, which
+deleted ids stay deleted in a cluster; with the same bytes, description, tags and name; without the pin and the time to live, which
 were wishes about the place where it was. Its tag ``origin`` is the id of what was saved, so that it need not be loaded twice.
 """
 

@@ -79,17 +79,17 @@ class Watch:
 
         What is gone comes first: who keeps a table of names by these events has the right one after the last of them.
         """
-        gone = [object_id for object_id, what in news.noted if what == "removed"]
+        gone = [(object_id, name) for object_id, what, name in news.noted if what == "removed"]
         if news.whole:
-            gone += [object_id for object_id in self._names if object_id not in news.objects]
-        for object_id in gone:
-            names = self._names.pop(object_id, ())
-            for name in names:
-                if self._holder.get(name) == object_id:
-                    del self._holder[name]
-            yield from self._event("delete", object_id, names)
+            gone += [(object_id, None) for object_id in self._names if object_id not in news.objects]
         renamed: dict[ObjectId, tuple[str, ...]] = {}
-        for object_id, names in [*news.objects.items(), *((each, state.names) for each, state in news.states.items())]:
+        for object_id, name in gone:
+            yield from self._forget(object_id, name, renamed)
+        # Who is gone may have taken names from others before, by a binding of which only the fact is noted.
+        named_and_gone = {object_id for object_id, what, _ in news.noted if what == "named"} - news.states.keys()
+        now = self._names_now() if named_and_gone else {}
+        now |= news.objects | {object_id: state.names for object_id, state in news.states.items()}
+        for object_id, names in now.items():
             before = self._names.get(object_id)
             self._take(names, object_id, renamed)
             if before is None:
@@ -97,14 +97,35 @@ class Watch:
             elif names != before:
                 renamed.setdefault(object_id, before)
         for object_id, before in renamed.items():
-            yield from self._event("name", object_id, self._names[object_id], before)
-        done = {(object_id, what): None for object_id, what in news.noted if what not in ("removed", "named")}
+            if object_id in self._names and self._names[object_id] != before:
+                yield from self._event("name", object_id, self._names[object_id], before)
+        done = {(object_id, what): None for object_id, what, _ in news.noted if what not in ("removed", "named")}
         for object_id, what in done:
             if object_id in news.states:
                 called = (
                     ("pin" if news.states[object_id].pinned else "unpin") if what == "pinned" else _WHAT.get(what, what)
                 )
                 yield from self._event(called, object_id, self._names[object_id])
+
+    def _forget(
+        self, object_id: ObjectId, name: str | None, renamed: dict[ObjectId, tuple[str, ...]]
+    ) -> Iterator[Event]:
+        known = self._names.get(object_id)
+        if known is None and name is not None:
+            # It came and went between two looks, and took this name from whoever had it.
+            self._take((name,), object_id, renamed)
+            known = (name,)
+        for each in known or ():
+            if self._holder.get(each) == object_id:
+                del self._holder[each]
+        self._names.pop(object_id, None)
+        yield from self._event("delete", object_id, known or ())
+
+    def _names_now(self) -> dict[ObjectId, tuple[str, ...]]:
+        """Return the names of all objects that are known, and still there."""
+        everything = self._store.news(None)
+        assert everything is not None  # as above
+        return {object_id: names for object_id, names in everything.objects.items() if object_id in self._names}
 
     def _take(self, names: tuple[str, ...], object_id: ObjectId, renamed: dict[ObjectId, tuple[str, ...]]) -> None:
         """Note an object's names; who had one of them before, and is still there, has lost it."""

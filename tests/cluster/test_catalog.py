@@ -134,6 +134,14 @@ def test_two_nodes_that_bind_one_name_end_the_same_way(cluster: Cluster, order: 
     assert cluster.catalog.resolve(number(1)) == number(1)
 
 
+def test_the_newest_is_not_who_has_the_greatest_id(cluster: Cluster) -> None:
+    """Ids count the objects of a node: one that has put thousands does not take names from one that has just begun."""
+    cluster.says(A, dataclasses.replace(info(1000, "flights"), created=1.0))
+    told = cluster.says(B, dataclasses.replace(info(1, "flights"), created=2.0))
+    assert cluster.catalog.resolve("flights") == number(1)
+    assert told == [Order(A, "unbind", number(1000), "flights")]
+
+
 def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
     """A name lives as long as one node binds it."""
     cluster.says(A, info(1, "flights"))

@@ -168,7 +168,7 @@ class ClusterCatalog:
         node.names[name] = object_id
         bound = self._bindings.setdefault(name, {})
         bound[node.id] = object_id
-        winner = max(bound.values())
+        winner = self._newest(bound)
         self._name_changed(name, before, winner)
         return [
             Order(at, "unbind", loser, name)
@@ -183,7 +183,7 @@ class ClusterCatalog:
         bound.pop(node.id, None)
         if not bound:
             self._bindings.pop(name, None)
-        self._name_changed(name, before, max(bound.values(), default=None))
+        self._name_changed(name, before, self._newest(bound))
 
     def _name_changed(self, name: str, before: ObjectId | None, after: ObjectId | None) -> None:
         if before is not None and before != after:
@@ -196,7 +196,17 @@ class ClusterCatalog:
 
     def holder_of(self, name: str) -> ObjectId | None:
         """Return the id of the object that has a name, or None."""
-        return max(self._bindings.get(name, {}).values(), default=None)
+        return self._newest(self._bindings.get(name, {}))
+
+    def _newest(self, bound: dict[str, ObjectId]) -> ObjectId | None:
+        """Return the newest of the objects that nodes bind a name to; ids of different nodes say nothing about their age."""
+
+        def age(binding: tuple[str, ObjectId]) -> tuple[float, ObjectId]:
+            node, object_id = binding
+            info = self.nodes[node].objects.get(object_id)
+            return (0.0 if info is None else info.created, object_id)
+
+        return max(bound.items(), key=age)[1] if bound else None
 
     # -- questions -------------------------------------------------------------------------------------------------
 

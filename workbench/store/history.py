@@ -47,7 +47,7 @@ class News:
     objects : dict of ObjectId to tuple of str
         Objects that became visible and are still there, in that order, with their names.
     noted : list of tuple
-        Id of the object and what was done with it, in order; an object that was put is not among them.
+        Id of the object, what was done with it, and a name that it had when it was deleted, in order; an object that was put is not among them.
     states : dict of ObjectId to State
         What the noted objects are now; without those that are gone.
     """
@@ -55,7 +55,7 @@ class News:
     version: Version
     whole: bool
     objects: dict[ObjectId, tuple[str, ...]]
-    noted: list[tuple[ObjectId, str]]
+    noted: list[tuple[ObjectId, str, str | None]]
     states: dict[ObjectId, State]
 
 
@@ -70,9 +70,9 @@ def news(catalog: Catalog, since: Version | None) -> News | None:
         return News(version, True, _objects(catalog, 0, version.object), [], {})
     # What is done after `version` was read belongs to the next time: an object that is gone by now is noted there.
     noted = [
-        (ObjectId(object_id), str(what))
-        for object_id, what in catalog.rows(
-            "SELECT object, what FROM changes WHERE version > ? AND version <= ? ORDER BY version",
+        (ObjectId(object_id), str(what), name)
+        for object_id, what, name in catalog.rows(
+            "SELECT object, what, name FROM changes WHERE version > ? AND version <= ? ORDER BY version",
             (since.change, version.change),
         )
     ]
@@ -81,7 +81,11 @@ def news(catalog: Catalog, since: Version | None) -> News | None:
         False,
         _objects(catalog, since.object, version.object),
         noted,
-        {object_id: state for object_id in dict(noted) if (state := _state(catalog, object_id)) is not None},
+        {
+            object_id: state
+            for object_id in dict.fromkeys(each[0] for each in noted)
+            if (state := _state(catalog, object_id)) is not None
+        },
     )
 
 
