@@ -302,7 +302,11 @@ class Session:
         self.store.unpin(key)
 
     def holders(self, key: Key | None = None) -> Listing[Holder]:
-        """List the processes of this host that have an object mapped (None: any object, deleted ones included)."""
+        """List the processes of this host that have an object mapped (None: any object, deleted ones included).
+
+        Each says which kernel, worker or script it is, since when, and how many bytes it maps. A notebook also says what in it
+        keeps the object, as of the end of its last cell.
+        """
         return Listing(self.store.holders(key), of=Holder)
 
     def memory(self) -> Memory:

@@ -99,6 +99,16 @@ def test_last_error_is_named_and_cleared(kernel: Kernel, store: Store) -> None:
     assert kernel.value("type(__import__('sys').last_value).__name__") == "ZeroDivisionError"
 
 
+def test_what_no_variable_leads_to_is_said(kernel: Kernel, store: Store) -> None:
+    """An array in a library's cache has a holder without a variable, and %wb release says that it cannot help."""
+    kernel.run("import collections; collections.cache_of_a_test = wb.get('flights')")
+    assert one(store).cause == "no variable or output leads to it"
+    said = kernel.run("%wb release")
+    assert said.startswith("Cleared nothing; 0 B unmapped.\nStill mapped, ") and said.endswith(
+        "no variable leads to.\n"
+    )
+
+
 def test_release_leaves_variables_and_other_objects_alone(kernel: Kernel, store: Store) -> None:
     """Only what IPython keeps of the named object is cleared; the variables that keep it are said."""
     kernel.run("wb.put(np.arange(100_000), 'other'); flights = wb.get('flights')")

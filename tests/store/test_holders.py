@@ -198,6 +198,42 @@ def test_writers_and_their_warm_memory_are_no_holders(store: Store) -> None:
     assert memory.pooled >= 4 * MIB
 
 
+def test_asking_while_others_come_and_go(store: Store, store_directory: Path, tmp_path: Path) -> None:
+    """While two processes map, delete, rebind and recycle, every answer is about them, with the names that there are."""
+    churn = """
+    import random
+    source = random.Random(os.getpid())
+    kept = []
+    while not os.path.exists(stop):
+        name = source.choice("abc")
+        ref = store.put(encoded(40_000 + source.choice([0, MIB])), name)
+        try:
+            kept.append(store.read(source.choice([name, ref])))
+        except KeyError:
+            pass
+        del kept[: source.choice([0, 0, 1, 5])]
+    kept = []
+    """
+    stop = tmp_path / "stop"
+    with Process(store_directory) as first, Process(store_directory) as second:
+        for process in (first, second):
+            process.start(SETUP + f"MIB, stop = {MIB}, {str(stop)!r}" + textwrap.dedent(churn))
+        seen = set()
+        for _ in range(50):
+            for holder in store.holders():
+                seen.add(holder.state)
+                assert holder.pid in (first.pid, second.pid), holder
+                assert holder.name in ("a", "b", "c"), holder
+                assert (holder.object is None) == (holder.state == "deleted"), holder
+                assert holder.nbytes > 0, holder
+            assert store.memory().deleted >= 0
+        stop.touch()
+        for process in (first, second):
+            process.finish()
+        assert seen == {"memory", "deleted"}
+        assert (store.holders(), store.memory().deleted) == ([], 0)
+
+
 def unshared(*options: str) -> list[str]:
     """Return the beginning of a command that runs in namespaces of its own; skip the test where that is not allowed."""
     command = ["unshare", *options]

@@ -52,7 +52,7 @@ class Keepers:
         hidden = self.outputs[:_MOST_NAMED] + (["the last error's traceback"] if self.traceback else [])
         if hidden:
             parts.append(f"{', '.join(hidden)} (%wb release clears)")
-        return " and ".join(parts)
+        return " and ".join(parts) or "no variable or output leads to it"
 
 
 def look(shell: InteractiveShell, store: Store, seconds: float) -> dict[int, Keepers]:
@@ -74,6 +74,10 @@ def look(shell: InteractiveShell, store: Store, seconds: float) -> dict[int, Kee
     for name, value in reversed(list(_variables(shell))):
         for segment in reach.segments(value):
             found[segment].variables.insert(0, name)
+    if reach.complete:
+        # A module, a library's cache (figures are in one), a thread: whoever reads that need not look in vain.
+        for segment in store.mapped():
+            found.setdefault(segment, Keepers())
     return found
 
 

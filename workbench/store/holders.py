@@ -37,6 +37,14 @@ _FIRST_NAMESPACE: Final = 0xEFFFFFFC
 """PROC_PID_INIT_INO of the kernel (include/linux/proc_ns.h): from there, /proc/locks shows every lock of the machine."""
 
 
+_IN_CHUNKS_OF: Final = 500
+"""Below SQLite's limit on the number of parameters."""
+_STATES: Final = "SELECT segment, nbytes, state, was FROM segments WHERE segment IN"
+_USERS: Final = f"""
+SELECT segment, {object_id_of("o.")}, (SELECT min(name) FROM names WHERE object = o.seq)
+FROM uses JOIN objects o ON o.seq = object WHERE segment IN"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Segment:
     """A segment that somebody holds. `users` are id and name of the objects that use it, oldest first."""
@@ -98,16 +106,15 @@ def _places(catalog: Catalog, directory: Path, condition: str = "1") -> dict[Pla
 
 
 def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:
-    statement = "SELECT nbytes, state, was FROM segments WHERE segment = ?"
-    users = (
-        f"SELECT {object_id_of('o.')}, (SELECT min(name) FROM names WHERE object = o.seq) FROM uses JOIN objects o ON o.seq = object "
-        "WHERE segment = ? ORDER BY o.seq"
-    )
-    found = {}
-    for number in numbers:
-        row = catalog.row(statement, (number,))
-        if row is not None:
-            found[number] = _Segment(row[0], row[1], row[2], catalog.rows(users, (number,)))
+    wanted, found = list(numbers), {}
+    for start in range(0, len(wanted), _IN_CHUNKS_OF):
+        part = tuple(wanted[start : start + _IN_CHUNKS_OF])
+        marks = ",".join("?" * len(part))
+        users: dict[int, list[tuple[ObjectId, str | None]]] = defaultdict(list)
+        for number, user, name in catalog.rows(f"{_USERS} ({marks}) ORDER BY o.seq", part):
+            users[number].append((user, name))
+        for number, nbytes, state, was in catalog.rows(f"{_STATES} ({marks})", part):
+            found[number] = _Segment(nbytes, state, was, users.get(number, []))
     return found
 
 
@@ -121,8 +128,12 @@ def _of_process(
 ) -> list[Holder]:
     found: dict[tuple[ObjectId | None, str | None], _Held] = defaultdict(_Held)
     for number in numbers:
-        # One without a row was spilled and deleted: its file is gone, but for who maps it.
-        segment = about.get(number) or _Segment(mappings.nbytes.get(number, 0), "gone", None, [])
+        segment = about.get(number)
+        if segment is None:
+            if (pid, number) not in mappings.on_disk:
+                continue  # given back and recycled since the leases were read
+            # It was spilled and is gone, but for who maps its file.
+            segment = _Segment(mappings.nbytes[number], "gone", None, [])
         for turn, owner in enumerate(segment.users or [(None, segment.was)]):
             part = found[owner]
             part.since.append(process.since.get(number, process.started))
