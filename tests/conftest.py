@@ -51,6 +51,8 @@ def own_store(no_leaks: None, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     elif "workbench_directory" in request.fixturenames:
         path = request.getfixturevalue("workbench_directory")
     monkeypatch.setenv("WORKBENCH_DIR", str(path))
+    # A test that wants to spill says where to.
+    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", "off")
     previous = workbench.use_session(None)
     yield
     mine = workbench.use_session(previous)

@@ -256,5 +256,5 @@ def test_settings_are_documented() -> None:
     documented = set(yaml.safe_load((ROOT / "workbench.yaml").read_text())["workbench"])
     asked = set()
     for path in ROOT.rglob("*.py"):
-        asked |= set(re.findall(r"config\.get(?:_nbytes)?\(\s*\"([a-z-]+)\"", path.read_text()))
+        asked |= set(re.findall(r"(?<!dask\.)config\.get(?:_\w+)?\(\s*\"([a-z-]+)\"", path.read_text()))
     assert asked == documented

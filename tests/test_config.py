@@ -16,6 +16,7 @@ DEFAULTS = yaml.safe_load((Path(workbench.__file__).parent / "workbench.yaml").r
 
 OTHER_THAN_DEFAULT = {
     "directory": ("/a", "/b", "/c"),
+    "namespace": ("a", "b", "c"),
     "capacity": (1 << 20, "2 MiB", "3 MiB"),
     "pool": (1 << 20, "2 MiB", 3 << 20),
     "pool-idle": (1, "2", "3s"),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from workbench import codecs, finding, saving
+from workbench.config import StoreOptions
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
@@ -39,6 +40,10 @@ class Session:
         Instead of a directory: the name of one of several stores side by side in /dev/shm; the setting ``workbench.namespace``.
     capacity : int or str, optional
         Bytes, or text such as ``"2 GiB"``; becomes the store's capacity.
+    create : bool
+        Make the store if it is not there yet.
+    **options
+        Settings of the store, as for :meth:`Store.open <workbench.store.Store.open>`: ``warm``, ``spill_directory`` and so on.
 
     Raises
     ------
@@ -53,12 +58,13 @@ class Session:
         namespace: str | None = None,
         capacity: int | str | None = None,
         create: bool = True,
+        **options: Unpack[StoreOptions],
     ) -> None:
         if namespace is not None:
             if directory is not None:
                 raise ValueError("Give a session a directory or a namespace, not both.")
             directory = default_directory(namespace)
-        self.store = Store.open(directory, capacity=capacity, create=create)
+        self.store = Store.open(directory, capacity=capacity, create=create, **options)
         self.cluster: ClusterClient | None = None
         self._handouts = codecs.HandOuts()
 

@@ -42,7 +42,7 @@ def test_every_byte_is_in_its_place(file: io.FileIO, sizes: tuple[int, ...], thr
     pieces, offsets, nbytes = pieces_of(*sizes)
     os.ftruncate(file.fileno(), nbytes)
     with mmap.mmap(file.fileno(), nbytes) as target:
-        copying.fill(file, target, pieces, offsets, threads=threads)
+        copying.fill(file, target, nbytes, pieces, offsets, threads=threads)
     wanted = bytearray(nbytes)
     for piece, offset in zip(pieces, offsets, strict=True):
         wanted[offset : offset + piece.nbytes] = piece
@@ -73,7 +73,7 @@ def test_file_system_that_is_full_is_an_error(small_tmpfs: Path, writer: str, mo
     with io.FileIO(small_tmpfs / "segment", "x+") as opened:
         os.ftruncate(opened.fileno(), nbytes)
         with mmap.mmap(opened.fileno(), nbytes) as target, pytest.raises(OSError, match="No space left on device"):
-            copying.fill(opened, target, pieces, offsets, threads=2 if writer == "mapping" else 1)
+            copying.fill(opened, target, nbytes, pieces, offsets, threads=2 if writer == "mapping" else 1)
 
 
 def test_failing_helper_fails_the_copy(file: io.FileIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,4 +86,4 @@ def test_failing_helper_fails_the_copy(file: io.FileIO, monkeypatch: pytest.Monk
     pieces, offsets, nbytes = pieces_of(40 * MIB)
     os.ftruncate(file.fileno(), nbytes)
     with mmap.mmap(file.fileno(), nbytes) as target, pytest.raises(OSError, match="Input/output error"):
-        copying.fill(file, target, pieces, offsets, threads=2)
+        copying.fill(file, target, nbytes, pieces, offsets, threads=2)

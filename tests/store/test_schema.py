@@ -100,7 +100,7 @@ def old(store_directory: Path) -> OldStore:
 
 def check(old: OldStore) -> None:
     """All that the old store had is there, under its names and its ids, and works on."""
-    with Store.open(old.directory) as store:
+    with Store.open(old.directory, pool_idle="never") as store:
         for name, (object_id, content) in old.objects.items():
             assert store.resolve(name) == object_id
             for key in (name, object_id):

@@ -32,7 +32,6 @@ def place(memory_directory: Path) -> Path:
 def no_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Nothing is set, and the default is a directory of this test's own."""
     monkeypatch.delenv("WORKBENCH_SPILL_DIRECTORY", raising=False)
-    monkeypatch.delenv("WORKBENCH_SPILL_CAPACITY", raising=False)
     monkeypatch.setattr(spill_directory, "_VAR_TMP", tmp_path / "var-tmp")
     with dask.config.set({"temporary-directory": None}):
         yield
@@ -59,15 +58,14 @@ def test_spilling_can_be_switched_off(place: Path, word: Any) -> None:
 
 @pytest.mark.parametrize("how", ["argument", "environment", "dask"])
 def test_named_directory_is_used(place: Path, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As an argument, in the environment or in Dask's configuration; with how many bytes may lie there."""
+    """As an argument, in the environment or in Dask's configuration."""
     named, argument = tmp_path / "named", None
-    monkeypatch.setenv("WORKBENCH_SPILL_CAPACITY", "1 MiB")
     if how == "argument":
         argument = named
     elif how == "environment":
         monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(named))
     with dask.config.set({"workbench.spill-directory": str(named) if how == "dask" else None}):
-        assert choose(place, ID, argument) == SpillDirectory(named / ID, nbytes=MIB)
+        assert choose(place, ID, argument, MIB) == SpillDirectory(named / ID, nbytes=MIB)
 
 
 def test_memory_is_no_place_to_spill_to_unless_it_is_named(

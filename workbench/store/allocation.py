@@ -5,8 +5,8 @@ Covers the life of a segment from free or fresh to sealed or abandoned. States i
 =========  =================================================  ==========================================================
 state      meaning                                            a process that dies here leaves
 =========  =================================================  ==========================================================
-(file)     made inside the transaction that adds the row      an unlocked file without a row: removed by :meth:`reclaim`
-writing    its writer has the exclusive lock                  a lockable ``writing`` row: removed by :meth:`reclaim`
+(file)     made inside the transaction that adds the row      an unlocked file without a row: removed by ``reclaim.py``
+writing    its writer has the exclusive lock                  a lockable ``writing`` row: removed by ``reclaim.py``
 sealed     objects refer to it, nobody writes                 a good segment
 free       no object refers to it; maybe somebody maps it     the same
 =========  =================================================  ==========================================================
@@ -21,8 +21,10 @@ import contextlib
 import errno
 import fcntl
 import io
+import math
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from mmap import PAGESIZE
@@ -66,6 +68,11 @@ def out_of_room(nbytes: int) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
             raise OutOfRoomError(nbytes, file_system=True) from error
         raise
+
+
+def most_for(nbytes: int) -> int:
+    """Return how large a free segment may be that is given to so many bytes."""
+    return nbytes + max(nbytes // 4, KEEP_FROM)
 
 
 class Allocator:
@@ -112,18 +119,23 @@ class Allocator:
         return reservation
 
     def _recycle(self, write: sqlite3.Connection, nbytes: int) -> Reservation | None:
-        most = nbytes + max(nbytes // 4, KEEP_FROM)
+        most = most_for(nbytes)
+        # One that was never used (made when the pool was warmed up) may be larger: it is cut to size. Cutting off more than three
+        # quarters costs more than new memory.
         rows = write.execute(
-            "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' AND nbytes BETWEEN ? AND ? ORDER BY nbytes",
-            (nbytes, most),
+            "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' AND nbytes >= ? "
+            "AND (nbytes <= ? OR (was IS NULL AND freed IS NOT NULL AND nbytes <= ?)) ORDER BY nbytes",
+            (nbytes, most, 4 * nbytes if nbytes >= KEEP_FROM else 0),
         ).fetchall()
         mapped = self.pool.inodes()
-        for segment, inode, size in sorted(rows, key=lambda row: row[1] not in mapped):
+        for segment, inode, size in sorted(rows, key=lambda row: (row[2] > most, row[1] not in mapped)):
             path = segments.segment_path(self.directory, segment)
             locked = self._lock_free(path, inode)
             if locked is None:
                 continue
             file, warm = locked
+            if size > most:
+                size = self._cut(file, warm, nbytes)  # noqa: PLW2901  # the segment has another size now
             number = write.execute(
                 "INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)
             ).lastrowid
@@ -135,6 +147,17 @@ class Allocator:
                 warm = map_writable(file, size)
             return Reservation(number or 0, renamed, size, file, warm)
         return None
+
+    def _cut(self, file: io.FileIO, warm: WarmMapping | None, nbytes: int) -> int:
+        """Make a free segment shorter, under its exclusive lock; mappings of it in pools stay as long as they were.
+
+        Nobody touches what is beyond the new end: pools are only written to, under this lock, within the length in the catalog, and after
+        asking how long the file is (:func:`segments.is_allocated`).
+        """
+        os.ftruncate(file.fileno(), nbytes)
+        if warm is not None:
+            warm.nbytes = nbytes
+        return nbytes
 
     def _lock_free(self, path: str, inode: int) -> tuple[io.FileIO, WarmMapping | None] | None:
         warm = self.pool.take(inode)
@@ -150,6 +173,42 @@ class Allocator:
             return None
         os.fchmod(warm.file.fileno(), 0o600)
         return warm.file, warm
+
+    def make_free(self, nbytes: int) -> tuple[int, io.FileIO]:
+        """Make a new segment that is free from the beginning, and locked; its pages are still to be allocated.
+
+        Parameters
+        ----------
+        nbytes : int
+            A multiple of the page size.
+
+        Raises
+        ------
+        OutOfRoomError
+            Nothing was changed.
+        """
+        file: io.FileIO | None = None
+        try:
+            with self.catalog.write() as write:
+                made = self._make(write, nbytes)
+                file = made.file
+                write.execute(
+                    "UPDATE segments SET state = 'free', freed = ? WHERE segment = ?", (time.time(), made.segment)
+                )
+        except BaseException:
+            if file is not None:
+                segments.close(file)
+            raise
+        return made.segment, made.file
+
+    def remove_made(self, segment: int, file: io.FileIO) -> None:
+        """Remove what :meth:`make_free` made, still under its lock."""
+        try:
+            with self.catalog.write() as write:
+                write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
+                segments.remove(segments.segment_path(self.directory, segment), file)
+        finally:
+            segments.close(file)
 
     def _make(self, write: sqlite3.Connection, nbytes: int) -> Reservation:
         used, capacity = write.execute("SELECT used, capacity FROM usage").fetchone()
@@ -192,7 +251,7 @@ class Allocator:
         if reservation.warm is None:
             segments.pwrite(file, pieces, offsets)
         else:
-            copying.fill(file, reservation.warm.mapping, pieces, offsets, threads=self.threads)
+            copying.fill(file, reservation.warm.mapping, nbytes, pieces, offsets, threads=self.threads)
 
     def write_range(self, reservation: Reservation, piece: memoryview, offset: int) -> None:
         """Write one piece with a system call, so that several threads may write at once.
@@ -245,7 +304,7 @@ class Allocator:
         finally:
             _close(reservation)
 
-    def release_free(self, wanted: int | None = None, *, keep: int = 0) -> int:
+    def release_free(self, wanted: int | None = None, *, keep: int = 0, before: float | None = None) -> int:
         """Remove free segments that nobody maps, oldest first.
 
         Parameters
@@ -254,6 +313,8 @@ class Allocator:
             Stop when so many bytes are released; None: all that `keep` allows.
         keep : int
             Bytes of free segments that may stay.
+        before : float, optional
+            Only what became free before that time, in seconds since the epoch.
 
         Returns
         -------
@@ -263,7 +324,8 @@ class Allocator:
         released = 0
         with self.catalog.write() as write:
             rows = write.execute(
-                "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' ORDER BY segment"
+                "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' AND coalesce(freed, 0) < ? ORDER BY segment",
+                (math.inf if before is None else before,),
             ).fetchall()
             total = sum(row[2] for row in rows)
             for segment, inode, nbytes in rows:
@@ -304,33 +366,6 @@ class Allocator:
                     segments.close(file)
                     emptied += 1
         return emptied
-
-    def reclaim(self) -> list[str]:
-        """Remove what dead writers left behind; return one sentence for each."""
-        found = []
-        with self.catalog.write() as write:
-            known = dict(write.execute("SELECT segment, state FROM segments"))
-            files = {
-                number for name in os.listdir(self.directory) if (number := segments.segment_number(name)) is not None
-            }
-            for number in sorted(files | known.keys()):
-                state = known.get(number)
-                dead = state in ("writing", None) or (state == "free" and number not in files)
-                if dead and self._reclaim_one(write, number):
-                    found.append(
-                        f"Segment {number} was left {state or 'without a row'} by a process that died: removed."
-                    )
-        return found
-
-    def _reclaim_one(self, write: sqlite3.Connection, number: int) -> bool:
-        path = segments.segment_path(self.directory, number)
-        file = segments.open_exclusive(path)
-        if file is None and os.path.exists(path):
-            return False
-        write.execute("DELETE FROM segments WHERE segment = ?", (number,))
-        if file is not None:
-            segments.remove(path, file)
-        return True
 
 
 def _names(path: str, inode: int) -> bool:

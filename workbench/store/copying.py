@@ -67,16 +67,23 @@ def is_parallel(nbytes: int, threads: int) -> bool:
 
 
 def fill(
-    file: io.FileIO, target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, threads: int
+    file: io.FileIO,
+    target: mmap.mmap,
+    nbytes: int,
+    pieces: Sequence[memoryview],
+    offsets: Sequence[int],
+    *,
+    threads: int,
 ) -> None:
     """Write each piece at its offset into a file whose pages need not exist yet.
 
     Parameters
     ----------
     file : FileIO
-        As long as `target`.
+        At least `nbytes` long.
     target : mmap.mmap
-        A writable mapping of all of it.
+        A writable mapping of at least so much of it.
+    nbytes : int
     pieces : sequence of memoryview
     offsets : sequence of int
         Growing.
@@ -90,17 +97,17 @@ def fill(
     """
     starts = itertools.count(0, _CHUNK)
     plan = _Plan(pieces, offsets)
-    syscalls.want_huge_pages(np.frombuffer(target, np.uint8).ctypes.data, len(target))
+    syscalls.want_huge_pages(np.frombuffer(target, np.uint8).ctypes.data, nbytes)
 
     def write(is_stopped: Callable[[], bool]) -> None:
-        while (start := next(starts)) < len(target) and not is_stopped():
+        while (start := next(starts)) < nbytes and not is_stopped():
             segments.pwrite(file, *plan.part(start, start + _CHUNK))
 
     def map_and_copy(is_stopped: Callable[[], bool]) -> None:
-        while (start := next(starts)) < len(target) and not is_stopped():
+        while (start := next(starts)) < nbytes and not is_stopped():
             parts, places = plan.part(start, start + _CHUNK)
             if parts:
-                _populate(target, start, min(start + _CHUNK, len(target)))
+                _populate(target, start, min(start + _CHUNK, nbytes))
                 _copy_share(_spans(target, parts, places), is_stopped, populate=False)
 
     _Crew([write] + [map_and_copy] * (threads - 1)).run()

@@ -1,45 +1,166 @@
 """Making room: what the store gives up by itself when somebody needs bytes, and what it says when nothing is left.
 
-Order: what dead writers left, expired objects, free segments that nobody maps (the pool). Nothing that somebody could still
-get is ever given up.
+Order: what dead writers left, expired objects, free segments that nobody maps (the pool), and then, to disk, what was used longest
+ago, of the segments that nobody maps and no pinned object uses. Nothing that somebody could still get is ever given up, and nothing is spilled in vain: if all of it
+would not be enough, all of it stays.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import enum
+import functools
+import os
+import stat
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from workbench.errors import StoreFullError
-from workbench.objects import Holder, format_nbytes
+from workbench.objects import Holder, ObjectInfo, format_nbytes
 from workbench.store import directory as places
-from workbench.store import headroom, queries
+from workbench.store import headroom, leases, queries, segments
 from workbench.store.holders import holders
+from workbench.store.reclaim import reclaim
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from workbench.store.catalog import Catalog
+    from workbench.store.spill import Spiller
     from workbench.store.writing import Writer
 
-_MOST_NAMED = 3
+_MOST_NAMED: Final = 3
+_BATCH: Final = 64
+_BATCH_NBYTES: Final = 256 << 20
+"""So many segments, and bytes, are written to disk before all of them are synced, and exchanged in one transaction."""
+_PATIENCE: Final = 10.0
+"""Seconds for which whoever needs room goes on if others are always faster to spill what it has chosen."""
+_EVICTABLE: Final = """
+SELECT segment, nbytes FROM segments s WHERE state = 'sealed' AND NOT EXISTS (
+    SELECT 1 FROM uses JOIN objects o ON o.seq = object WHERE uses.segment = s.segment AND o.pinned)"""
 
 
-def make_room(writer: Writer, nbytes: int) -> bool:
-    """Give up what nobody needs until `nbytes` more fit; return False if nothing could be given up."""
-    allocator = writer.allocator
-    done = bool(allocator.reclaim())
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A segment that could be spilled. `last_used` is in seconds since the epoch."""
+
+    segment: int
+    nbytes: int
+    last_used: float
+
+
+class Made(enum.Enum):
+    """What came of making room."""
+
+    SOMETHING = "something was given up"
+    ENOUGH = "there is enough room now: somebody else gave something up"
+    NOTHING = "nothing is left to give up"
+
+
+def make_room(writer: Writer, nbytes: int) -> Made:
+    """Give up what nobody needs until `nbytes` more fit."""
+    writer.spiller.trouble = ""
+    done = bool(reclaim(writer.catalog, writer.reader.directory))
     done |= writer.delete_expired() > 0
+    for give_up in (writer.allocator.release_free, functools.partial(spill_oldest, writer.spiller)):
+        missing = _missing(writer, nbytes)
+        if missing > 0:
+            done |= give_up(missing) > 0
+    if done or (_missing(writer, nbytes) > 0 and writer.upkeep.yield_room()):
+        return Made.SOMETHING
+    return Made.NOTHING if _missing(writer, nbytes) > 0 else Made.ENOUGH
+
+
+def _missing(writer: Writer, nbytes: int) -> int:
+    """Return how many bytes are still to be given up before `nbytes` fit."""
+    allocator = writer.allocator
     row = writer.catalog.row("SELECT used + ? - capacity FROM usage", (nbytes,))
     missing = int(row[0]) if row is not None else 0
     missing = max(missing, nbytes - places.available_nbytes(allocator.directory))
     if allocator.in_memory:
         missing = max(missing, nbytes - headroom.headroom())
-    if missing > 0:
-        done |= allocator.release_free(missing) > 0
-    return done
+    return missing
 
 
-def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: bool) -> StoreFullError:
-    """Return the error that says what is full, who fills it, and what would free it."""
+def spill_oldest(spiller: Spiller, nbytes: int) -> int:
+    """Spill what was used longest ago until so many bytes are given back; return how many were.
+
+    Others may do the same at this moment. What they are spilling is left to them, as long as the rest is enough; and if
+    they were faster with all that was chosen, something else is.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while not spiller.trouble and time.monotonic() < deadline:
+        candidates = list(_candidates(spiller.catalog, spiller.directory))
+        claimed = spiller.claimed()
+        rest = [candidate for candidate in candidates if candidate.segment not in claimed]
+        victims = choose(rest, nbytes) or choose(candidates, nbytes)
+        if not victims:
+            return 0
+        spiller.trouble = spiller.place.refusal(sum(victim.nbytes for victim in victims), spiller.spilled_nbytes())
+        done = sum(_spill(spiller, victims))
+        if done:
+            return done
+    return 0
+
+
+def _spill(spiller: Spiller, victims: list[Candidate]) -> Iterator[int]:
+    for batch in _batches(victims):
+        if spiller.trouble:
+            return
+        yield spiller.spill([victim.segment for victim in batch])
+
+
+def choose(candidates: Iterable[Candidate], nbytes: int) -> list[Candidate]:
+    """Return those to spill for so many bytes, longest unused first; none if all of them would not be enough."""
+    chosen, total = [], 0
+    for candidate in sorted(candidates, key=lambda candidate: candidate.last_used):
+        if total >= nbytes:
+            break
+        chosen.append(candidate)
+        total += candidate.nbytes
+    return chosen if total >= nbytes else []
+
+
+def _candidates(catalog: Catalog, directory: Path) -> Iterator[Candidate]:
+    # Only a guess who has a lease: the exclusive lock decides when it comes to it.
+    leased, device = leases.takers(), leases.device_of(directory)
+    for segment, nbytes in catalog.rows(_EVICTABLE):
+        try:
+            status = os.lstat(segments.segment_path(directory, segment))
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(status.st_mode) and leases.Place(device, status.st_ino) not in leased:
+            yield Candidate(segment, nbytes, status.st_atime)
+
+
+def _batches(victims: list[Candidate]) -> Iterator[list[Candidate]]:
+    batch: list[Candidate] = []
+    for victim in victims:
+        batch.append(victim)
+        if len(batch) == _BATCH or sum(each.nbytes for each in batch) >= _BATCH_NBYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def full_error(
+    catalog: Catalog, directory: Path, nbytes: int, *, file_system: bool, spilling: str = ""
+) -> StoreFullError:
+    """Return the error that says what is full, who fills it, and what would free it.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    directory : Path
+    nbytes : int
+        How much was asked for.
+    file_system : bool
+        It is not the capacity that is full, but what lies below it.
+    spilling : str
+        Why nothing was spilled, as a sentence.
+    """
     memory = queries.memory(catalog, directory)
     size = format_nbytes
     if file_system:
@@ -49,17 +170,13 @@ def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: b
             f"The store {directory} has no room for {size(nbytes)}: "
             f"{size(memory.used)} of its capacity of {size(memory.capacity)} are used."
         )
-    parts = [what]
-    largest = queries.objects(catalog, directory, where="o.nbytes > 65536")
-    largest.sort(key=lambda info: -info.nbytes)
     found = holders(catalog, directory)
-    for info in largest[:_MOST_NAMED]:
-        who = [f"{holder.kind} {holder.label} (pid {holder.pid})" for holder in found if holder.object == info.id]
-        held = f", held by {', '.join(who[:_MOST_NAMED])}" if who else ""
-        parts.append(f"{info.name or info.id} has {size(info.nbytes)}{held}.")
     zombies = [holder for holder in found if holder.state == "deleted"]
+    parts = [what, *_name_largest(catalog, directory, found), *_name_greediest(found)]
     if zombies:
         parts.append(f"{size(memory.deleted)} are deleted, but still mapped: {_name_zombies(zombies)}.")
+    if spilling:
+        parts.append(spilling)
     parts.append(
         "Nothing was written and nothing was lost. Free room with wb.delete(name)"
         + (
@@ -69,6 +186,40 @@ def full_error(catalog: Catalog, directory: Path, nbytes: int, *, file_system: b
         )
     )
     return StoreFullError(" ".join(parts))
+
+
+def _name_largest(catalog: Catalog, directory: Path, found: list[Holder]) -> Iterator[str]:
+    """Yield a sentence for each of the largest objects in memory: how large, who holds it, and what would free that."""
+    largest = queries.objects(catalog, directory, where="o.nbytes > 65536")
+    largest = [info for info in largest if info.replicas[0].state == "memory"]
+    largest.sort(key=lambda info: -info.nbytes)
+    for info in largest[:_MOST_NAMED]:
+        who = [_name(holder) for holder in found if holder.object == info.id]
+        held = f", held by {', '.join(who[:_MOST_NAMED])}" if who else ""
+        yield f"{info.name or info.id} has {format_nbytes(info.nbytes)}{held}{_what_frees(info, held=bool(who))}."
+
+
+def _what_frees(info: ObjectInfo, *, held: bool) -> str:
+    if info.pinned:
+        return f", pinned: wb.unpin({info.name or info.id!r}) lets it be spilled" + (
+            " when they let go" if held else ""
+        )
+    if held:
+        return ": when they let go, it can be spilled, or deleted"
+    return f": wb.delete({info.name or info.id!r}) frees that"
+
+
+def _name_greediest(found: list[Holder]) -> Iterator[str]:
+    totals: dict[str, int] = defaultdict(int)
+    for holder in found:
+        totals[_name(holder)] += holder.nbytes
+    most = sorted(totals, key=lambda name: -totals[name])[:_MOST_NAMED]
+    if most:
+        yield "Who holds most: " + ", ".join(f"{name} {format_nbytes(totals[name])}" for name in most) + "."
+
+
+def _name(holder: Holder) -> str:
+    return f"{holder.kind} {holder.label} (pid {holder.pid})"
 
 
 def _below_capacity(directory: Path, nbytes: int) -> str:
@@ -86,7 +237,7 @@ def _below_capacity(directory: Path, nbytes: int) -> str:
 
 def _name_zombies(zombies: list[Holder]) -> str:
     named = [
-        f"{holder.name or 'an object'} ({format_nbytes(holder.nbytes)}) by {holder.kind} {holder.label} (pid {holder.pid})"
+        f"{holder.name or 'an object'} ({format_nbytes(holder.nbytes)}) by {_name(holder)}"
         + (f", where {holder.cause} keep it" if holder.cause else "")
         for holder in zombies[:_MOST_NAMED]
     ]

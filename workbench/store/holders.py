@@ -94,15 +94,23 @@ def holders(catalog: Catalog, directory: Path, object_id: ObjectId | None = None
 
 
 def _directories(catalog: Catalog, directory: Path) -> list[Path]:
-    del catalog
-    return [directory]
+    return [directory, *(Path(row[0]) for row in catalog.rows("SELECT directory FROM spills"))]
 
 
 def _places(catalog: Catalog, directory: Path, condition: str = "1") -> dict[Place, int]:
     """Return the segments for which an SQL condition holds, by what /proc calls their files."""
-    device = leases.device_of(directory)
-    statement = f"SELECT segment, inode FROM segments WHERE {condition}"  # a condition of this module
-    return {Place(device, inode): segment for segment, inode in catalog.rows(statement)}
+    devices = {False: [leases.device_of(directory)], True: []}
+    for spilled_to in _directories(catalog, directory)[1:]:
+        with contextlib.suppress(OSError):  # not mounted now
+            devices[True].append(leases.device_of(spilled_to))
+    statement = (
+        f"SELECT segment, inode, state = 'spilled' FROM segments WHERE {condition}"  # a condition of this module
+    )
+    return {
+        Place(device, inode): segment
+        for segment, inode, is_on_disk in catalog.rows(statement)
+        for device in devices[bool(is_on_disk)]
+    }
 
 
 def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:

@@ -43,9 +43,11 @@ class Mapping:
     segment, address, nbytes : int
     inode, device : int
         Of the file that has the lease.
+    last_used : float
+        When somebody mapped the segment before, in seconds since the epoch.
     """
 
-    __slots__ = ("__weakref__", "address", "device", "fd", "inode", "nbytes", "segment")
+    __slots__ = ("__weakref__", "address", "device", "fd", "inode", "last_used", "nbytes", "segment")
 
     def __init__(self, segment: int, fd: int, status: os.stat_result, *, keep: bool) -> None:
         self.fd = fd if keep else -1
@@ -53,6 +55,7 @@ class Mapping:
         self.nbytes = status.st_size
         self.inode = status.st_ino
         self.device = status.st_dev
+        self.last_used = status.st_atime
         self.address = syscalls.map_shared(fd, status.st_size, mmap.PROT_READ)
 
     def __del__(

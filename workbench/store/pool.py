@@ -75,16 +75,26 @@ class Pool:
             before = self._kept.pop(warm.inode, None)
             surplus = [] if before is None or before is warm else [before]
             self._kept[warm.inode] = warm
-            gone = [old for old in self._kept.values() if os.fstat(old.file.fileno()).st_nlink == 0]
-            for old in gone:
-                del self._kept[old.inode]
-            surplus += gone
+            surplus += self._take_gone()
             total = sum(old.nbytes for old in self._kept.values())
             while self._kept and (total > self.limit or len(self._kept) > _MOST):
                 old = self._kept.popitem(last=False)[1]
                 total -= old.nbytes
                 surplus.append(old)
         for old in surplus:
+            old.close()
+
+    def _take_gone(self) -> list[WarmMapping]:
+        gone = [old for old in self._kept.values() if os.fstat(old.file.fileno()).st_nlink == 0]
+        for old in gone:
+            del self._kept[old.inode]
+        return gone
+
+    def sweep(self) -> None:
+        """Drop the mappings of files that others have removed."""
+        with self._lock:
+            gone = self._take_gone()
+        for old in gone:
             old.close()
 
     def forget(self, inode: int) -> None:

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench.objects import Memory, ObjectId, ObjectInfo
+from workbench.objects import Memory, ObjectId, ObjectInfo, Replica
 from workbench.store import rows, segments
 from workbench.store.catalog import Catalog
+from workbench.store.directory import node_name
 from workbench.store.holders import held_free
 from workbench.store.schema import object_id as object_id_of
 
 _OBJECTS = """
 SELECT o.seq, o.id, o.kind, o.description, o.nbytes, o.shared, o.created, o.ttl, o.pinned, o.tags,
-    (SELECT max(segment) FROM uses WHERE object = o.seq)
+    (SELECT max(segment) FROM uses WHERE object = o.seq),
+    EXISTS (SELECT 1 FROM uses JOIN segments USING (segment) WHERE object = o.seq AND state = 'spilled')
 FROM objects o WHERE (o.expires IS NULL OR o.expires > ?) AND """
 _IN_CHUNKS_OF = 500
 """Below SQLite's limit on the number of parameters."""
@@ -71,7 +73,8 @@ def objects(
             tuple(part),
         ):
             names[seq].append(name)
-    return [_info(row, tuple(names[row[0]]), directory) for row in found]
+    here = Replica(catalog.id, node_name(), "memory", 0)
+    return [_info(row, tuple(names[row[0]]), here, directory) for row in found]
 
 
 def one(catalog: Catalog, directory: Path, object_id: ObjectId) -> list[ObjectInfo]:
@@ -80,8 +83,8 @@ def one(catalog: Catalog, directory: Path, object_id: ObjectId) -> list[ObjectIn
     return objects(catalog, directory, where=where, parameters=parameters)
 
 
-def _info(row: tuple[Any, ...], names: tuple[str, ...], directory: Path) -> ObjectInfo:
-    seq, text, kind, description, nbytes, shared, created, ttl, pinned, tags, segment = row
+def _info(row: tuple[Any, ...], names: tuple[str, ...], here: Replica, directory: Path) -> ObjectInfo:
+    seq, text, kind, description, nbytes, shared, created, ttl, pinned, tags, segment, spilled = row
     parsed = rows.described(kind, description)
     return ObjectInfo(
         id=rows.object_id(seq, text),
@@ -98,6 +101,7 @@ def _info(row: tuple[Any, ...], names: tuple[str, ...], directory: Path) -> Obje
         pinned=bool(pinned),
         ttl=ttl,
         tags=rows.parse_tags(tags),
+        replicas=(Replica(here.node, here.node_name, "disk" if spilled else "memory", nbytes - shared),),
         notes=parsed.notes,
     )
 
@@ -155,7 +159,7 @@ def memory(catalog: Catalog, directory: Path) -> Memory:
     )
     capacity, used = rows_[0][:2]
     held = held_free(catalog, directory)
-    writing = pooled = deleted = 0
+    writing = pooled = deleted = spilled = 0
     for _, _, state, segment, nbytes in rows_:
         if state == "writing":
             writing += nbytes
@@ -163,5 +167,7 @@ def memory(catalog: Catalog, directory: Path) -> Memory:
             deleted += nbytes
         elif state == "free":
             pooled += nbytes
+        elif state == "spilled":
+            spilled += nbytes
     sealed = used - writing - pooled - deleted
-    return Memory(capacity, sealed, pooled, writing, deleted, spilled=0, cached=0, free=max(0, capacity - used))
+    return Memory(capacity, sealed, pooled, writing, deleted, spilled, cached=0, free=max(0, capacity - used))

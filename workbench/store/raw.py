@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import StoreError, TransferError
 from workbench.objects import ObjectId, Ref
-from workbench.store import eviction, rows, segments
+from workbench.store import rows, segments
 from workbench.store.allocation import OutOfRoomError, Reservation
 from workbench.store.drafts import Draft
 
@@ -124,9 +124,7 @@ class Import:
             for piece, place in zip(pieces, offsets, strict=True):
                 self._store.allocator.write_range(self._reservation, piece, place)
         except OutOfRoomError:
-            raise eviction.full_error(
-                self._store.catalog, self._store.directory, self.nbytes, file_system=True
-            ) from None
+            raise self._store.writer.full_error(self.nbytes, file_system=True) from None
         self._received += view.nbytes
 
     def seal(self) -> Ref:

@@ -8,6 +8,7 @@ A row that was read stays good until anybody commits something (``commits.py``),
 from __future__ import annotations
 
 import difflib
+import errno
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from workbench.errors import ObjectNotFoundError
 from workbench.objects import Key, ObjectId, Ref, is_object_id
 from workbench.store import damage, rows, segments
 from workbench.store.catalog import Catalog, expired
-from workbench.store.mappings import Mappings
+from workbench.store.mappings import Mapping, Mappings
+from workbench.store.pool import Pool
 from workbench.store.processes import ProcessFile
 from workbench.store.rows import BY_ALIAS, BY_NAME, BY_SEQ, BY_SEQS, PLACE
 
@@ -46,13 +48,22 @@ class Record(NamedTuple):
 
 
 class Reader:
-    """Maps the objects of one store."""
+    """Maps the objects of one store.
 
-    def __init__(self, directory: Path, catalog: Catalog, process: ProcessFile) -> None:
+    Attributes
+    ----------
+    on_disk : callable, optional
+        Called with each new mapping of a segment that is not on the store's own file system: it was spilled.
+    """
+
+    def __init__(self, directory: Path, catalog: Catalog, process: ProcessFile, pool: Pool) -> None:
         self.directory = directory
         self.catalog = catalog
         self.mappings = Mappings.of(directory, catalog.id)
+        self.on_disk: Callable[[Mapping], None] | None = None
         self._process = process
+        self._pool = pool
+        self._device = directory.stat().st_dev
         self._remembered: dict[str, tuple[bytes, Found]] = {}
 
     def read(self, key: Key) -> Record:
@@ -121,12 +132,21 @@ class Reader:
         return Record(object_id, header, tuple(buffers))
 
     def _view(self, segment: int, nbytes: int) -> memoryview:
-        mapping, new = self.mappings.get(segment)
+        try:
+            mapping, new = self.mappings.get(segment)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            # The pool's mappings cost descriptors, and this one only for a moment.
+            self._pool.close()
+            mapping, new = self.mappings.get(segment)
         if mapping.nbytes < nbytes:
             # A slice would be short, and reading beyond the end of the file would be SIGBUS.
             raise segments.DamagedSegmentError(segment, f"has {mapping.nbytes} of {nbytes} bytes")
         if new:
             self._process.leased(segment)
+            if mapping.device != self._device and self.on_disk is not None:
+                self.on_disk(mapping)
         return mapping.view()
 
     def mapped(self) -> frozenset[int]:

@@ -28,7 +28,7 @@ from workbench.store import syscalls
 ALIGNMENT: Final = 64
 """Bytes; a cache line, and what Arrow recommends for buffers (Arrow columnar format, "Buffer alignment and padding")."""
 
-_SUFFIX: Final = ".segment"
+SUFFIX: Final = ".segment"
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC
 _LEASE: Final = fcntl.LOCK_SH | fcntl.LOCK_NB
 _TOUCH_AFTER: Final = 1.0
@@ -39,12 +39,12 @@ _MAX_PIECES: Final = 1000
 
 def segment_path(directory: Path, segment: int) -> str:
     """Return the path of the file of a segment (a string: paths are slow on the way to 15 microseconds)."""
-    return f"{directory}/{segment:010d}{_SUFFIX}"
+    return f"{directory}/{segment:010d}{SUFFIX}"
 
 
 def segment_number(name: str) -> int | None:
     """Return the number of the segment whose file is called `name`, or None if it is no segment's file."""
-    stem = name.removesuffix(_SUFFIX)
+    stem = name.removesuffix(SUFFIX)
     return int(stem) if stem != name and stem.isdigit() else None
 
 

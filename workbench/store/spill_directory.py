@@ -93,7 +93,9 @@ class SpillDirectory:
         return ""
 
 
-def choose(store: Path, store_id: str, override: str | os.PathLike[str] | bool | None = None) -> SpillDirectory:
+def choose(
+    store: Path, store_id: str, override: str | os.PathLike[str] | bool | None = None, nbytes: int | None = None
+) -> SpillDirectory:
     """Return where a store spills to.
 
     Parameters
@@ -103,6 +105,8 @@ def choose(store: Path, store_id: str, override: str | os.PathLike[str] | bool |
     store_id : str
     override : path, bool or str, optional
         What the caller of ``Store.open`` said; None: the setting ``workbench.spill-directory``.
+    nbytes : int, optional
+        How many bytes may lie there.
 
     Raises
     ------
@@ -110,7 +114,6 @@ def choose(store: Path, store_id: str, override: str | os.PathLike[str] | bool |
         A directory was named that cannot be used.
     """
     chosen = config.get("spill-directory", override)
-    nbytes = config.get_nbytes("spill-capacity")
     if chosen is False or str(chosen).lower() in _OFF:
         return SpillDirectory(None, "workbench.spill-directory is off")
     named = chosen is not None and chosen is not True

@@ -7,33 +7,28 @@ other nodes).
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from workbench import config
-from workbench.errors import ObjectNotFoundError, StoreError
+from workbench.errors import ObjectNotFoundError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref
-from workbench.store import commits, damage, forking, history, listings, mappings, queries
+from workbench.store import damage, forking, history, listings, queries
 from workbench.store import directory as places
-from workbench.store.allocation import Allocator
-from workbench.store.catalog import Catalog
+from workbench.store.assembling import Parts, assemble
 from workbench.store.drafts import SHARED_FROM
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
-from workbench.store.mappings import Mappings
-from workbench.store.pool import Pool
-from workbench.store.processes import ProcessFile, processes
+from workbench.store.processes import processes
 from workbench.store.raw import Export, Import
-from workbench.store.reading import Reader, Record
+from workbench.store.reading import Record
+from workbench.store.reclaim import reclaim
 from workbench.store.rows import Row
-from workbench.store.writing import Writer, check_name
-
-logger = logging.getLogger("workbench.store")
+from workbench.store.writing import check_name
 
 
 _DYING: Final = 0.2
@@ -46,16 +41,18 @@ class Store:
     Safe to use from several threads, and after a fork in the child.
     """
 
-    def __init__(
-        self, directory: Path, catalog: Catalog, allocator: Allocator, process: ProcessFile, inline: int
-    ) -> None:
-        self.directory = directory
-        self.catalog = catalog
-        self.allocator = allocator
-        self.reader = Reader(directory, catalog, process)
-        self.writer = Writer(self.reader, allocator, inline)
-        self._process = process
-        self._finalizer = weakref.finalize(self, _close, catalog, allocator.pool, process, os.getpid())
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.directory = parts.directory
+        self.catalog = parts.catalog
+        self.allocator = parts.allocator
+        self.reader = parts.reader
+        self.writer = parts.writer
+        self.spiller = parts.spiller
+        self.residence = parts.residence
+        self.upkeep = parts.upkeep
+        self.background = parts.background
+        self._finalizer = weakref.finalize(self, parts.close, os.getpid())
         forking.watch(self)
 
     @classmethod
@@ -66,6 +63,7 @@ class Store:
         capacity: int | str | None = None,
         create: bool = True,
         process: tuple[str, str] | None = None,
+        **options: Unpack[config.StoreOptions],
     ) -> Store:
         """Open the store in a directory, making it if it is not there.
 
@@ -79,37 +77,20 @@ class Store:
             Make the store if it is not there yet.
         process : tuple of kind and label, optional
             What this process is called in lists of holders.
+        **options
+            Settings of ``workbench.yaml``, with underscores: ``pool``, ``pool_idle``, ``warm``, ``inline``, ``copy_threads``,
+            ``spill_directory``, ``spill_capacity``, ``restore_after``.
 
         Raises
         ------
         StoreError
-            If the directory cannot be used; the message says why.
+            If the directory, or a spill directory that was named, cannot be used; the message says why.
         """
         place = Path(directory).expanduser().absolute() if directory is not None else places.default_directory()
         places.prepare(place, create=create)
-        wanted = config.get_nbytes("capacity", capacity)
-        if wanted is not None and wanted < places.MINIMUM_CAPACITY:
-            raise StoreError(
-                f"A capacity of {wanted} bytes is too small for a store: it needs at least {places.MINIMUM_CAPACITY}."
-            )
-        default = places.default_capacity(place)
-        pool_nbytes, inline = config.get_nbytes("pool"), config.get_nbytes("inline") or 0
-        threads = int(config.get("copy-threads") or min(4, len(os.sched_getaffinity(0))))
-        catalog = Catalog(place / places.CATALOG, lambda: places.new_store(place, wanted or default))
-        if wanted is not None and wanted != catalog.capacity:
-            catalog.set_capacity(wanted)
-        pool = Pool(catalog.capacity // 4 if pool_nbytes is None else pool_nbytes)
-        allocator = Allocator(place, catalog, pool, in_memory=places.is_memory(place), threads=threads)
-        process_file = ProcessFile(place, Mappings.of(place, catalog.id).segments)
-        store = cls(place, catalog, allocator, process_file, inline)
+        store = cls(assemble(place, capacity, options))
         if process is not None:
             store.set_process(*process)
-        try:
-            allocator.reclaim()
-        except StoreError as error:
-            # A damaged catalog, or a full file system: what can be read and deleted still can.
-            logger.warning("What dead processes left in %s could not be reclaimed: %s", place, error)
-        processes(place)
         return store
 
     def close(self) -> None:
@@ -135,14 +116,10 @@ class Store:
         self.catalog.resume()
 
     def resume_in_child(self) -> None:
-        """After a fork, in the child: connections, kept mappings and the process file are the parent's; make new ones."""
+        """After a fork, in the child."""
         self._finalizer.detach()
-        commits.reset_after_fork()
-        mappings.reset_after_fork()
-        self.allocator.pool.reset_after_fork()
-        self._process.reopen_after_fork()
-        self.catalog.resume_in_child()
-        self._finalizer = weakref.finalize(self, _close, self.catalog, self.allocator.pool, self._process, os.getpid())
+        self._parts.resume_in_child()
+        self._finalizer = weakref.finalize(self, self._parts.close, os.getpid())
 
     @property
     def id(self) -> str:
@@ -159,7 +136,7 @@ class Store:
         label : str
             Notebook path, worker name or script path.
         """
-        self._process.set_identity(kind, label)
+        self._parts.process.set_identity(kind, label)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -254,12 +231,40 @@ class Store:
         self.writer.delete(key)
 
     def pin(self, key: Key) -> None:
-        """Keep an object in memory, and keep it when its last name goes."""
-        self.writer.set_pinned(key, pinned=True)
+        """Keep an object in memory, where it is brought if it is on disk, and keep it when its last name goes.
+
+        Raises
+        ------
+        StoreFullError
+            It is on disk, and there is no room for it in memory; it is not pinned then.
+        """
+        self.residence.pin(key)
 
     def unpin(self, key: Key) -> None:
         """Undo :meth:`pin`."""
-        self.writer.set_pinned(key, pinned=False)
+        self.residence.unpin(key)
+
+    def spill(self, key: Key) -> None:
+        """Move an object from memory to disk, where it stays readable; nothing happens if it is there already.
+
+        Raises
+        ------
+        StoreError
+            It cannot be: it lies in the catalog itself, is pinned, is mapped by somebody, or there is nowhere to spill to.
+        StoreFullError
+            The disk is full. Nothing was lost: the object stays in memory.
+        """
+        self.residence.spill(key)
+
+    def restore(self, key: Key) -> None:
+        """Bring an object from disk back to memory, making room as a put does; nothing happens if it is there already.
+
+        Raises
+        ------
+        StoreFullError
+            There is no room in memory. The object stays readable on disk.
+        """
+        self.residence.restore(key)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -387,7 +392,7 @@ class Store:
         causes : mapping of int to str
             Number of a segment to a text for people.
         """
-        self._process.set_causes(causes)
+        self._parts.process.set_causes(causes)
 
     def segments_of(self, key: Key) -> frozenset[int]:
         """Return the numbers of the segments of an object; of deleted ones that had this name and are still mapped, too.
@@ -431,17 +436,11 @@ class Store:
             return found
         self.writer.delete_expired()
         processes(self.directory)
-        found = self.allocator.reclaim()
+        self.upkeep.give_back()
+        found = reclaim(self.catalog, self.directory)
         # Whoever looks into /proc/<pid>/maps of a process keeps its memory, and so its locks, for a moment after its death.
         deadline = time.monotonic() + _DYING
         while self.catalog.row("SELECT 1 FROM segments WHERE state = 'writing'") and time.monotonic() < deadline:
             time.sleep(_DYING / 10)
-            found += self.allocator.reclaim()
+            found += reclaim(self.catalog, self.directory)
         return found + damage.damage(self.catalog, self.directory)
-
-
-def _close(catalog: Catalog, pool: Pool, process: ProcessFile, pid: int) -> None:
-    if os.getpid() == pid:
-        process.close()
-        pool.close()
-        catalog.close()

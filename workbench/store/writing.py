@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -19,15 +20,20 @@ from typing import Any, Final, TypeVar
 
 from workbench.errors import NameConflictError, StoreError, StoreFullError
 from workbench.objects import Encoded, Key, ObjectId, Ref, is_object_id
-from workbench.store import drafts, eviction, rows
+from workbench.store import drafts, eviction, rows, segments
 from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
 from workbench.store.catalog import expired
+from workbench.store.descriptors import with_descriptors
 from workbench.store.mappings import Mappings
 from workbench.store.reading import Reader, find, find_with_seq
 from workbench.store.rows import INSERT, INSERT_NEXT, NEWEST, PLACE, Row
+from workbench.store.spill import Spiller
+from workbench.store.upkeep import Upkeep
 
 _T = TypeVar("_T")
 
+_MOST_IN_VAIN: Final = 20
+"""Times that a put is tried again because there seemed to be room."""
 _LONGEST_NAME: Final = 10_000
 """Characters."""
 
@@ -43,14 +49,18 @@ class Writer:
     ----------
     reader : Reader
     allocator : Allocator
+    spiller : Spiller
+    upkeep : Upkeep
     inline : int
         Bytes up to which an object lies in the catalog.
     """
 
-    def __init__(self, reader: Reader, allocator: Allocator, inline: int) -> None:
+    def __init__(self, reader: Reader, allocator: Allocator, spiller: Spiller, upkeep: Upkeep, inline: int) -> None:
         self.reader = reader
         self.catalog = reader.catalog
         self.allocator = allocator
+        self.spiller = spiller
+        self.upkeep = upkeep
         self.inline = inline
 
     def put(self, encoded: Encoded, name: str | None, row: Row) -> ObjectId:
@@ -170,7 +180,7 @@ class Writer:
         foreign = set()
         for segment in shared:
             row = write.execute("SELECT state FROM segments WHERE segment = ?", (segment,)).fetchone()
-            if row is None:
+            if row is None or (row[0] == "free" and not self._is_whole(segment)):
                 raise SegmentGoneError(segment)
             if row[0] == "free":
                 # Its last object was deleted. It cannot be recycled, because this process has a lease: so it is used again.
@@ -180,6 +190,13 @@ class Writer:
             else:
                 foreign.add(segment)
         return foreign
+
+    def _is_whole(self, segment: int) -> bool:
+        """Tell whether a free segment still has its bytes: this process may map what was its file on disk, and have no lease on it."""
+        try:
+            return os.stat(segments.segment_path(self.reader.directory, segment)).st_mtime == segment
+        except FileNotFoundError:
+            return False
 
     def writing(self, nbytes: int) -> Writing:
         """Reserve a segment for the time of a ``with`` block; it is abandoned unless :meth:`seal` was called in it."""
@@ -205,20 +222,30 @@ class Writer:
         StoreFullError
             Nothing is left to give up.
         """
+        in_vain = 0
         while True:
             try:
-                return action()
+                return with_descriptors(self.allocator.pool, action)
             except OutOfRoomError as full:
-                if not eviction.make_room(self, full.nbytes):
-                    raise eviction.full_error(
-                        self.catalog, self.reader.directory, nbytes, file_system=full.file_system
-                    ) from None
+                made = eviction.make_room(self, full.nbytes)
+                # Room that somebody else made may be gone again; and there are reasons that cannot be seen, such as a quota.
+                in_vain += made is eviction.Made.ENOUGH
+                if made is eviction.Made.NOTHING or in_vain > _MOST_IN_VAIN:
+                    raise self.full_error(nbytes, file_system=full.file_system) from None
+
+    def full_error(self, nbytes: int, *, file_system: bool) -> StoreFullError:
+        """Return the error that says what is full, and why nothing was spilled."""
+        place = self.spiller.place
+        trouble = self.spiller.trouble or (place.refusal(0, 0) if place.path is None else "")
+        return eviction.full_error(
+            self.catalog, self.reader.directory, nbytes, file_system=file_system, spilling=trouble
+        )
 
     def bind(self, name: str, key: Key) -> None:
         """Give an object a name, atomically taking it from the object that had it."""
         check_name(name)
         with self.catalog.write() as write:
-            seq, object_id = self._find(write, key)
+            seq, object_id = self.find(write, key)
             replaced = self._bind(write, name, seq)
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
         if replaced:
@@ -239,7 +266,7 @@ class Writer:
         if gone:
             self._trim()
 
-    def _find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
+    def find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
         """Find an object within the transaction, so that its name cannot be rebound in between."""
         found = find_with_seq(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
         if found is None or expired(found[1][4]):
@@ -280,7 +307,7 @@ class Writer:
 
     def _delete_found(self, key: Key) -> None:
         with self.catalog.write() as write:
-            self._delete(write, self._find(write, key)[0])
+            self._delete(write, self.find(write, key)[0])
 
     def delete_expired(self) -> int:
         """Delete the objects whose `ttl` is over; return how many there were."""
@@ -288,6 +315,8 @@ class Writer:
             over = write.execute("SELECT seq FROM objects WHERE expires < ?", (time.time(),)).fetchall()
             for (seq,) in over:
                 self._delete(write, seq)
+        if over:
+            self._trim()
         return len(over)
 
     def _delete(self, write: sqlite3.Connection, seq: int, was: str = "") -> None:
@@ -303,12 +332,12 @@ class Writer:
         write.execute("DELETE FROM uses WHERE object = ?", (seq,))
         for segment in used:
             heir = write.execute("SELECT min(object) FROM uses WHERE segment = ?", (segment,)).fetchone()[0]
-            if heir is None:
+            if heir is None and not self.spiller.forget(write, segment):
                 write.execute(
                     "UPDATE segments SET state = 'free', freed = ?, was = ? WHERE segment = ?",
                     (time.time(), was, segment),
                 )
-            elif heir > seq:
+            elif heir is not None and heir > seq:
                 self._inherit(write, heir, segment)
 
     def _inherit(self, write: sqlite3.Connection, seq: int, segment: int) -> None:
@@ -319,17 +348,13 @@ class Writer:
         write.execute("INSERT INTO changes (object, what) VALUES (?, 'inherited')", (rows.object_id(seq, text),))
 
     def _trim(self) -> None:
+        """After the commit of a deletion: the disk, the surplus of the pool, and the catalog's own pages are given back."""
+        self.spiller.discard_deleted()
+        self.upkeep.freed()
         row = self.catalog.row("SELECT sum(nbytes) FROM segments WHERE state = 'free'")
         if row is not None and (row[0] or 0) > self.allocator.pool.limit:
             self.allocator.release_free(keep=self.allocator.pool.limit)
         self.catalog.compact()
-
-    def set_pinned(self, key: Key, *, pinned: bool) -> None:
-        """Pin or unpin an object."""
-        with self.catalog.write() as write:
-            seq, object_id = self._find(write, key)
-            write.execute("UPDATE objects SET pinned = ? WHERE seq = ?", (pinned, seq))
-            write.execute("INSERT INTO changes (object, what) VALUES (?, 'pinned')", (object_id,))
 
 
 class Writing:
