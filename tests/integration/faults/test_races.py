@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.integration.faults.scenes import SCENES
 from tests.integration.faults.zygote import count_lines
 from tests.processes import Process
 from tests.store.encoding import encoded
 from workbench.errors import ObjectNotFoundError
 from workbench.store import Store
-from workbench.testing import Actor, Operation
+from workbench.testing import Actor, Model, Operation, inconsistencies, operations
 from workbench.testing.operations import Performer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -24,6 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RACES = int(os.environ.get("WORKBENCH_RACES") or 0)
 """Iterations that must be reached, however long that takes; without it, a million, if some seconds allow that."""
 SECONDS = 40.0
+PLACES = 10_000 if RACES else 60
+"""Lines of a step at which its process is made to stand still."""
 
 WRITER = """
 from tests.store.encoding import encoded
@@ -68,7 +72,7 @@ def test_reader_that_races_with_recycling_never_sees_a_wrong_byte(
         assert store.doctor() == []
 
 
-def at_each_line(deed: Callable[[], None], meanwhile: Callable[[], None], line: int) -> int:
+def at_each_line(deed: Callable[[], object], meanwhile: Callable[[], None], line: int) -> int:
     """Do something, with something else before its n-th line in the store's code; return how many lines it has."""
     lines = 0
 
@@ -116,3 +120,61 @@ def test_get_with_recycling_before_any_of_its_lines(store: Store, store_director
     assert f"before {line - 1}" in answers
     assert "error: object-not-found" in answers
     assert len(answers) > 20
+
+
+def others_go_on(store: Store, other: Actor, possible: Sequence[operations.State], written: list[int]) -> None:
+    """Let another process use the store while this one stands still."""
+    assert other.state() in possible
+    if store.catalog._transactions.running:
+        return  # only one process at a time writes
+    written.append(len(written))
+    put = Operation("put", name="other", label=f"other {len(written)}", sizes=(50_000,))
+    for operation in (put, Operation("doctor"), Operation("delete", key="other")):
+        assert other.perform(operation) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "put of a small object that takes a name",
+        "put into a fresh large segment",
+        "put into a recycled segment",
+        "put into a recycled large segment",
+        "put that takes a name",
+        "put of what lies there already",
+        "delete",
+        "delete that gives the segment back",
+        "doctor",
+    ],
+)
+def test_others_go_on_whichever_line_a_writer_stands_at(
+    name: str, store_directory: Path, monkeypatch: pytest.MonkeyPatch, source: random.Random
+) -> None:
+    """Another process reads all of what was there before or is there after; between two transactions it also puts, deletes and looks for damage."""
+    scene = SCENES[name]
+    for setting, value in scene.settings.items():
+        monkeypatch.setenv(setting, value)
+    with Store.open(store_directory, capacity=64 << 20) as store, Actor() as other:
+        other.open(store_directory)
+        performer = Performer(store)
+        written: list[int] = []
+
+        def play(line: int) -> int:
+            model = Model()
+            for operation in scene.before(f"{line}"):
+                assert other.perform(operation) == model.perform(operation)
+            deed, then = scene.deed(f"{line}"), model.copy()
+            then.perform(deed)
+            goes_on = partial(others_go_on, store, other, (model.state(), then.state()), written)
+            lines = at_each_line(partial(performer.perform, deed), goes_on, line)
+            assert other.state() == operations.state(store) == then.state()
+            assert inconsistencies(store) == []
+            for label in then.state():
+                other.perform(Operation("delete", key=f"#{label}"))
+            return lines
+
+        lines = play(0)
+        for line in sorted(source.sample(range(1, lines + 1), min(lines, PLACES))):
+            play(line)
+        other.close()
+    assert written
