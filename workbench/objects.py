@@ -104,7 +104,8 @@ class Encoded:
     header : bytes
         Small, private: it is copied on each get.
     buffers : tuple of memoryview
-        Contiguous bytes (format ``B``, one dimension), in the order in which the decoder wants them back.
+        Contiguous bytes (format ``B``, one dimension), in the order in which the decoder wants them back. Where the encoder was
+        allowed to, also bytes of two dimensions, which the writer brings together: rows, each contiguous, with gaps between them.
     """
 
     description: Description

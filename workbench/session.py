@@ -131,7 +131,9 @@ class Session:
             check_name(name)
         if replicas != 1:
             self._require_cluster(f"put with replicas={replicas}")
-        ref = self.store.put(codecs.encode(obj, is_shared=self.store.is_shared), name, pin=pin, ttl=ttl, tags=tags)
+        ref = self.store.put(
+            codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True), name, pin=pin, ttl=ttl, tags=tags
+        )
         if replicas != 1:
             self.replicate(ref, n=replicas).wait()
         return ref
@@ -186,7 +188,7 @@ class Session:
         """
         named = objects if isinstance(objects, Mapping) else None
         values = list(objects if named is None else named.values())
-        encoded = [codecs.encode(value, is_shared=self.store.is_shared) for value in values]
+        encoded = [codecs.encode(value, is_shared=self.store.is_shared, in_rows=True) for value in values]
         return self.store.put_many(encoded, None if named is None else list(named), ttl=ttl, tags=tags)
 
     def get_many(self, keys: Iterable[Key]) -> list[Any]:

@@ -26,14 +26,15 @@ ALIGNMENT = 64
 class Laid:
     """An encoded object in read-only memory of its own, buffers aligned to 64 bytes as in a segment."""
 
-    def __init__(self, value: Any, *, is_shared: Callable[[int, int], bool] | None = None) -> None:
-        self.encoded: Encoded = encode(value, is_shared=is_shared)
+    def __init__(
+        self, value: Any, *, is_shared: Callable[[int, int], bool] | None = None, in_rows: bool = False
+    ) -> None:
+        self.encoded: Encoded = encode(value, is_shared=is_shared, in_rows=in_rows)
         self.header = bytes(self.encoded.header)
         offsets, size = [], 0
         for buffer in self.encoded.buffers:
-            assert buffer.ndim == 1
             assert buffer.format == "B"
-            assert buffer.contiguous
+            assert (buffer.ndim == 1 and buffer.contiguous) or (in_rows and np.asarray(buffer)[0].flags.c_contiguous)
             offsets.append(size)
             size += -(-buffer.nbytes // ALIGNMENT) * ALIGNMENT
         self.size = max(size, 1)
@@ -41,7 +42,7 @@ class Laid:
         try:
             os.truncate(descriptor, self.size)
             for offset, buffer in zip(offsets, self.encoded.buffers, strict=True):
-                os.pwrite(descriptor, buffer, offset)
+                os.pwrite(descriptor, buffer if buffer.ndim == 1 else buffer.tobytes(), offset)
             mapping = mmap.mmap(descriptor, self.size, prot=mmap.PROT_READ)
         finally:
             os.close(descriptor)

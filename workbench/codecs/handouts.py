@@ -23,9 +23,8 @@ import gc
 import threading
 import time
 import weakref
-from dataclasses import dataclass
 from sys import getrefcount
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -102,11 +101,10 @@ class HandOut:
         return any(now > alone for now, alone in zip(_counts(self._watched), self._alone, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A decoded object and what must be kept alive beside it.
 
-    Parameters
+    Attributes
     ----------
     value : object
         What the user gets.

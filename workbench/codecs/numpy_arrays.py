@@ -3,7 +3,8 @@
 NumPy's own pickling sends only C- and F-contiguous arrays of plain dtypes out of band; here every dtype without Python
 objects goes (dates, structures, big-endian, zero-dimensional), in any dense order of axes. An array with gaps is copied
 once, in its own order (``copy(order="K")``), unless it lies in shared memory: then the buffer is the range that it
-covers there, gaps included, and nothing is copied. Object arrays and `StringDType` keep NumPy's own pickling.
+covers there, gaps included, and nothing is copied. Nor is it when it is large and consists of long rows, as the blocks of a part of a
+frame do: the writer brings the rows together. Object arrays and `StringDType` keep NumPy's own pickling.
 
 A plain array that is put by itself does not meet the pickler at all: its header is one letter and a few cached bytes.
 Read next: ``pickling.py``.
@@ -34,6 +35,10 @@ ARRAY_TAG = ord("A")
 
 INLINE_NBYTES = 256
 """Arrays up to this size inside of other objects travel in the header: a buffer of their own would cost more."""
+
+_ROWS_FROM_NBYTES = 1 << 20
+_ROW_NBYTES = 64 << 10
+"""Where a row ends, the writer begins a new copy, which costs about as much as copying a few KiB."""
 
 _EMPTY = memoryview(b"")
 _LAST_PLAIN_NUM = 23  # numpy's type numbers of built-in dtypes end with float16 (NPY_HALF)
@@ -76,13 +81,45 @@ def covered_bytes(array: np.ndarray[Any, Any]) -> tuple[memoryview, int]:
     return covered.data, array.__array_interface__["data"][0] - low
 
 
+def dense_strides(array: np.ndarray[Any, Any], axes: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the strides that `array` has without its gaps, in this order of axes; None for C order."""
+    strides, stride = [0] * array.ndim, array.itemsize
+    for axis in reversed(axes):
+        strides[axis] = stride
+        stride *= array.shape[axis]
+    long = [axis for axis in axes if array.shape[axis] > 1]
+    return None if long == sorted(long) else tuple(strides)
+
+
+def as_rows(array: np.ndarray[Any, Any]) -> tuple[memoryview, tuple[int, ...] | None] | None:
+    """Return a large array with gaps as the rows between them, and its strides without them; None if it is not so.
+
+    The rows are one buffer of two dimensions, each contiguous, at equal distances.
+    """
+    if array.nbytes < _ROWS_FROM_NBYTES:
+        return None
+    axes = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    long = [(array.strides[axis], array.shape[axis]) for axis in axes if array.shape[axis] > 1]
+    row = array.itemsize
+    while long and long[-1][0] == row:
+        row *= long.pop()[1]
+    step, count = long.pop() if long else (0, 0)
+    while long and long[-1][0] == step * count:
+        count *= long.pop()[1]
+    if long or step <= 0 or row < _ROW_NBYTES:
+        return None
+    first = array[(slice(0, 1),) * array.ndim].reshape(-1).view(np.uint8)
+    rows = np.lib.stride_tricks.as_strided(first, (count, row), (step, 1), writeable=False)
+    return rows.data, dense_strides(array, axes)
+
+
 def flatten(
-    array: np.ndarray[Any, Any], is_shared: IsShared | None = None
+    array: np.ndarray[Any, Any], is_shared: IsShared | None = None, *, in_rows: bool = False
 ) -> tuple[memoryview, tuple[int, ...] | None, int | None]:
     """Return the bytes of `array`, its strides (None for C order), and its offset (None for a dense array).
 
     The offset tells where in the bytes the first element lies, when they are all that an array with gaps covers in shared
-    memory. Such an array elsewhere is copied, and keeps its order of axes then.
+    memory. Such an array elsewhere is copied (unless it is taken in rows), and keeps its order of axes then.
     """
     if array.flags.c_contiguous:
         return raw_bytes(array, ()), None, None
@@ -93,6 +130,9 @@ def flatten(
             if is_shared(low, high - low):
                 data, offset = covered_bytes(array)
                 return data, array.strides, offset
+        rows = as_rows(array) if in_rows else None
+        if rows is not None:
+            return *rows, None
         array = array.copy(order="K")
         axes = dense_axes(array) or ()
     return raw_bytes(array, axes), None if array.flags.c_contiguous else array.strides, None
@@ -136,14 +176,16 @@ def _parse_plain(header: bytes) -> tuple[np.dtype[Any], tuple[int, ...], tuple[i
     return dtype, shape, strides, offset[0] if offset else None, dtype.itemsize * math.prod(shape)
 
 
-def encode_array(array: np.ndarray[Any, Any], is_shared: IsShared | None = None) -> Encoded | None:
+def encode_array(
+    array: np.ndarray[Any, Any], is_shared: IsShared | None = None, *, in_rows: bool = False
+) -> Encoded | None:
     """Encode a plain array by the short path.
 
     Parameters
     ----------
     array : numpy.ndarray
         Of exactly this type.
-    is_shared : callable, optional
+    is_shared, in_rows
         As for :func:`workbench.codecs.encode`.
 
     Returns
@@ -157,7 +199,7 @@ def encode_array(array: np.ndarray[Any, Any], is_shared: IsShared | None = None)
     if array.flags.c_contiguous and array.nbytes:
         description, header = _plain_parts(dtype, array.shape, None, None)
         return Encoded(description, header, (array.reshape(-1).view(np.uint8).data,))
-    data, strides, offset = flatten(array, is_shared)
+    data, strides, offset = flatten(array, is_shared, in_rows=in_rows)
     description, header = _plain_parts(dtype, array.shape, strides, offset)
     return Encoded(description, header, (data,) if data.nbytes else ())
 
@@ -178,10 +220,10 @@ def reduce_array(array: np.ndarray[Any, Any], pickler: EncodingPickler) -> Any:
     dtype = array.dtype
     if dtype.hasobject:
         return NotImplemented
-    data, strides, offset = flatten(array, pickler.is_shared)
+    data, strides, offset = flatten(array, pickler.is_shared, in_rows=pickler.rows is not None)
     pickler.note_array(array)
     code = dtype.str if is_plain(dtype) else dtype
-    content = bytes(data) if data.nbytes <= INLINE_NBYTES else pickle.PickleBuffer(data)
+    content = bytes(data) if data.nbytes <= INLINE_NBYTES else pickler.out_of_band(data)
     if offset is not None:
         return restore_strided, (content, code, array.shape, strides, offset)
     if strides is None:

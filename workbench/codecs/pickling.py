@@ -77,11 +77,13 @@ class EncodingPickler:
     is_shared : callable or None
         Tells of an address and a number of bytes whether that memory is shared already. What is must not be copied: the
         store refers to it.
+    rows : dict or None
+        Buffers of two dimensions, with what stands for each in the pickle, by its id; None where the writer wants flat ones only.
     """
 
     by_value = False
 
-    def _start(self, is_shared: IsShared | None) -> Callable[[pickle.PickleBuffer], bool]:
+    def _start(self, is_shared: IsShared | None, in_rows: bool) -> Callable[[pickle.PickleBuffer], bool]:
         """Begin with empty notes, and return the callback for buffers.
 
         The callback does not refer to the pickler: in a cycle with it, the objects that passed through would live on
@@ -93,10 +95,15 @@ class EncodingPickler:
         self.arrays: list[Any] = []
         self.index_depth = 0
         self.is_shared = is_shared
+        rows: dict[int, tuple[pickle.PickleBuffer, memoryview]] | None = {} if in_rows else None
+        self.rows = rows
         self.arrow_buffers: dict[tuple[int, int], pa.Buffer] = {}
 
         def take(buffer: pickle.PickleBuffer) -> bool:
             """Keep `buffer` out of band; return True for one so small that it goes in band."""
+            if rows is not None and id(buffer) in rows:
+                buffers.append(rows[id(buffer)][1])
+                return False
             raw = buffer.raw()
             if raw.nbytes <= INLINE_NBYTES:
                 return True
@@ -104,6 +111,16 @@ class EncodingPickler:
             return False
 
         return take
+
+    def out_of_band(self, data: memoryview) -> pickle.PickleBuffer:
+        """Return what stands for `data` in a reduced value."""
+        if data.ndim == 1:
+            return pickle.PickleBuffer(data)
+        # Pickle takes contiguous memory only. The first row stands for all of them, and comes back to `take` as the same object.
+        stands_for_it = pickle.PickleBuffer(np.asarray(data)[0])
+        if self.rows is not None:
+            self.rows[id(stands_for_it)] = stands_for_it, data
+        return stands_for_it
 
     def note_array(self, array: Any) -> None:
         """Note an array that pandas may write to, if a frame is what it belongs to."""
@@ -122,8 +139,8 @@ class EncodingPickler:
 class _NamePickler(EncodingPickler, pickle.Pickler):
     """Pickles by name whatever has one."""
 
-    def __init__(self, file: io.BytesIO, is_shared: IsShared | None) -> None:
-        super().__init__(file, PROTOCOL, buffer_callback=self._start(is_shared))
+    def __init__(self, file: io.BytesIO, is_shared: IsShared | None, in_rows: bool) -> None:
+        super().__init__(file, PROTOCOL, buffer_callback=self._start(is_shared, in_rows))
 
     def reducer_override(self, value: Any) -> Any:
         """Return how `value` is reduced, or NotImplemented (called by pickle)."""
@@ -138,7 +155,7 @@ class _Pickler(Protocol):
     def dump(self, value: Any, /) -> None: ...
 
 
-_MakePickler: TypeAlias = "Callable[[io.BytesIO, IsShared | None], _Pickler]"
+_MakePickler: TypeAlias = "Callable[[io.BytesIO, IsShared | None, bool], _Pickler]"
 
 
 @cache
@@ -150,8 +167,8 @@ def _cloud_pickler() -> _MakePickler:
 
         by_value = True
 
-        def __init__(self, file: io.BytesIO, is_shared: IsShared | None) -> None:
-            super().__init__(file, PROTOCOL, buffer_callback=self._start(is_shared))
+        def __init__(self, file: io.BytesIO, is_shared: IsShared | None, in_rows: bool) -> None:
+            super().__init__(file, PROTOCOL, buffer_callback=self._start(is_shared, in_rows))
 
         def reducer_override(self, value: Any) -> Any:
             reduced = self.reduce(value)
@@ -160,9 +177,11 @@ def _cloud_pickler() -> _MakePickler:
     return CloudPickler
 
 
-def _dump(value: Any, make: _MakePickler, is_shared: IsShared | None) -> tuple[memoryview, list[memoryview]]:
+def _dump(
+    value: Any, make: _MakePickler, is_shared: IsShared | None, in_rows: bool
+) -> tuple[memoryview, list[memoryview]]:
     stream = io.BytesIO()
-    pickler = make(stream, is_shared)
+    pickler = make(stream, is_shared, in_rows)
     pickler.dump((value, pickler.frames, pickler.arrays))
     return stream.getbuffer(), pickler.buffers
 
@@ -173,7 +192,9 @@ def _wants_by_value() -> bool:
     return cloudpickle is not None and bool(cloudpickle.list_registry_pickle_by_value())
 
 
-def dump(value: Any, is_shared: IsShared | None = None) -> tuple[memoryview, list[memoryview]]:
+def dump(
+    value: Any, is_shared: IsShared | None = None, *, in_rows: bool = False
+) -> tuple[memoryview, list[memoryview]]:
     """Pickle `value`, by cloudpickle where it must be.
 
     Returns
@@ -188,13 +209,13 @@ def dump(value: Any, is_shared: IsShared | None = None) -> tuple[memoryview, lis
     """
     if not _wants_by_value():
         try:
-            return _dump(value, _NamePickler, is_shared)
+            return _dump(value, _NamePickler, is_shared, in_rows)
         except (ByValueNeeded, pickle.PicklingError, AttributeError, TypeError):
             pass  # cloudpickle knows more types; where it does not either, its error is the one to tell
-    return _dump(value, _cloud_pickler(), is_shared)
+    return _dump(value, _cloud_pickler(), is_shared, in_rows)
 
 
-def encode(value: Any, *, is_shared: IsShared | None = None) -> Encoded:
+def encode(value: Any, *, is_shared: IsShared | None = None, in_rows: bool = False) -> Encoded:
     """Turn an object into a description, a header and buffers.
 
     Parameters
@@ -205,6 +226,9 @@ def encode(value: Any, *, is_shared: IsShared | None = None) -> Encoded:
         Takes an address and a number of bytes; tells whether that memory lies wholly in mapped segments of one store. What
         does is not copied, even where it has gaps: the buffer is then all that the value covers there. Such a buffer can
         be longer than what the value shows, and two of them can overlap.
+    in_rows : bool
+        The writer can bring together what lies in rows: then an array with gaps that is large and consists of long contiguous rows
+        is not copied either, but given as a buffer of two dimensions.
 
     Returns
     -------
@@ -217,11 +241,11 @@ def encode(value: Any, *, is_shared: IsShared | None = None) -> Encoded:
         When it cannot be pickled; the message names the part that is to blame.
     """
     if type(value) is np.ndarray:
-        encoded = encode_array(value, is_shared)
+        encoded = encode_array(value, is_shared, in_rows=in_rows)
         if encoded is not None:
             return encoded
     try:
-        stream, buffers = dump(value, is_shared)
+        stream, buffers = dump(value, is_shared, in_rows=in_rows)
     except (MemoryError, CodecError):
         raise
     except Exception as error:  # a foreign __reduce__ may raise anything

@@ -73,7 +73,7 @@ def payload(buffers: Sequence[memoryview]) -> tuple[bytes, bytes]:
     for buffer in buffers:
         layout += PLACE.pack(0, offset, buffer.nbytes)
         offset += buffer.nbytes
-    return b"".join(buffers), layout
+    return b"".join(row for buffer in buffers for row in _rows(buffer)), layout
 
 
 def inline(encoded: Encoded, name: str | None, row: Row) -> Draft:
@@ -98,12 +98,29 @@ def in_segments(encoded: Encoded, name: str | None, row: Row, mappings: Mappings
         for buffer, place in zip(buffers, shared, strict=True)
     ]
     used = frozenset(place[0] for place in shared if place is not None)
+    pieces, offsets = _in_rows(pieces, offsets)
     return Draft(row, name, header, None, pieces, offsets, end, used, places)
+
+
+def _rows(buffer: memoryview) -> list[memoryview]:
+    """Return the contiguous runs of bytes of a buffer; a flat one is one."""
+    return [buffer] if buffer.ndim == 1 else [row.data for row in np.asarray(buffer)]
+
+
+def _in_rows(buffers: list[memoryview], offsets: list[int]) -> tuple[list[memoryview], list[int]]:
+    if all(buffer.ndim == 1 for buffer in buffers):
+        return buffers, offsets
+    pieces, places = [], []
+    for buffer, offset in zip(buffers, offsets, strict=True):
+        for number, row in enumerate(_rows(buffer)):
+            pieces.append(row)
+            places.append(offset + number * row.nbytes)
+    return pieces, places
 
 
 def _find(mappings: Mappings, buffer: memoryview) -> tuple[int, int, int] | None:
     nbytes = buffer.nbytes
-    if nbytes < SHARED_FROM:
+    if nbytes < SHARED_FROM or buffer.ndim > 1:  # what lies in rows was asked for before it was taken so
         return None
     found = mappings.find(np.frombuffer(buffer, np.uint8).ctypes.data, nbytes)
     return None if found is None else (found[0].segment, found[1], nbytes)
