@@ -218,6 +218,7 @@ def test_import_is_light() -> None:
         "distributed",
         "IPython",
         "cloudpickle",
+        "_hashlib",
         "scipy",
         "polars",
         "jupyter_server",

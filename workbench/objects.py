@@ -7,9 +7,8 @@ bytes, times in seconds since the epoch. Read next: ``errors.py``, then ``codecs
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ def new_object_id() -> ObjectId:
     Ids that grow with time are appended to the catalog's index rather than scattered over it. The layout is that of
     UUID version 7 (RFC 9562, section 5.7) without its version bits.
     """
-    return ObjectId(f"{int(time.time() * 1000):012x}{secrets.token_hex(10)}")
+    return ObjectId(f"{int(time.time() * 1000):012x}{os.urandom(10).hex()}")
 
 
 def partition_id(dataset: ObjectId, index: int) -> ObjectId:
@@ -36,6 +35,8 @@ def partition_id(dataset: ObjectId, index: int) -> ObjectId:
 
     It begins as the dataset's own does, so that the catalog finds a dataset's partitions by a range of ids (``store/listings.py``).
     """
+    import hashlib  # it loads OpenSSL, which a notebook without datasets does not need
+
     digest = hashlib.sha256(f"{dataset}/{index}".encode()).hexdigest()
     return ObjectId(dataset[:12] + digest[:20])
 

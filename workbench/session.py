@@ -10,14 +10,13 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from workbench import codecs, finding, saving
+from workbench import codecs, finding
 from workbench.config import StoreOptions
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
 from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
 from workbench.store import Record, Store, check_name, default_directory
-from workbench.urls import URL
 from workbench.watching import Watch
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from workbench.cluster.client import ClusterClient
     from workbench.cluster.operations import Operation
+    from workbench.urls import URL
 
 
 class Session:
@@ -344,6 +344,8 @@ class Session:
         SavedFileError
             The file cannot be written there. What was there before is as it was.
         """
+        from workbench import saving
+
         return saving.save(self.store, self.cluster, key, url, storage_options)
 
     def load(self, url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
@@ -368,6 +370,8 @@ class Session:
         StoreFullError
             There is no room; nothing was loaded.
         """
+        from workbench import saving
+
         return saving.load(self.store, self.cluster, url, name, storage_options)
 
     def watch(self, pattern: str = "*", *, timeout: float | None = None) -> Watch:

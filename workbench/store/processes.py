@@ -14,7 +14,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import secrets
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -114,7 +113,7 @@ class ProcessFile:
 
     def _open(self) -> None:
         # One process may open a store more than once, so the pid alone is not enough.
-        self._path = self._directory / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+        self._path = self._directory / f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
         self._namespace = pid_namespace()
         while True:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
