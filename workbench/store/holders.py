@@ -6,7 +6,9 @@ How the bytes are counted:
   the segment (the oldest that uses it). So the sum of ``nbytes`` over the holders of one process is what it maps (the ``Size`` in its smaps).
 * An object that uses another one's segment (structural sharing) has a holder too, with those bytes as ``shared_nbytes``: nobody can tell from
   outside for the sake of which of both a process maps the segment.
-* What was deleted, but is still mapped, is listed under the name that it had, with the state ``deleted``.
+* What was deleted, but is still mapped, is listed under the name that it had, with the state ``deleted``. Only what was on disk when it was
+  deleted has lost its name: the catalog knows nothing of it any more.
+* Who mapped an object while it was spilled maps a file on disk (state ``disk``), also when the object is back in memory.
 
 Processes in another namespace of process ids (a container that shares the store) are named if they can be seen in /proc. If they cannot, but say
 of themselves that they mapped a segment, and a trial of its lock tells that somebody has it, they are listed with their own number and a remark.

@@ -30,7 +30,6 @@ from workbench.store.reclaim import reclaim
 from workbench.store.rows import Row
 from workbench.store.writing import check_name
 
-
 _DYING: Final = 0.2
 """Seconds that the doctor waits for writers who may be dying."""
 
