@@ -152,6 +152,8 @@ PUBLIC = [
     "put_many",
     "replicate",
     "save",
+    "restore",
+    "spill",
     "unpin",
     "use",
     "use_session",

@@ -243,3 +243,23 @@ def test_what_was_got_costs_nothing_to_put_again(session: wb.Session) -> None:
     pd.testing.assert_frame_equal(session.get("more"), frame.assign(z=column))
     pd.testing.assert_frame_equal(session.get("part"), frame.iloc[1000:150_000])
     pd.testing.assert_frame_equal(session.get("again"), frame)
+
+
+def test_spill_and_restore(tmp_path: Path, store_directory: Path) -> None:
+    """An object that no variable refers to goes to disk and comes back; a fetched frame that is gone does not hold it."""
+    frame = pd.DataFrame({"x": np.arange(100_000.0)})
+    with wb.Session(
+        store_directory, capacity="64 MiB", spill_directory=tmp_path / "spill", restore_after="never"
+    ) as session:
+        session.put(frame, "frame")
+        shared = session.get("frame")
+        with pytest.raises(wb.StoreError, match=r"'frame' is mapped by script .*so it cannot be spilled"):
+            session.spill("frame")
+        del shared
+        session.spill("frame")
+        assert [replica.state for replica in session.where("frame")] == ["disk"]
+        assert session.memory().spilled >= 800_000
+        pd.testing.assert_frame_equal(session.get("frame"), frame)
+        session.restore("frame")
+        assert [replica.state for replica in session.where("frame")] == ["memory"]
+        pd.testing.assert_frame_equal(session.get("frame"), frame)

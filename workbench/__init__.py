@@ -94,7 +94,9 @@ __all__ = [
     "put",
     "put_many",
     "replicate",
+    "restore",
     "save",
+    "spill",
     "unpin",
     "use",
     "use_session",
@@ -177,6 +179,16 @@ def pin(key: Key) -> None:
 def unpin(key: Key) -> None:
     """Undo :func:`pin`."""
     current_session().unpin(key)
+
+
+def spill(key: Key) -> None:
+    """Move an object from memory to disk, where it stays readable; see :meth:`Session.spill`."""
+    current_session().spill(key)
+
+
+def restore(key: Key) -> None:
+    """Bring a spilled object back to memory; see :meth:`Session.restore`."""
+    current_session().restore(key)
 
 
 def holders(key: Key | None = None) -> Listing[Holder]:

@@ -302,12 +302,44 @@ class Session:
         self.store.delete(info.id)
 
     def pin(self, key: Key) -> None:
-        """Keep an object in memory on this host, and keep it when its last name goes."""
+        """Keep an object in memory on this host, and keep it when its last name goes; one that is on disk is restored first."""
         self.store.pin(key)
 
     def unpin(self, key: Key) -> None:
         """Undo :meth:`pin`."""
         self.store.unpin(key)
+
+    def spill(self, key: Key) -> None:
+        """Move an object from this host's memory to its disk, where it stays readable; a dataset with its partitions.
+
+        Raises
+        ------
+        StoreError
+            It cannot be: it is pinned, mapped (the message says by whom), so small that it lies in the catalog, or there is nowhere to spill to.
+        StoreFullError
+            The disk is full; the object stays in memory.
+        """
+        self.sweep()
+        for each in self._parts_here(key):
+            self.store.spill(each)
+
+    def restore(self, key: Key) -> None:
+        """Bring a spilled object back to this host's memory, making room as a put does; a dataset with its partitions.
+
+        Raises
+        ------
+        StoreFullError
+            There is no room in memory. The object stays readable on disk.
+        """
+        for each in self._parts_here(key):
+            self.store.restore(each)
+
+    def _parts_here(self, key: Key) -> list[Key]:
+        """Return an object, or the partitions of a dataset that this host has and that do not lie in the catalog."""
+        info = self.store.info(key)
+        if info.kind != "dataset":
+            return [key]
+        return [part.id for part in self.store.ls(dataset=info.id) if self.store.residence.can_be_spilled(part.id)]
 
     def holders(self, key: Key | None = None) -> Listing[Holder]:
         """List the processes of this host that have an object mapped (None: any object, deleted ones included).

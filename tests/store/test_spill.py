@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -554,3 +555,57 @@ def test_changes_tell_of_spilling_and_restoring(store: Store) -> None:
     assert [(info.id, info.replicas[0].state) for info in changes.added] == [(ref.id, "disk")]
     store.restore("x")
     assert [info.replicas[0].state for info in store.changes(changes.version).added] == ["memory"]
+
+
+def background_is_done(store: Store) -> None:
+    """Wait until the store has done what it had to do in the background."""
+    done = threading.Event()
+    store.background.do("test", lambda _: done.set())
+    assert done.wait(60)
+
+
+def age(store: Store, seconds: float) -> None:
+    """Make it look as if the objects had been used longer ago."""
+    for path in store.directory.glob("*.segment"):
+        status = path.stat()
+        os.utime(path, (status.st_atime - seconds, status.st_mtime))
+
+
+def test_hot_object_goes_back_to_memory(store_directory: Path, root: Path) -> None:
+    """One that is mapped twice within the time that the setting says; one use after a long time is not enough."""
+    wanted = encoded(5 * MIB)
+    with Store.open(store_directory, capacity=64 * MIB, spill_directory=root, restore_after="1 hour") as store:
+        store.put(wanted, "x")
+        store.spill("x")
+        age(store, 7200)
+        record = store.read("x")
+        background_is_done(store)
+        assert state(store) == {"x": "disk"}
+        del record
+        gc.collect()
+        record = store.read("x")
+        background_is_done(store)
+        assert state(store) == {"x": "memory"}
+        assert same(record, wanted)
+        del record
+        gc.collect()
+        assert same(store.read("x"), wanted)
+        gc.collect()
+        assert is_consistent(store, root)
+
+
+def test_hot_object_drives_nothing_out(store_directory: Path, root: Path) -> None:
+    """Without room it stays where it is, is read there, and nobody notices."""
+    with Store.open(store_directory, capacity=64 * MIB, spill_directory=root, restore_after="1 hour") as store:
+        store.put(encoded(20 * MIB), "x")
+        store.spill("x")
+        store.put(encoded(50 * MIB), "y")
+        for _ in range(3):
+            assert same(store.read("x"), encoded(20 * MIB))
+            gc.collect()
+            background_is_done(store)
+            assert state(store) == {"x": "disk", "y": "memory"}
+        store.delete("y")
+        assert same(store.read("x"), encoded(20 * MIB))
+        background_is_done(store)
+        assert state(store) == {"x": "memory"}

@@ -36,10 +36,9 @@ from workbench.verbs import VERBS, Verb, add_verbs, overview
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
 _HELP = """\
-%share VAR [VAR ...]       put variables into the workbench, each under its own name
-%share EXPRESSION as NAME  put a value under another name   (--pin, --ttl SECONDS, --replicas N)
-%%share NAME               put the value of the cell's last line
-%fetch NAME [as VAR]       map an object: no copy, read-only pages   (--timeout SECONDS waits for it)
+%share VAR ..., EXPR as NAME  put values under names  (--pin, --ttl, --replicas)
+%%share NAME                  put the value of the cell's last line
+%fetch NAME [as VAR]          map an object: no copy, read-only  (--timeout waits)
 """
 
 

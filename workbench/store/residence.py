@@ -67,6 +67,11 @@ class Residence:
             write.execute("UPDATE objects SET pinned = 0 WHERE seq = ?", (seq,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'pinned')", (identity,))
 
+    def can_be_spilled(self, key: Key) -> bool:
+        """Tell whether an object lies in segments, and not in the catalog."""
+        with self.catalog.write() as write:
+            return write.execute(_USED, (self.writer.find(write, key)[0],)).fetchone() is not None
+
     # -- to disk ---------------------------------------------------------------------------------------------------
 
     def spill(self, key: Key) -> None:

@@ -84,6 +84,16 @@ def _unpin(session: Session, args: argparse.Namespace) -> None:
         session.unpin(key)
 
 
+def _spill(session: Session, args: argparse.Namespace) -> None:
+    for key in args.keys:
+        session.spill(key)
+
+
+def _restore(session: Session, args: argparse.Namespace) -> None:
+    for key in args.keys:
+        session.restore(key)
+
+
 def _save_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
     parser.add_argument("url", metavar="URL", help="a path, or anything that fsspec knows, such as s3://bucket/file")
@@ -130,6 +140,8 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb("pin", "never make room at the cost of these objects", _pin, add_keys, "flights"),
     Verb("unpin", "undo pin", _unpin, add_keys, "flights"),
+    Verb("spill", "move objects from memory to disk, where they stay readable", _spill, add_keys, "flights"),
+    Verb("restore", "bring spilled objects back to memory", _restore, add_keys, "flights"),
     Verb("save", "write an object to a file, with checksums", _save, _save_arguments, "flights flights.wb"),
     Verb("load", "share an object from a file that save wrote", _load, _load_arguments, "flights.wb"),
 )
