@@ -59,9 +59,9 @@ def reducer_for(cls: type) -> Any:
 def nothing_registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget afterwards what a test registers."""
     monkeypatch.setattr(registry, "_registered", {})
-    registry._known.clear()
+    registry.reducers.clear()
     yield
-    registry._known.clear()
+    registry.reducers.clear()
 
 
 def test_registered_adapter_encodes_and_describes() -> None:

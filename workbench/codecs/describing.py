@@ -7,6 +7,7 @@ The kinds and fields are those of :class:`workbench.objects.Description`. Each a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,17 @@ def _by_column(columns: Iterable[tuple[Any, Any]], width: int) -> tuple[dict[str
         label = str(column)
         if label in dtypes:
             label = f"{label} (column {position})"
-        dtypes[label] = str(dtype)
+        dtypes[label] = _dtype_name(dtype)
     return dtypes, []
+
+
+@lru_cache(maxsize=256)
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    return str(dtype)  # 10 microseconds
+
+
+def _dtype_name(dtype: Any) -> str:
+    return _numpy_name(dtype) if isinstance(dtype, np.dtype) else str(dtype)
 
 
 def describe_array(value: Any) -> Description | None:
@@ -47,7 +57,7 @@ def describe_array(value: Any) -> Description | None:
 
 def _is_pickled(dtype: Any) -> bool:
     """Tell whether a pandas column of this dtype is made of Python objects."""
-    return str(dtype) == "object" or getattr(dtype, "storage", None) == "python"
+    return dtype.hasobject if isinstance(dtype, np.dtype) else getattr(dtype, "storage", None) == "python"
 
 
 def _pickled_note(what: str, dtype: Any) -> str:
@@ -55,8 +65,7 @@ def _pickled_note(what: str, dtype: Any) -> str:
     return f"{what} is dtype {kind}: pickled, copied by each reader; convert it with astype('str') to share it"
 
 
-def _column_notes(frame: Any) -> list[str]:
-    columns = zip(frame.columns, frame.dtypes, strict=True)
+def _column_notes(columns: Iterable[tuple[Any, Any]]) -> list[str]:
     pickled = [(label, dtype) for label, dtype in columns if _is_pickled(dtype)]
     notes = [_pickled_note(f"column {str(label)!r}", dtype) for label, dtype in pickled[:_MAX_NOTES]]
     if len(pickled) > _MAX_NOTES:
@@ -70,8 +79,9 @@ def describe_pandas(value: Any) -> Description | None:
 
     name = type_name(type(value))
     if isinstance(value, pd.DataFrame):
-        dtypes, notes = _by_column(zip(value.columns, value.dtypes, strict=True), value.shape[1])
-        notes += [*_column_notes(value), *_index_notes(value.index)]
+        columns = list(zip(value.columns, value.dtypes, strict=True))
+        dtypes, notes = _by_column(columns, len(columns))
+        notes += [*_column_notes(columns), *_index_notes(value.index)]
         return Description("dataframe", name, value.shape, dtypes, tuple(notes))
     if isinstance(value, pd.MultiIndex):
         levels = ((label, level.dtype) for label, level in zip(value.names, value.levels, strict=True))

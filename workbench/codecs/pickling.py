@@ -26,7 +26,7 @@ from workbench.codecs import replay
 from workbench.codecs.culprits import why_not_decoded, why_not_encoded
 from workbench.codecs.handouts import Decoded, HandOut
 from workbench.codecs.numpy_arrays import ARRAY_TAG, INLINE_NBYTES, decode_array, encode_array
-from workbench.codecs.registry import describe, reducer_of
+from workbench.codecs.registry import Reducer, describe, reducer_of, reducers
 from workbench.errors import CodecError
 from workbench.objects import Encoded
 
@@ -48,13 +48,17 @@ class ByValueNeeded(Exception):  # noqa: N818  not an error: it only ends the fi
     """A class or function of ``__main__`` was met: only its value, not its name, means anything elsewhere."""
 
 
-_NAMED = (type, FunctionType)
-
-
 def _refuse_main(value: Any, pickler: EncodingPickler) -> Any:
     if not pickler.by_value and getattr(value, "__module__", None) == "__main__":
         raise ByValueNeeded
     return NotImplemented
+
+
+def _resolve(cls: type) -> Reducer | None:
+    if issubclass(cls, (type, FunctionType)):
+        reducers[cls] = _refuse_main
+        return _refuse_main
+    return reducer_of(cls)
 
 
 class EncodingPickler:
@@ -130,9 +134,10 @@ class EncodingPickler:
     def reduce(self, value: Any) -> Any:
         """Return how the adapter of its library reduces `value`, or NotImplemented."""
         cls = type(value)
-        if issubclass(cls, _NAMED):
-            return _refuse_main(value, self)
-        reducer = reducer_of(cls)
+        try:
+            reducer = reducers[cls]
+        except KeyError:
+            reducer = _resolve(cls)
         return NotImplemented if reducer is None else reducer(value, self)
 
 

@@ -77,7 +77,8 @@ _BUILT_IN = {
 }
 
 _registered: dict[str, Adapter] = {}
-_known: dict[type, Reducer | None] = {}
+reducers: dict[type, Reducer | None] = {}
+"""Of the classes that were met."""
 _MAX_KNOWN_TYPES = 10_000
 
 
@@ -106,7 +107,7 @@ def register(library: str, adapter: Adapter) -> None:
         )
     _require_adapter(adapter, f"cannot register a codec for {library!r}")
     _registered[library] = adapter
-    _known.clear()
+    reducers.clear()
 
 
 def _require_adapter(found: object, what_failed: str) -> Adapter:
@@ -173,21 +174,17 @@ def adapters(cls: type) -> Iterator[Adapter]:
 
 
 def reducer_of(cls: type) -> Reducer | None:
-    """Return the reducer of a class, looked up once.
+    """Look up the reducer of a class, and remember it.
 
     Raises
     ------
     CodecError
         An adapter that a distribution provides cannot be loaded.
     """
-    try:
-        return _known[cls]
-    except KeyError:
-        pass
     reducer = next((found for adapter in adapters(cls) if (found := adapter.reducer_for(cls)) is not None), None)
-    if len(_known) >= _MAX_KNOWN_TYPES:  # types made in a loop must not fill the memory
-        _known.clear()
-    _known[cls] = reducer
+    if len(reducers) >= _MAX_KNOWN_TYPES:  # types made in a loop must not fill the memory
+        reducers.clear()
+    reducers[cls] = reducer
     return reducer
 
 
