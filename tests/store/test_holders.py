@@ -17,6 +17,7 @@ import pytest
 
 from tests.processes import Process, environment
 from tests.store.encoding import encoded
+from workbench.errors import StoreFullError
 from workbench.objects import Encoded
 from workbench.store import Store, processes
 
@@ -196,6 +197,23 @@ def test_writers_and_their_warm_memory_are_no_holders(store: Store) -> None:
     memory = store.memory()
     assert (memory.deleted, store.holders()) == (0, [])
     assert memory.pooled >= 4 * MIB
+
+
+def test_who_holds_what_is_on_disk_does_not_fill_the_store(store_directory: Path, tmp_path: Path) -> None:
+    """The error of a full store names who keeps its memory, not who maps files on disk."""
+    with Store.open(store_directory, capacity=16 * MIB, spill_directory=tmp_path / "s", restore_after="never") as store:
+        store.put(encoded(MIB), "spilled")
+        store.spill("spilled")
+        held = store.read("spilled")
+        assert [holder.state for holder in store.holders()] == ["disk"]
+        store.put(encoded(10 * MIB), "pinned", pin=True)
+        with pytest.raises(StoreFullError) as caught:
+            store.put(encoded(8 * MIB))
+        assert "Who holds most" not in str(caught.value)
+        mine = store.read("pinned")
+        with pytest.raises(StoreFullError, match=rf"Who holds most: .* \(pid {os.getpid()}\) 10.0 MiB"):
+            store.put(encoded(8 * MIB))
+        del held, mine
 
 
 def test_asking_while_others_come_and_go(store: Store, store_directory: Path, tmp_path: Path) -> None:

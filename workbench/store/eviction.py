@@ -212,7 +212,8 @@ def _what_frees(info: ObjectInfo, *, held: bool) -> str:
 def _name_greediest(found: list[Holder]) -> Iterator[str]:
     totals: dict[str, int] = defaultdict(int)
     for holder in found:
-        totals[_name(holder)] += holder.nbytes
+        if holder.state != "disk":  # a file on disk takes no room here
+            totals[_name(holder)] += holder.nbytes
     most = sorted(totals, key=lambda name: -totals[name])[:_MOST_NAMED]
     if most:
         yield "Who holds most: " + ", ".join(f"{name} {format_nbytes(totals[name])}" for name in most) + "."

@@ -41,10 +41,10 @@ _FIRST_NAMESPACE: Final = 0xEFFFFFFC
 
 _IN_CHUNKS_OF: Final = 500
 """Below SQLite's limit on the number of parameters."""
-_STATES: Final = "SELECT segment, nbytes, state, was FROM segments WHERE segment IN"
-_USERS: Final = f"""
-SELECT segment, {object_id_of("o.")}, (SELECT min(name) FROM names WHERE object = o.seq)
-FROM uses JOIN objects o ON o.seq = object WHERE segment IN"""
+_SEGMENTS: Final = f"""
+SELECT s.segment, s.nbytes, s.state, s.was, {object_id_of("o.")}, (SELECT min(name) FROM names WHERE object = o.seq)
+FROM segments s LEFT JOIN uses u ON u.segment = s.segment LEFT JOIN objects o ON o.seq = u.object
+WHERE s.segment IN"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +116,16 @@ def _places(catalog: Catalog, directory: Path, condition: str = "1") -> dict[Pla
 
 
 def _about(catalog: Catalog, numbers: Iterable[int]) -> dict[int, _Segment]:
-    wanted, found = list(numbers), {}
+    wanted = list(numbers)
+    found: dict[int, _Segment] = {}
     for start in range(0, len(wanted), _IN_CHUNKS_OF):
         part = tuple(wanted[start : start + _IN_CHUNKS_OF])
         marks = ",".join("?" * len(part))
-        users: dict[int, list[tuple[ObjectId, str | None]]] = defaultdict(list)
-        for number, user, name in catalog.rows(f"{_USERS} ({marks}) ORDER BY o.seq", part):
-            users[number].append((user, name))
-        for number, nbytes, state, was in catalog.rows(f"{_STATES} ({marks})", part):
-            found[number] = _Segment(nbytes, state, was, users.get(number, []))
+        # One statement, so that a segment's state and its objects fit together.
+        for number, nbytes, state, was, user, name in catalog.rows(f"{_SEGMENTS} ({marks}) ORDER BY o.seq", part):
+            segment = found.setdefault(number, _Segment(nbytes, state, was, []))
+            if user is not None:
+                segment.users.append((user, name))
     return found
 
 
