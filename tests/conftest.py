@@ -15,6 +15,9 @@ from workbench.store import Store
 from workbench.testing import leak_check
 
 SHM = Path("/dev/shm")
+# A test that wants its stores to spill, or to be warmed up, says so; also to clusters that are started before its fixtures.
+os.environ["WORKBENCH_SPILL_DIRECTORY"] = "off"
+os.environ["WORKBENCH_WARM"] = "0"
 PREFIX = f"workbench-test-{os.getpid()}-"
 """Of this run of the tests alone: two runs beside each other do not see each other's directories."""
 
@@ -51,8 +54,6 @@ def own_store(no_leaks: None, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     elif "workbench_directory" in request.fixturenames:
         path = request.getfixturevalue("workbench_directory")
     monkeypatch.setenv("WORKBENCH_DIR", str(path))
-    # A test that wants to spill says where to.
-    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", "off")
     previous = workbench.use_session(None)
     yield
     mine = workbench.use_session(previous)

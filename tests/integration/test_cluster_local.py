@@ -12,6 +12,7 @@ from tests.integration.clusters import running_cluster, until
 from tests.processes import Process
 from workbench.cluster import connection
 from workbench.local_cluster import LocalCluster
+from workbench.store import Store
 
 pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
@@ -103,3 +104,15 @@ async def test_an_asynchronous_local_cluster_works(home: Path) -> None:
         assert len(cluster.catalog.announced_workers()) == 2
         assert wb.current_session().cluster is None
     assert {path.name for path in home.iterdir()} <= {"store"}  # noqa: ASYNC240  # nothing else runs here
+
+
+def test_workers_warm_the_pool_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An eighth of each node's capacity is ready soon after a worker started; not where the setting says something else."""
+    monkeypatch.delenv("WORKBENCH_WARM")
+    with running_cluster(home, nodes=1, workers_per_node=2), Store.open(home / "store") as store:
+        until(lambda: store.memory().pooled == 32 << 20, "an eighth of 256 MiB is pooled")
+    monkeypatch.setenv("WORKBENCH_WARM", "0")
+    with Store.open(home / "store", pool_idle=0.0) as store:
+        until(lambda: store.memory().pooled == 0, "the pool is given back")
+    with running_cluster(home, nodes=1), Store.open(home / "store") as store:
+        assert store.memory().pooled == 0

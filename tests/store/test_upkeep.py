@@ -74,6 +74,24 @@ def test_warm_up_of_several_sizes(store_directory: Path, how: str, monkeypatch: 
         assert store.memory().pooled == 28 * MIB
 
 
+@pytest.mark.parametrize(("capacity", "ready_nbytes"), [("256 MiB", 32 * MIB), ("32 MiB", 4 * MIB)])
+def test_worker_makes_an_eighth_ready(
+    store_directory: Path, capacity: str, ready_nbytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the store, and only where no setting says something else."""
+    with Store.open(store_directory, capacity=capacity) as store:
+        store.upkeep.warm_up_for_worker()
+        monkeypatch.delenv("WORKBENCH_WARM")
+        store.upkeep.warm_up_for_worker()
+        wait_until(lambda: ready(store) == [ready_nbytes])
+        with Store.open(store_directory) as other:
+            other.upkeep.warm_up_for_worker()
+            done = threading.Event()
+            other.background.do("test", lambda _: done.set())
+            assert done.wait(30)
+        assert store.memory().pooled == ready_nbytes
+
+
 def test_warm_up_takes_only_room_that_nobody_uses(store_directory: Path) -> None:
     """Beyond the capacity nothing is made ready, and nothing is given up for it."""
     with Store.open(store_directory, capacity=64 * MIB) as store:

@@ -96,6 +96,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
 
         self._worker = worker
         self.store = await asyncio.to_thread(Store.open, self._directory, process=("worker", str(worker.name)))
+        await asyncio.to_thread(self.store.upkeep.warm_up_for_worker)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="workbench-transfer")
         self.client = ClusterClient(worker)
         self._announcer = Announcer(

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from mmap import PAGESIZE
 from typing import Final
 
+from workbench import config
 from workbench.store import copying
 from workbench.store.allocation import Allocator, OutOfRoomError, most_for, out_of_room
 from workbench.store.background import Background
@@ -30,6 +31,9 @@ _LATE: Final = 1.0
 """Seconds by which an idle segment may be given back too late: so many go in one transaction."""
 _PATIENCE: Final = 5.0
 """Seconds that a put without room waits for another process's warm-up to end."""
+_WORKERS_SHARE: Final = 8
+_WORKERS_MOST: Final = 1 << 30
+"""A worker makes this part of the capacity ready, and at most so many bytes."""
 _STEP: Final = 0.02
 """Seconds between two looks."""
 
@@ -96,6 +100,11 @@ class Upkeep:
         """Have free segments of these sizes made ready in the background, if the pool does not have them yet."""
         if sizes and self.allocator.in_memory:
             self.background.do("Warming up", lambda is_stopped: self._warm_up(sizes, is_stopped))
+
+    def warm_up_for_worker(self) -> None:
+        """Do what a Dask worker does unless the setting ``workbench.warm`` says something: make one segment of a modest size ready."""
+        if config.get("warm") is None:
+            self.warm_up([min(self.allocator.catalog.capacity // _WORKERS_SHARE, _WORKERS_MOST)])
 
     def _warm_up(self, sizes: Sequence[int], is_stopped: Callable[[], bool]) -> None:
         with self._warming:
