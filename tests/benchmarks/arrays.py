@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from tests.benchmarks.measuring import (
     write_file,
 )
 from tests.processes import Process
+from workbench import Session
 
 _WANTED = {1: ratio(0.95), 2: ratio(1.3)}
 
@@ -56,9 +58,9 @@ def repeated_puts(scale: Scale) -> list[Figure]:
 
 
 def first_puts(scale: Scale) -> list[Figure]:
-    """First put into a new store, beside write(2) of the same bytes into a new file."""
+    """First put into a new store, without and with a pool that was made ready, beside write(2) of the same bytes into a new file."""
     array, memcpy = data.array(scale.nbytes), Memcpy(scale.nbytes)
-    fresh, first, second = [], [], []
+    fresh, first, second, warmed, ready = [], [], [], [], []
     for _ in range(3):
         with new_session(scale.nbytes) as session:
             fresh.append(seconds(lambda: write_file(session.store.directory.parent / "fresh", array)))
@@ -67,11 +69,32 @@ def first_puts(scale: Scale) -> list[Figure]:
             session.delete("large")
             memcpy.take()
             second.append(seconds(lambda: session.put(array, "large")))
+        with new_session(scale.nbytes, warm=scale.nbytes) as session:
+            ready.append(seconds(lambda: _until_warm(session)))
+            memcpy.take()
+            warmed.append(seconds(lambda: session.put(array, "large")))
     return [
         speed("write(2) of the same bytes into a new file", scale.nbytes, statistics.median(fresh), memcpy.median),
         speed("first put into a new store", scale.nbytes, statistics.median(first), memcpy.median, ratio(0.27)),
         speed("second put (put, delete, put)", scale.nbytes, statistics.median(second), memcpy.median),
+        speed(
+            "first put into a new store that is warm",
+            scale.nbytes,
+            statistics.median(warmed),
+            memcpy.median,
+            ratio(0.95),
+            f"warm {statistics.median(ready):.2f} s after it was opened",
+        ),
     ]
+
+
+def _until_warm(session: Session) -> None:
+    """Wait until this process has the mapping of a free segment, which it keeps when all its pages are there."""
+    deadline = time.monotonic() + 60
+    while not session.store.allocator.pool.inodes():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The pool does not become warm.")
+        time.sleep(0.005)
 
 
 def latencies(scale: Scale) -> list[Figure]:
