@@ -155,6 +155,18 @@ def test_save_and_load(cli: Run, tmp_path: Path) -> None:
     assert ended.returncode == 1 and "cannot be read" in ended.stderr
 
 
+def test_spill_and_restore(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object goes to disk and comes back, and the listing says where it is."""
+    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path))
+    wb.put(np.arange(100_000), "x")
+    for verb, state in (("spill", "disk"), ("restore", "memory")):
+        assert cli(verb, "x").returncode == 0
+        assert [each["state"] for each in json.loads(cli("where", "x", "--json").stdout)] == [state]
+    wb.put(1, "small")
+    ended = cli("spill", "small")
+    assert ended.returncode == 1 and "lies in the catalog itself" in ended.stderr
+
+
 def test_watch_prints_as_it_happens(store_directory: Path) -> None:
     """Each event is a line at once, in JSON a document a line; it ends at its timeout or at Ctrl-C, without a complaint."""
     wb.put(0, "before")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -138,6 +140,16 @@ def test_looking_makes_and_changes_nothing() -> None:
         write.execute("UPDATE store SET capacity = 5")
         assert [each.capacity for each in mine()] == [32 * MIB]
         write.execute("UPDATE store SET capacity = ?", (32 * MIB,))
+
+
+def test_a_store_of_an_older_version_is_listed_and_stays_what_it_is() -> None:
+    """Looking at a store does not bring its catalog to today's version."""
+    old = directory_of(f"{START}-old")
+    old.mkdir()
+    with contextlib.closing(sqlite3.connect(old / "catalog.sqlite")) as connection:
+        connection.executescript(Path(__file__).with_name("store").joinpath("catalog_v1.sql").read_text())
+        assert [(each.name, each.objects, each.used) for each in mine()] == [(f"{START}-old", 0, 0)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 def test_names_by_their_beginning() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import workbench as wb
@@ -74,6 +75,17 @@ def test_each_thing_that_another_process_does_is_an_event(session: wb.Session, s
             if what == "put":
                 assert wb.info(event.id).names == names
         assert watch._store.news(watch._version) is None
+
+
+def test_where_an_object_goes_is_an_event(store_directory: Path, tmp_path: Path) -> None:
+    """To disk and back to memory: one event each."""
+    with wb.Session(store_directory, spill_directory=tmp_path, restore_after="never") as session:
+        session.put(np.arange(100_000), "x")
+        with session.watch(timeout=30) as watch:
+            session.spill("x")
+            assert seen(watch, 1) == [("spill", "x")]
+            session.restore("x")
+            assert seen(watch, 1) == [("restore", "x")]
 
 
 def test_a_name_that_moves_is_lost_by_one_and_got_by_another(session: wb.Session) -> None:

@@ -6,14 +6,13 @@ million objects costs no more than a page of a hundred. Read next: ``store/listi
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
-from workbench.objects import Key, NodeInfo, ObjectInfo, Ref, Replica, fold_datasets
+from workbench.objects import Key, NodeInfo, ObjectInfo, Ref, fold_datasets
 from workbench.store import Store, node_name
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def resolve(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
     if store.exists(key):
         info = store.info(key)
-        return in_cluster(cluster, info.id) or _localise(store, [info])[0]
+        return in_cluster(cluster, info.id) or info
     found = in_cluster(cluster, key)
     if found is None:
         raise store.not_found(key)
@@ -62,7 +61,7 @@ def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInf
 def members(store: Store, cluster: ClusterClient | None, dataset: ObjectInfo) -> list[ObjectInfo]:
     """Return the partitions of a dataset, in no order: those of this host and, when connected, of the cluster."""
     if cluster is None:
-        return _localise(store, store.ls(dataset=dataset.id))
+        return store.ls(dataset=dataset.id)
     return [info for info in _everywhere(store, cluster) if info.tags.get("dataset") == dataset.id]
 
 
@@ -125,8 +124,8 @@ def _here(
     )
     if not parts:
         partitions = [part for info in found if info.kind == "dataset" for part in store.ls(dataset=info.id)]
-        found = fold_datasets(_localise(store, found + partitions))
-    return _localise(store, found)
+        found = fold_datasets(found + partitions)
+    return found
 
 
 def _fits(info: ObjectInfo, pattern: str, kind: str | None, unnamed: bool) -> bool:
@@ -141,7 +140,7 @@ def _everywhere(store: Store, cluster: ClusterClient) -> list[ObjectInfo]:
     infos = cluster.ls()
     known = {info.id for info in infos}
     # What this process put a moment ago may not have been announced yet.
-    return infos + _localise(store, [info for info in store.ls(parts=True) if info.id not in known])
+    return infos + [info for info in store.ls(parts=True) if info.id not in known]
 
 
 def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:
@@ -150,16 +149,6 @@ def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     A pin says so. A partition whose manifest is not there belongs to a dataset that is being made at this moment.
     """
     return [info for info in unnamed if not info.pinned and "dataset" not in info.tags]
-
-
-def _localise(store: Store, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    """Add this host's replica to what its store tells of its objects."""
-    return [
-        info
-        if info.replicas
-        else dataclasses.replace(info, replicas=(Replica(store.id, node_name(), "memory", info.nbytes),))
-        for info in infos
-    ]
 
 
 def here(store: Store) -> NodeInfo:

@@ -93,7 +93,10 @@ class Catalog:
 
     def version(self) -> bytes:
         """Return what changes whenever anybody commits something; it costs no statement, and is only to be compared."""
-        return self._signal.now()
+        try:
+            return self._signal.now()
+        except ValueError:  # its memory is no longer mapped
+            raise StoreError(f"The store {self.path.parent} is closed in this process. Open it again.") from None
 
     def _open_connection(self, opened: contextlib.ExitStack) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -39,7 +39,10 @@ def namespaces(current: Path | None = None) -> list[Namespace]:
 def _look(name: str, path: Path, *, current: bool) -> Namespace:
     try:
         with _reading(path) as connection:
-            capacity, used = connection.execute("SELECT capacity, used FROM store").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            # A store of version 1 stays one until somebody opens it.
+            table = "store" if version == 1 else "usage"
+            capacity, used = connection.execute(f"SELECT capacity, used FROM {table}").fetchone()  # one of two
             (count,) = connection.execute("SELECT count(*) FROM objects").fetchone()
     except (sqlite3.Error, TypeError):
         # Damaged, or of a version that this code does not know: it is there all the same, and can be seen.

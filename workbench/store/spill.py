@@ -25,7 +25,6 @@ import errno
 import fcntl
 import io
 import os
-import secrets
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,7 +149,7 @@ class Spiller:
             if status.st_mtime != number:
                 source.close()
                 return None
-            path = f"{self.place.make(self.directory)}/{number:010d}-{secrets.token_hex(4)}{segments.SUFFIX}"
+            path = f"{self.place.make(self.directory)}/{number:010d}-{os.urandom(4).hex()}{segments.SUFFIX}"
             file = _create(path)
             return _Draft(number, source, file, path, status.st_size)
         except BaseException:
