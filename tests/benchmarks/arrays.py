@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
 from tests.benchmarks import data
 from tests.benchmarks.measuring import (
     MIB,
+    Asked,
     Figure,
     Memcpy,
     Scale,
     at_most,
     median_us,
     new_session,
+    processor_seconds,
     ratio,
     seconds,
     speed,
@@ -30,14 +33,14 @@ _WANTED = {1: ratio(0.95), 2: ratio(1.3)}
 def repeated_puts(scale: Scale) -> list[Figure]:
     """Put, delete, put of one float64 array, with one thread and with two, in turns with memcpy."""
     array, memcpy = data.array(scale.nbytes), Memcpy(scale.nbytes)
-    puts: dict[int, list[float]] = {1: [], 2: []}
+    puts: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
     with new_session(scale.nbytes) as session:
         session.put(array, "large")
         for _ in range(scale.repeats):
             for threads, taken in puts.items():
                 session.store.allocator.threads = threads
                 session.delete("large")
-                taken.append(seconds(lambda: session.put(array, "large")))
+                taken.append(processor_seconds(lambda: session.put(array, "large")))
                 memcpy.take()
         assert np.array_equal(session.get("large"), array)
     mib = scale.nbytes // MIB
@@ -47,10 +50,10 @@ def repeated_puts(scale: Scale) -> list[Figure]:
             speed(
                 f"repeated put of {mib} MiB float64, {threads} thread{'s' * (threads > 1)}",
                 scale.nbytes,
-                statistics.median(taken),
+                statistics.median(elapsed for elapsed, _ in taken),
                 memcpy.median,
                 _WANTED[threads],
-                f"slowest of {len(taken)}: {memcpy.median / max(taken):.2f}",
+                memcpy.processor_note(taken),
             )
             for threads, taken in puts.items()
         ),
@@ -63,29 +66,30 @@ def first_puts(scale: Scale) -> list[Figure]:
     fresh, first, second, warmed, ready = [], [], [], [], []
     for _ in range(3):
         with new_session(scale.nbytes) as session:
-            fresh.append(seconds(lambda: write_file(session.store.directory.parent / "fresh", array)))
+            fresh.append(processor_seconds(lambda: write_file(session.store.directory.parent / "fresh", array)))
             memcpy.take()
-            first.append(seconds(lambda: session.put(array, "large")))
+            first.append(processor_seconds(lambda: session.put(array, "large")))
             session.delete("large")
             memcpy.take()
-            second.append(seconds(lambda: session.put(array, "large")))
+            second.append(processor_seconds(lambda: session.put(array, "large")))
         with new_session(scale.nbytes, warm=scale.nbytes) as session:
             ready.append(seconds(lambda: _until_warm(session)))
             memcpy.take()
-            warmed.append(seconds(lambda: session.put(array, "large")))
+            warmed.append(processor_seconds(lambda: session.put(array, "large")))
     return [
-        speed("write(2) of the same bytes into a new file", scale.nbytes, statistics.median(fresh), memcpy.median),
-        speed("first put into a new store", scale.nbytes, statistics.median(first), memcpy.median, ratio(0.27)),
-        speed("second put (put, delete, put)", scale.nbytes, statistics.median(second), memcpy.median),
-        speed(
-            "first put into a new store that is warm",
-            scale.nbytes,
-            statistics.median(warmed),
-            memcpy.median,
-            ratio(0.95),
-            f"warm {statistics.median(ready):.2f} s after it was opened",
-        ),
+        _first_put("write(2) of the same bytes into a new file", scale, fresh, memcpy),
+        _first_put("first put into a new store", scale, first, memcpy, ratio(0.27)),
+        _first_put("second put (put, delete, put)", scale, second, memcpy),
+        _first_put("first put into a new store that is warm", scale, warmed, memcpy, ratio(0.95)),
+        Figure("... seconds until it is", statistics.median(ready), "s"),
     ]
+
+
+def _first_put(
+    what: str, scale: Scale, taken: Sequence[tuple[float, float]], memcpy: Memcpy, asked: Asked | None = None
+) -> Figure:
+    elapsed = statistics.median(elapsed for elapsed, _ in taken)
+    return speed(what, scale.nbytes, elapsed, memcpy.median, asked, memcpy.processor_note(taken))
 
 
 def _until_warm(session: Session) -> None:

@@ -11,7 +11,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,13 @@ def seconds(action: Callable[[], object]) -> float:
     return elapsed
 
 
+def processor_seconds(action: Callable[[], object]) -> tuple[float, float]:
+    """Time one call by the clock, and by what all threads of this process had of the processors."""
+    start = time.process_time()
+    elapsed = seconds(action)
+    return elapsed, time.process_time() - start
+
+
 def median_us(action: Callable[[], object], times: int = 1000) -> float:
     """Return the median time of a call in microseconds, after a few to warm up."""
     for _ in range(10):
@@ -120,16 +127,21 @@ class Memcpy:
         self._source = np.ones(nbytes, np.uint8)
         self._target = np.zeros(nbytes, np.uint8)
         np.copyto(self._target, self._source)
-        self._taken: list[float] = []
+        self._taken: list[tuple[float, float]] = []
 
     def take(self) -> None:
         """Copy once."""
-        self._taken.append(seconds(lambda: np.copyto(self._target, self._source)))
+        self._taken.append(processor_seconds(lambda: np.copyto(self._target, self._source)))
 
     @property
     def median(self) -> float:
         """Seconds."""
-        return statistics.median(self._taken)
+        return statistics.median(elapsed for elapsed, _ in self._taken)
+
+    def processor_note(self, taken: Sequence[tuple[float, float]]) -> str:
+        """Return the ratio by processor time, which a busy machine changes little, of what :func:`processor_seconds` returned."""
+        memcpy, other = (statistics.median(processor for _, processor in times) for times in (self._taken, taken))
+        return f"by processor time {memcpy / other:.2f}"
 
 
 @contextmanager
