@@ -131,6 +131,7 @@ PUBLIC = [
     "TransferError",
     "WorkbenchError",
     "connect",
+    "create",
     "current_session",
     "delete",
     "delete_unnamed",

@@ -13,7 +13,7 @@ The functions here act on the current session of this process, which opens this 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench.collections.registration import register
 from workbench.current import active_session, current_session, use, use_session
@@ -35,13 +35,16 @@ from workbench.objects import Event, Holder, Key, Memory, Namespace, NodeInfo, O
 from workbench.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import dask.dataframe
+    import numpy.typing as npt
+    import pyarrow as pa
     from distributed import Client
     from IPython.core.interactiveshell import InteractiveShell
 
     from workbench.cluster.operations import Operation
+    from workbench.creating import NewArray, NewTable
     from workbench.finding import SortOrder
     from workbench.listing import Listing
     from workbench.urls import URL
@@ -74,6 +77,7 @@ __all__ = [
     "TransferError",
     "WorkbenchError",
     "connect",
+    "create",
     "current_session",
     "delete",
     "delete_unnamed",
@@ -128,6 +132,43 @@ def put_many(
 ) -> list[Ref]:
     """Share several objects in one step, by name or without names; see :meth:`Session.put_many`."""
     return current_session().put_many(objects, ttl=ttl, tags=tags)
+
+
+@overload
+def create(
+    shape: int | Sequence[int],
+    dtype: npt.DTypeLike = ...,
+    name: str | None = ...,
+    *,
+    order: Literal["C", "F"] = ...,
+    pin: bool = ...,
+    ttl: float | None = ...,
+    tags: dict[str, str] | None = ...,
+) -> NewArray: ...
+@overload
+def create(
+    shape: pa.Schema,
+    *,
+    name: str | None = ...,
+    pin: bool = ...,
+    ttl: float | None = ...,
+    tags: dict[str, str] | None = ...,
+) -> NewTable: ...
+def create(
+    shape: Any,
+    dtype: npt.DTypeLike = float,
+    name: str | None = None,
+    *,
+    order: Literal["C", "F"] = "C",
+    pin: bool = False,
+    ttl: float | None = None,
+    tags: dict[str, str] | None = None,
+) -> NewArray | NewTable:
+    """Fill an array in place, or let a table grow, in shared memory from the start; see :meth:`Session.create`."""
+    created: NewArray | NewTable = current_session().create(
+        shape, dtype, name, order=order, pin=pin, ttl=ttl, tags=tags
+    )
+    return created
 
 
 def get_many(keys: Iterable[Key]) -> list[Any]:

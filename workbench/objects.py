@@ -168,7 +168,7 @@ class ObjectInfo:
     @property
     def ref(self) -> Ref:
         """The reference to this object."""
-        return Ref(self.id, self.name, self.kind, self.nbytes)
+        return Ref(self.id, self.name, self.kind, self.nbytes + self.shared_nbytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from workbench import codecs, finding
 from workbench.config import StoreOptions
+from workbench.creating import NewArray, NewTable
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
-from workbench.objects import Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
-from workbench.store import Record, Store, check_name, default_directory
+from workbench.objects import Encoded, Holder, Key, Memory, NodeInfo, ObjectInfo, Ref, Replica
+from workbench.store import InParts, InPlace, Record, Store, check_name, default_directory
 from workbench.watching import Watch
 
 if TYPE_CHECKING:
     import os
 
+    import numpy.typing as npt
+    import pyarrow as pa
     from distributed import Client
 
     from workbench.cluster.client import ClusterClient
@@ -190,6 +193,77 @@ class Session:
         values = list(objects if named is None else named.values())
         encoded = [codecs.encode(value, is_shared=self.store.is_shared, in_rows=True) for value in values]
         return self.store.put_many(encoded, None if named is None else list(named), ttl=ttl, tags=tags)
+
+    @overload
+    def create(
+        self,
+        shape: int | Sequence[int],
+        dtype: npt.DTypeLike = ...,
+        name: str | None = ...,
+        *,
+        order: Literal["C", "F"] = ...,
+        pin: bool = ...,
+        ttl: float | None = ...,
+        tags: dict[str, str] | None = ...,
+    ) -> NewArray: ...
+    @overload
+    def create(
+        self,
+        shape: pa.Schema,
+        *,
+        name: str | None = ...,
+        pin: bool = ...,
+        ttl: float | None = ...,
+        tags: dict[str, str] | None = ...,
+    ) -> NewTable: ...
+    def create(
+        self,
+        shape: Any,
+        dtype: npt.DTypeLike = float,
+        name: str | None = None,
+        *,
+        order: Literal["C", "F"] = "C",
+        pin: bool = False,
+        ttl: float | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> NewArray | NewTable:
+        """Make an object where it will lie, without a copy: ``with session.create(shape, dtype, "x") as array: array[:] = ...``.
+
+        The end of the block seals it; nobody sees it before. An exception in the block gives it up.
+
+        Parameters
+        ----------
+        shape : int, sequence of int, or pyarrow.Schema
+            Of the array, whose contents are undefined at first (as with :func:`numpy.empty`). A schema makes a table, to which
+            ``append`` adds record batches, tables or frames.
+        dtype : dtype
+            Of the array.
+        name, pin, ttl, tags
+            As for :meth:`put`.
+        order : {"C", "F"}
+            Of the array.
+
+        Returns
+        -------
+        NewArray or NewTable
+            Context managers; their attribute ``ref`` is the object afterwards.
+
+        Raises
+        ------
+        StoreFullError
+            At the beginning of the block: there is no room for the array. In ``append``: none for these rows.
+        """
+        if name is not None:
+            check_name(name)
+
+        def seal(made: InPlace | InParts | None, encoded: Encoded) -> Ref:
+            if made is None:
+                return self.store.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
+            return self.store.seal(made, encoded, name, pin=pin, ttl=ttl, tags=tags)
+
+        if hasattr(shape, "empty_table"):
+            return NewTable(self.store, shape, seal)
+        return NewArray(self.store, shape, dtype, order, seal)
 
     def get_many(self, keys: Iterable[Key]) -> list[Any]:
         """Return several objects; see :meth:`get`. For many small ones, references are several times as fast as names.

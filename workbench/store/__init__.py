@@ -9,6 +9,7 @@ Reading order: ``store.py`` (the verbs), ``writing.py``, ``reading.py``, ``alloc
 
 from __future__ import annotations
 
+from workbench.store.creating import InParts, InPlace
 from workbench.store.directory import StoreOnDiskWarning, default_directory, node_name
 from workbench.store.queries import Changes, Version
 from workbench.store.raw import Export, Import
@@ -20,6 +21,8 @@ __all__ = [
     "Changes",
     "Export",
     "Import",
+    "InParts",
+    "InPlace",
     "Record",
     "Store",
     "StoreOnDiskWarning",

@@ -113,7 +113,7 @@ def fill(
     _Crew([write] + [map_and_copy] * (threads - 1)).run()
 
 
-def allocate(file: io.FileIO, target: mmap.mmap, is_stopped: Callable[[], bool], *, threads: int) -> None:
+def allocate(file: io.FileIO, target: mmap.mmap | memoryview, is_stopped: Callable[[], bool], *, threads: int) -> None:
     """Make all pages of a file exist, and map them; nothing that is in them changes.
 
     Measured with two cores: allocating a chunk of the file and then mapping it is 1.5 times as fast as letting the mapping allocate it.
@@ -221,7 +221,7 @@ def _copy_share(share: list[Span], is_stopped: Callable[[], bool], *, populate: 
         _copy_span(destination, source, populate=populate)
 
 
-def _populate(target: mmap.mmap, start: int, stop: int) -> None:
+def _populate(target: mmap.mmap | memoryview, start: int, stop: int) -> None:
     syscalls.populate_write(np.frombuffer(target, np.uint8).ctypes.data + start, stop - start)
 
 

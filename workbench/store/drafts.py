@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from workbench.objects import Encoded
 from workbench.store import segments
-from workbench.store.mappings import Mappings
 from workbench.store.rows import PLACE, Row
 
 SHARED_FROM: Final = 16 << 10
@@ -82,14 +81,33 @@ def inline(encoded: Encoded, name: str | None, row: Row) -> Draft:
     return Draft(row, name, encoded.header, joined, [], [], 0, frozenset(), list(PLACE.iter_unpack(layout)))
 
 
-def in_segments(encoded: Encoded, name: str | None, row: Row, mappings: Mappings | None) -> Draft:
-    """Draft an object that lies in segments; without `mappings` all of it is written anew."""
+class Finder(Protocol):
+    """What tells which segment some memory lies in: :class:`~workbench.store.mappings.Mappings`, for one."""
+
+    def find(self, address: int, nbytes: int) -> tuple[Any, int] | None:
+        """Return something that has a ``segment``, and the offset in it; None if the memory lies in none."""
+
+
+def in_segments(
+    encoded: Encoded, name: str | None, row: Row, mappings: Finder | None, *, shared_from: int = SHARED_FROM
+) -> Draft:
+    """Draft an object that lies in segments; without `mappings` all of it is written anew.
+
+    Parameters
+    ----------
+    encoded : Encoded
+    name : str or None
+    row : Row
+    mappings : Finder or None
+    shared_from : int
+        Bytes; shorter buffers are written anew.
+    """
     header: bytes | None = encoded.header
     buffers = list(encoded.buffers)
     if len(encoded.header) > _HEADER_IN_ROW:
         buffers.insert(0, memoryview(encoded.header))
         header = None
-    shared = [None if mappings is None else _find(mappings, buffer) for buffer in buffers]
+    shared = [None if mappings is None else _find(mappings, buffer, shared_from) for buffer in buffers]
     pieces = [buffer for buffer, place in zip(buffers, shared, strict=True) if place is None and buffer.nbytes]
     offsets, end = segments.layout(piece.nbytes for piece in pieces)
     own = iter(offsets)
@@ -118,9 +136,9 @@ def _in_rows(buffers: list[memoryview], offsets: list[int]) -> tuple[list[memory
     return pieces, places
 
 
-def _find(mappings: Mappings, buffer: memoryview) -> tuple[int, int, int] | None:
+def _find(mappings: Finder, buffer: memoryview, shared_from: int) -> tuple[int, int, int] | None:
     nbytes = buffer.nbytes
-    if nbytes < SHARED_FROM or buffer.ndim > 1:  # what lies in rows was asked for before it was taken so
+    if nbytes < shared_from or buffer.ndim > 1:  # what lies in rows was asked for before it was taken so
         return None
     found = mappings.find(np.frombuffer(buffer, np.uint8).ctypes.data, nbytes)
     return None if found is None else (found[0].segment, found[1], nbytes)

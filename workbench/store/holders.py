@@ -145,6 +145,8 @@ def _of_process(
                 continue  # given back and recycled since the leases were read
             # It was spilled and is gone, but for who maps its file.
             segment = _Segment(mappings.nbytes[number], "gone", None, [])
+        if segment.state == "writing":
+            continue  # its writer maps it, and nobody else knows of it
         for turn, owner in enumerate(segment.users or [(None, segment.was)]):
             part = found[owner]
             part.since.append(process.since.get(number, process.started))

@@ -20,6 +20,7 @@ from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo
 from workbench.store import damage, forking, history, listings, queries
 from workbench.store import directory as places
 from workbench.store.assembling import Parts, assemble
+from workbench.store.creating import InParts, InPlace
 from workbench.store.drafts import SHARED_FROM
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
@@ -208,6 +209,38 @@ class Store:
             Memory that the caller has a view of.
         """
         return nbytes >= SHARED_FROM and self.reader.mappings.find(address, nbytes) is not None
+
+    @property
+    def inline(self) -> int:
+        """Bytes up to which an object lies in the catalog."""
+        return self.writer.inline
+
+    def create(self, nbytes: int) -> InPlace:
+        """Make room for an object that is filled in place; see :class:`~workbench.store.creating.InPlace`.
+
+        Raises
+        ------
+        StoreFullError
+        """
+        return InPlace(self.writer, nbytes)
+
+    def create_parts(self) -> InParts:
+        """Begin an object that is written in parts; see :class:`~workbench.store.creating.InParts`."""
+        return InParts(self.writer)
+
+    def seal(
+        self,
+        made: InPlace | InParts,
+        encoded: Encoded,
+        name: str | None = None,
+        *,
+        pin: bool = False,
+        ttl: float | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> Ref:
+        """Make visible what was made in place or in parts. The parameters are those of :meth:`put`."""
+        row = Row.of(None, encoded, pin=pin, ttl=ttl, tags=tags)
+        return Ref(made.seal(encoded, name, row), name, row.kind, row.nbytes)
 
     # -- names and deleting ----------------------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ _MADV_POPULATE_WRITE: Final = 23
 """linux/mman.h, since Linux 5.14."""
 _MADV_HUGEPAGE: Final = 14
 """asm-generic/mman-common.h."""
+_MAP_FIXED: Final = 0x10
+"""asm-generic/mman-common.h."""
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
 
@@ -101,6 +103,19 @@ def map_shared(fd: int, nbytes: int, protection: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return address
+
+
+def map_private_over(address: int, nbytes: int, fd: int) -> None:
+    """Replace a mapping, at its address and in one step, by a private one of the same file: what is written there from now on stays there.
+
+    Raises
+    ------
+    OSError
+    """
+    flags = mmap.MAP_PRIVATE | _MAP_FIXED
+    if _mmap(address, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd, 0) == _MAP_FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
 
 
 unmap = _munmap

@@ -137,11 +137,27 @@ class Writer:
                 reservations.append(reservation)
             return self.seal_all(made, reservations)
 
-    def seal_all(self, made: Sequence[drafts.Draft], reservations: Sequence[Reservation | None]) -> list[ObjectId]:
-        """Seal what was written and add the rows, in one transaction."""
+    def seal_all(
+        self,
+        made: Sequence[drafts.Draft],
+        reservations: Sequence[Reservation | None],
+        parts: Sequence[Reservation] = (),
+    ) -> list[ObjectId]:
+        """Seal what was written and add the rows, in one transaction.
+
+        Parameters
+        ----------
+        made : sequence of Draft
+        reservations : sequence of Reservation or None
+            The segment of each draft's own pieces.
+        parts : sequence of Reservation
+            Segments that were written before, and that the drafts refer to.
+        """
         replaced = False
         ids = []
         with self.catalog.write() as write:
+            for part in parts:
+                self.allocator.seal(write, part)
             for draft, reservation in itertools.zip_longest(made, reservations):
                 segment = 0
                 if reservation is not None:
@@ -150,9 +166,9 @@ class Writer:
                 object_id, replaces = self._insert(write, draft, segment)
                 ids.append(object_id)
                 replaced |= replaces
-        for reservation in reservations:
-            if reservation is not None:
-                self.allocator.finish(reservation)
+        for written in (*reservations, *parts):
+            if written is not None:
+                self.allocator.finish(written)
         if replaced:
             self._trim()
         return ids
@@ -179,7 +195,10 @@ class Writer:
         """Make sure that segments which this process maps stay the store's; return those that other objects own."""
         foreign = set()
         for segment in shared:
-            row = write.execute("SELECT state FROM segments WHERE segment = ?", (segment,)).fetchone()
+            statement = (
+                "SELECT state, (SELECT min(object) FROM uses WHERE segment = ?1) FROM segments WHERE segment = ?1"
+            )
+            row = write.execute(statement, (segment,)).fetchone()
             if row is None or (row[0] == "free" and not self._is_whole(segment)):
                 raise SegmentGoneError(segment)
             if row[0] == "free":
@@ -187,7 +206,7 @@ class Writer:
                 write.execute(
                     "UPDATE segments SET state = 'sealed', freed = NULL, was = NULL WHERE segment = ?", (segment,)
                 )
-            else:
+            elif row[1] is not None:
                 foreign.add(segment)
         return foreign
 
