@@ -29,8 +29,10 @@ BELOW: dict[str, set[str]] = {
     "archive": {"errors"},
     "urls": {"errors"},
     "watching": {"objects", "store"},
+    "creating": {"objects", "errors", "codecs", "store"},
     "saving": {"objects", "errors", "store", "cluster", "finding", "archive", "urls"},
     "session": {
+        "creating",
         "watching",
         "finding",
         "saving",

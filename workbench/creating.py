@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from workbench import codecs
 from workbench.errors import WorkbenchError
@@ -20,6 +19,7 @@ from workbench.objects import Encoded, Ref
 from workbench.store import InParts, InPlace, Store
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
 
