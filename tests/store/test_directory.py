@@ -14,6 +14,7 @@ from tests.store.encoding import encoded, same
 from tests.store.mounts import root_only, tmpfs
 from workbench.errors import StoreError, StoreFullError
 from workbench.store import Store, StoreOnDiskWarning, default_directory
+from workbench.store.allocation import Allocator
 
 MIB = 1 << 20
 
@@ -177,3 +178,50 @@ def test_tiny_shared_memory_means_a_store_on_disk_and_one_warning(
             for _ in range(3):
                 store.put(wanted, "x")
                 assert same(store.read("x"), wanted)
+
+
+@root_only
+@pytest.mark.parametrize("small_tmpfs", ["64m"], indirect=True)
+def test_store_in_64_mib_spills_what_does_not_fit(small_tmpfs: Path, tmp_path: Path) -> None:
+    """A container's /dev/shm with the default capacity: ten times as much can be put, and every byte is got back."""
+    with Store.open(small_tmpfs / "store", spill_directory=tmp_path / "spill") as store:
+        assert 50 * MIB < store.memory().capacity < 64 * MIB
+        for seed in range(40):
+            store.put(encoded(16 * MIB, seed=seed), str(seed))
+        for seed in range(0, 40, 3):
+            assert same(store.read(str(seed)), encoded(16 * MIB, seed=seed))
+        with pytest.raises(StoreFullError, match=r"no room for 70\.0 MiB"):
+            store.put(encoded(70 * MIB), "too large")
+        assert store.doctor() == []
+
+
+@root_only
+@pytest.mark.parametrize("small_tmpfs", ["64m"], indirect=True)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_file_system_that_fills_up_between_check_and_write(
+    small_tmpfs: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else takes the memory at the worst moment: an error, no SIGBUS, nothing lost, nothing left; later there is room again."""
+    filler = small_tmpfs / "filler"
+    with Store.open(small_tmpfs / "store", capacity=1 << 30, copy_threads=threads) as store:
+        wanted = encoded(8 * MIB)
+        store.put(wanted, "x")
+        write = Allocator.write
+
+        def fill_first(*arguments: object) -> None:
+            with filler.open("wb") as file, pytest.raises(OSError, match="No space left on device"):
+                file.write(bytes(64 * MIB))
+            write(*arguments)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Allocator, "write", fill_first)
+            with pytest.raises(StoreFullError, match=r"file system of .* (has no room for 40\.0 MiB|is full)"):
+                store.put(encoded(40 * MIB), "y")
+        assert same(store.read("x"), wanted)
+        assert [info.name for info in store.ls()] == ["x"]
+        filler.unlink()
+        store.put(encoded(40 * MIB), "y")
+        assert same(store.read("y"), encoded(40 * MIB))
+        # Without a single page, the catalog cannot even say that the reservation is over: whoever comes next does.
+        assert all("was left writing" in sentence for sentence in store.doctor())
+        assert store.doctor() == []

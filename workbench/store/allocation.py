@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from mmap import PAGESIZE
 from pathlib import Path
 
-from workbench.errors import StoreError
+from workbench.errors import StoreError, StoreFullError
 from workbench.store import copying, segments, syscalls
 from workbench.store.catalog import Catalog
 from workbench.store.directory import available_nbytes
@@ -294,15 +294,26 @@ class Allocator:
     def abandon(self, reservation: Reservation) -> None:
         """Give a segment up that was not sealed; nothing of it stays."""
         try:
-            with self.catalog.write() as write:
-                # An interrupted sealing may have left a shared lock, which is turned back here, where nobody can get in between.
-                segments.try_exclusive(reservation.file)
-                statement = "DELETE FROM segments WHERE segment = ? AND state = 'writing'"
-                # No such row: Ctrl-C came right after the seal was committed, and the object is there.
-                if write.execute(statement, (reservation.segment,)).rowcount:
-                    segments.remove(reservation.path, reservation.file)
+            try:
+                self._remove_unsealed(reservation)
+            except StoreFullError:
+                # The catalog needs a page to say so, and the file system had none: now it has the segment's own.
+                if not reservation.file.closed and segments.try_exclusive(reservation.file):
+                    syscalls.punch_hole(reservation.file.fileno(), reservation.nbytes)
+                self._remove_unsealed(reservation)
         finally:
             _close(reservation)
+
+    def _remove_unsealed(self, reservation: Reservation) -> None:
+        with self.catalog.write() as write:
+            is_there = not reservation.file.closed
+            if is_there:
+                # An interrupted sealing may have left a shared lock, which is turned back here, where nobody can get in between.
+                segments.try_exclusive(reservation.file)
+            statement = "DELETE FROM segments WHERE segment = ? AND state = 'writing'"
+            # No such row: Ctrl-C came right after the seal was committed, and the object is there.
+            if write.execute(statement, (reservation.segment,)).rowcount and is_there:
+                segments.remove(reservation.path, reservation.file)
 
     def release_free(self, wanted: int | None = None, *, keep: int = 0, before: float | None = None) -> int:
         """Remove free segments that nobody maps, oldest first.
