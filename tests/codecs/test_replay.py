@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.codecs.layout import Laid, assert_same_pandas, relay
 from tests.codecs.samples import COLUMNS, mixed
@@ -202,3 +204,63 @@ def test_state_goes_where_pickle_puts_it() -> None:
         theirs = pickle.loads(stream.getvalue())
         assert vars(mine) == vars(theirs)
         assert getattr(mine, "slot", None) == getattr(theirs, "slot", None)
+
+
+def trees() -> st.SearchStrategy[Any]:
+    """Containers of whatever headers consist of, some of it there twice."""
+    shared: list[Any] = [numbers, {"one": [1]}, [2], (numbers[:50],), np.dtype("M8[h]"), pd.Int64Dtype()]
+    leaves = (
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text()
+        | st.binary(max_size=400)
+        | st.binary(max_size=20).map(bytearray)
+        | st.sampled_from(shared)
+        | st.integers(0, 300).map(np.arange)
+        | st.tuples(st.integers(0, 5), st.integers(0, 80)).map(np.zeros)
+        | st.integers(1, 20).map(lambda width: pd.DataFrame(np.zeros((5, width))))
+        | st.lists(st.text(), max_size=5).map(lambda words: pd.Series(words, dtype="str"))
+        | st.dates()
+        | st.slices(10)
+    )
+    return st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=6)
+            | st.lists(inner, max_size=6).map(tuple)
+            | st.dictionaries(st.text() | st.integers(), inner, max_size=5)
+            | st.lists(inner, max_size=3).map(lambda parts: [parts, parts])
+        ),
+        max_leaves=15,
+    )
+
+
+def links(value: Any, seen: dict[int, int]) -> Any:
+    """Say of a tree what it is made of, and which of its parts are one object."""
+    if not isinstance(value, (dict, list, tuple, np.ndarray, bytearray)):
+        return type(value), repr(value)
+    number = seen.setdefault(id(value), len(seen))
+    if isinstance(value, dict):
+        return number, [(key, links(part, seen)) for key, part in value.items()]
+    if isinstance(value, (list, tuple)):
+        return number, type(value), [links(part, seen) for part in value]
+    if isinstance(value, bytearray):
+        return number, bytes(value)
+    return number, value.dtype.str, value.shape, value.flags.writeable, value.tobytes()
+
+
+@settings(max_examples=300, deadline=None)
+@given(trees())
+def test_any_tree_is_replayed_as_pickle_builds_it(value: Any) -> None:
+    """Whatever is nested in whatever, a compiled header builds what pickle builds, with the same parts being one object."""
+    encoded = encode(value)
+    if encoded.header[0] != 0x80:
+        return
+    function = header_compiler.compile_header(encoded.header)
+    assert function is not None
+    views = [buffer.toreadonly() for buffer in encoded.buffers]
+    expected = pickle.loads(encoded.header, buffers=views)[0]
+    result, again = function(views)[0], function(views)[0]
+    assert links(result, {}) == links(expected, {}) == links(again, {})

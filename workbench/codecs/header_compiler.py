@@ -88,7 +88,7 @@ def _is_immutable(value: Any) -> bool:
     return (
         pd is not None
         and isinstance(value, pd.api.extensions.ExtensionDtype)
-        and type(value) is not pd.CategoricalDtype
+        and not isinstance(value, pd.CategoricalDtype)
     )
 
 
