@@ -134,8 +134,9 @@ class Allocator:
             if locked is None:
                 continue
             file, warm = locked
-            if size > most:
-                size = self._cut(file, warm, nbytes)  # noqa: PLW2901  # the segment has another size now
+            if size > most or os.fstat(file.fileno()).st_size > size:
+                # Made to be cut, or trimmed in its former life and longer than what it is charged for.
+                size = self._cut(file, warm, nbytes if size > most else size)  # noqa: PLW2901  # it has another size now
             number = write.execute(
                 "INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)
             ).lastrowid

@@ -6,6 +6,7 @@ Covers opening and closing; what the parts do is their own business, what a user
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ def assemble(place: Path, capacity: int | str | None, options: config.StoreOptio
         writer = Writer(reader, allocator, spiller, upkeep, settings.inline)
         residence = Residence(writer, background, settings.restore_after)
         reader.on_disk = residence.on_mapped
+        reader.put_right = functools.partial(reclaim, catalog, place)
         parts = Parts(place, catalog, allocator, process, background, upkeep, spiller, reader, writer, residence)
         _tidy(parts)
         undo.pop_all()

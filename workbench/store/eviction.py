@@ -1,7 +1,7 @@
 """Making room: what the store gives up by itself when somebody needs bytes, and what it says when nothing is left.
 
-Order: what dead writers left, expired objects, free segments that nobody maps (the pool), and then, to disk, what was used longest
-ago, of the segments that nobody maps and no pinned object uses. Nothing that somebody could still get is ever given up, and nothing is spilled in vain: if all of it
+Order: what dead writers left, expired objects, free segments that nobody maps (the pool), parts of segments that no object refers to, and then,
+to disk, what was used longest ago, of the segments that nobody maps and no pinned object uses. Nothing that somebody could still get is ever given up, and nothing is spilled in vain: if all of it
 would not be enough, all of it stays.
 """
 
@@ -24,6 +24,7 @@ from workbench.store import directory as places
 from workbench.store import headroom, leases, queries, segments
 from workbench.store.holders import holders
 from workbench.store.reclaim import reclaim
+from workbench.store.trimming import trim
 
 if TYPE_CHECKING:
     from workbench.store.catalog import Catalog
@@ -63,13 +64,18 @@ def make_room(writer: Writer, nbytes: int) -> Made:
     writer.spiller.trouble = ""
     done = bool(reclaim(writer.catalog, writer.reader.directory))
     done |= writer.delete_expired() > 0
-    for give_up in (writer.allocator.release_free, functools.partial(spill_oldest, writer.spiller)):
+    spill = functools.partial(spill_oldest, writer.spiller)
+    for give_up in (writer.allocator.release_free, functools.partial(_trim, writer), spill):
         missing = _missing(writer, nbytes)
         if missing > 0:
             done |= give_up(missing) > 0
     if done or (_missing(writer, nbytes) > 0 and writer.upkeep.yield_room()):
         return Made.SOMETHING
     return Made.NOTHING if _missing(writer, nbytes) > 0 else Made.ENOUGH
+
+
+def _trim(writer: Writer, _: int) -> int:
+    return sum(trim(writer.catalog, writer.reader.directory).values())
 
 
 def _missing(writer: Writer, nbytes: int) -> int:

@@ -54,6 +54,8 @@ class Reader:
     ----------
     on_disk : callable, optional
         Called with each new mapping of a segment that is not on the store's own file system: it was spilled.
+    put_right : callable, optional
+        Called once when a segment cannot be mapped, before that is an error.
     """
 
     def __init__(self, directory: Path, catalog: Catalog, process: ProcessFile, pool: Pool) -> None:
@@ -61,6 +63,7 @@ class Reader:
         self.catalog = catalog
         self.mappings = Mappings.of(directory, catalog.id)
         self.on_disk: Callable[[Mapping], None] | None = None
+        self.put_right: Callable[[], object] | None = None
         self._process = process
         self._pool = pool
         self._device = directory.stat().st_dev
@@ -75,6 +78,7 @@ class Reader:
             If no object has this name or id; the message lists the nearest names.
         """
         deadline: float | None = None
+        tried = False
         while True:
             row = self._find(key)
             if row is None or ((expires := row[4]) is not None and expired(expires)):
@@ -85,7 +89,11 @@ class Reader:
                 # Deleted and recycled since the SELECT, or its lock is being examined: the catalog knows which.
                 now = time.monotonic()
                 deadline = deadline or now + (_PATIENCE if isinstance(error, segments.SegmentBusyError) else _MISSING)
-                if now > deadline:
+                if now > deadline and self.put_right is not None and not tried:
+                    # Perhaps a process died in the middle of something: that is put right by whoever comes next.
+                    self.put_right()
+                    tried, deadline = True, None
+                elif now > deadline:
                     raise damage.unreadable(self.directory, row[0], row[2], error) from error
                 self._remembered = {}
                 time.sleep(0.0005)

@@ -13,6 +13,8 @@ a ``free`` row without a file             removed
 a ``sealed`` row, and a link to disk      ``spilled``: who spilled it died between rename and commit
 a ``spilled`` row, and a file in memory   ``sealed``: who restored it died between rename and commit
 a link without a row                      removed with the file on disk: the object was deleted
+a segment that was being trimmed,         its stamp and mode are given back to it
+not locked
 a file on disk that no link names,        removed: who spilled or restored it died
 not locked
 ========================================  ======================================================================================
@@ -25,7 +27,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from workbench.store import segments, spill
+from workbench.store import segments, spill, trimming
 from workbench.store.catalog import Catalog
 
 
@@ -42,6 +44,7 @@ def reclaim(catalog: Catalog, directory: Path) -> list[str]:
             )
             if done:
                 found.append(f"Segment {number} {done}.")
+        found += trimming.put_right(write, directory)
         spilled_to = [Path(row[0]) for row in write.execute("SELECT directory FROM spills")]
         if spilled_to:
             _, links = _segments(directory)

@@ -113,7 +113,7 @@ class Spiller:
                 self.trouble = self._describe(error)
                 return 0
             self._commit(drafts)
-            return sum(draft.nbytes for draft in drafts if draft.committed)
+            return sum(os.fstat(draft.source.fileno()).st_blocks * 512 for draft in drafts if draft.committed)
         finally:
             for draft in drafts:
                 self._end(draft)
@@ -249,6 +249,10 @@ class Spiller:
 
     def _fill(self, reservation: Reservation, source: io.FileIO, number: int) -> None:
         try:
+            status = os.fstat(source.fileno())
+            if status.st_blocks * 512 < status.st_size:
+                # It was trimmed: only the pages that are written may exist, and none of a recycled segment.
+                os.ftruncate(reservation.file.fileno(), 0)
             with out_of_room(reservation.nbytes):
                 _copy(source, reservation.file, os.fstat(source.fileno()).st_size)
         except OSError as error:

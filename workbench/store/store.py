@@ -29,6 +29,7 @@ from workbench.store.raw import Export, Import
 from workbench.store.reading import Record
 from workbench.store.reclaim import reclaim
 from workbench.store.rows import Row
+from workbench.store.trimming import trim
 from workbench.store.writing import check_name
 
 _DYING: Final = 0.2
@@ -475,4 +476,6 @@ class Store:
         while self.catalog.row("SELECT 1 FROM segments WHERE state = 'writing'") and time.monotonic() < deadline:
             time.sleep(_DYING / 10)
             found += reclaim(self.catalog, self.directory)
+        for segment, nbytes in trim(self.catalog, self.directory).items():
+            found.append(f"Segment {segment} had {nbytes} bytes that no object refers to: given back.")
         return found + damage.damage(self.catalog, self.directory)

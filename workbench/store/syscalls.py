@@ -36,12 +36,12 @@ _munmap: Final = _libc.munmap
 _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
-def punch_hole(fd: int, nbytes: int) -> bool:
+def punch_hole(fd: int, nbytes: int, offset: int = 0) -> bool:
     """Give the pages of a file back while others keep it mapped; return False where the file system cannot.
 
     Truncating would kill those others with SIGBUS; a hole reads as zeros.
     """
-    result: int = _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, 0, max(nbytes, 1))
+    result: int = _fallocate(fd, _FALLOC_FL_PUNCH_HOLE | _FALLOC_FL_KEEP_SIZE, offset, max(nbytes, 1))
     if result == 0:
         return True
     code = ctypes.get_errno()
