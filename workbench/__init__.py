@@ -8,7 +8,7 @@
     df = wb.get("flights")       # another: microseconds, read-only, the same pages
 
 The functions here act on the current session of this process, which opens this user's store when it is first used
-(:func:`current_session`). Sizes are in bytes, times in seconds. Read next: ``session.py``, ``objects.py``, ``errors.py``.
+(:func:`current_session`). Sizes are in bytes, times in seconds. Read next: ``session/``, ``objects.py``, ``errors.py``.
 """
 
 from __future__ import annotations

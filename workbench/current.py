@@ -1,7 +1,7 @@
 """The current session of this process, which the module functions ``wb.put``, ``wb.get`` and so on act on.
 
 Covers which one it is, and when it is opened: by the first verb, never by ``import workbench``. A task on a Dask worker has the store and the
-cluster of its worker. Read next: ``session.py``.
+cluster of its worker. Read next: ``session/``.
 """
 
 from __future__ import annotations

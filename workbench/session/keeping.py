@@ -1,0 +1,145 @@
+"""The verbs of a session about where an object is kept: in memory, on disk, in a file; who holds it, and what happens to it.
+
+Read next: ``store/residence.py``, ``saving.py``, ``watching.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workbench.listing import Listing
+from workbench.objects import Holder, Key, Memory, Ref
+from workbench.session.opened import Opened
+from workbench.watching import Watch
+
+if TYPE_CHECKING:
+    from workbench.urls import URL
+
+
+class Keeping(Opened):
+    """Pins, spills, saves and watches objects, and tells who holds them."""
+
+    def pin(self, key: Key) -> None:
+        """Keep an object in memory on this host, and keep it when its last name goes; one that is on disk is restored first."""
+        self.store.pin(key)
+
+    def unpin(self, key: Key) -> None:
+        """Undo :meth:`pin`."""
+        self.store.unpin(key)
+
+    def spill(self, key: Key) -> None:
+        """Move an object from this host's memory to its disk, where it stays readable; a dataset with its partitions.
+
+        Raises
+        ------
+        StoreError
+            It cannot be: it is pinned, mapped (the message says by whom), so small that it lies in the catalog, or there is nowhere to spill to.
+        StoreFullError
+            The disk is full; the object stays in memory.
+        """
+        self.sweep()
+        for each in self._parts_here(key):
+            self.store.spill(each)
+
+    def restore(self, key: Key) -> None:
+        """Bring a spilled object back to this host's memory, making room as a put does; a dataset with its partitions.
+
+        Raises
+        ------
+        StoreFullError
+            There is no room in memory. The object stays readable on disk.
+        """
+        for each in self._parts_here(key):
+            self.store.restore(each)
+
+    def _parts_here(self, key: Key) -> list[Key]:
+        """Return an object, or the partitions of a dataset that this host has and that do not lie in the catalog."""
+        info = self.store.info(key)
+        if info.kind != "dataset":
+            return [key]
+        return [part.id for part in self.store.ls(dataset=info.id) if self.store.residence.can_be_spilled(part.id)]
+
+    def holders(self, key: Key | None = None) -> Listing[Holder]:
+        """List the processes of this host that have an object mapped (None: any object, deleted ones included).
+
+        Each says which kernel, worker or script it is, since when, and how many bytes it maps. A notebook also says what in it
+        keeps the object, as of the end of its last cell.
+        """
+        return Listing(self.store.holders(key), of=Holder)
+
+    def memory(self) -> Memory:
+        """Tell where the bytes of this host's store are."""
+        return self.store.memory()
+
+    def save(self, key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
+        """Write an object to a file, byte by byte as it lies in the store, with checksums; a dataset with all its partitions.
+
+        Parameters
+        ----------
+        key : str or Ref
+        url : str or path
+            A path, or anything that fsspec knows, such as ``s3://bucket/flights.wb``. The file appears when it is complete.
+        storage_options : dict, optional
+            For the file system, as in pandas.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            There is no such object, or partitions of the dataset are out of reach.
+        SavedFileError
+            The file cannot be written there. What was there before is as it was.
+        """
+        from workbench import saving
+
+        return saving.save(self.store, self.cluster, key, url, storage_options)
+
+    def load(self, url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
+        """Share an object from a file that :meth:`save` wrote; nothing of it is decoded until somebody gets it.
+
+        Getting an object may run code that is in it (pickle): load only files that you trust.
+
+        Parameters
+        ----------
+        url : str or path
+        name : str, optional
+            Whatever has this name is replaced, as in :meth:`put`; None: the name that the object was saved under.
+            If that is already here under the name, it is not loaded again.
+        storage_options : dict, optional
+
+        Raises
+        ------
+        SavedFileError
+            The file is damaged, incomplete, in a newer format or out of reach. Nothing was loaded.
+        NameConflictError
+            No name is given, and another object has the name that it was saved under.
+        StoreFullError
+            There is no room; nothing was loaded.
+        """
+        from workbench import saving
+
+        return saving.load(self.store, self.cluster, url, name, storage_options)
+
+    def watch(self, pattern: str = "*", *, timeout: float | None = None) -> Watch:
+        """Watch what happens to objects of this host's store from now on, whichever process does it.
+
+        An object that comes and goes within 20 milliseconds may be seen going only. No other object is missed, and none is seen that was not there;
+        of what is done to an object, only more than 10,000 changes within that time can hide a pin or a spill.
+        Of what happened within that time, what is gone comes first, then what is new, then names, then the rest.
+
+        Parameters
+        ----------
+        pattern : str
+            Shell pattern for the names; ``"*"`` also gives objects without a name.
+        timeout : float, optional
+            Seconds after which the loop ends; None: it goes on until it is left, or :meth:`Watch.close` is called in any thread.
+
+        Returns
+        -------
+        iterator of Event
+
+        Examples
+        --------
+        >>> for event in session.watch("runs/*"):  # doctest: +SKIP
+        ...     print(event.what, event.name)
+        """
+        return Watch(self.store, pattern, timeout=timeout)

@@ -1,0 +1,95 @@
+"""The verbs of a session about a cluster: connect, and bring objects to other nodes.
+
+Read next: ``cluster/client.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench import finding
+from workbench.errors import ClusterError
+from workbench.listing import Listing
+from workbench.objects import Key, NodeInfo, Replica
+from workbench.session.opened import Opened
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from workbench.cluster.client import ClusterClient
+    from workbench.cluster.operations import Operation
+
+
+class Spanning(Opened):
+    """Connects with a cluster; finds, moves and replicates objects there."""
+
+    def connect(self, where: Any = None, *, timeout: float | None = None) -> Client:
+        """Connect to a Dask cluster, so that objects of its nodes can be listed, got, moved and replicated.
+
+        Parameters
+        ----------
+        where : distributed.Client, cluster or str, optional
+            A client, anything with a ``scheduler_address``, an address, or None: the cluster found on this host.
+        timeout : float, optional
+            Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``.
+
+        Returns
+        -------
+        distributed.Client
+
+        Raises
+        ------
+        ClusterError
+            No cluster is found or answers, or a worker lacks the workbench's plugin.
+        """
+        from workbench.cluster import connect
+
+        cluster = connect(where, self.store, timeout=timeout)
+        if self.cluster is not None:
+            self.cluster.close()
+        self.cluster = cluster
+        return cluster.client
+
+    def _require_cluster(self, what: str) -> ClusterClient:
+        if self.cluster is None:
+            raise ClusterError(
+                f"{what} needs a cluster, and this session is not connected to one. Connect with wb.connect(client), "
+                "or start one on this machine with wb.LocalCluster(nodes=2)."
+            )
+        return self.cluster
+
+    def nodes(self) -> Listing[NodeInfo]:
+        """List the nodes of the cluster; without one, this host."""
+        return Listing([finding.here(self.store)] if self.cluster is None else self.cluster.nodes(), of=NodeInfo)
+
+    def where(self, key: Key) -> Listing[Replica]:
+        """List the replicas of an object."""
+        return Listing(finding.describe(self.store, self.cluster, key).replicas, of=Replica)
+
+    def move(self, key: Key, to: str) -> Operation:
+        """Move an object to a node (name or id): replicate it there, then drop its other replicas."""
+        cluster = self._require_cluster("Moving an object")
+        return cluster.move(self._resolve(key).id, to)
+
+    def replicate(self, key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None) -> Operation:
+        """Make more replicas of an object.
+
+        Parameters
+        ----------
+        key : str or Ref
+        n : int, optional
+            How many nodes shall have it.
+        to : str or iterable of str, optional
+            Names or ids of nodes that shall have it.
+        """
+        if (n is None) == (to is None):
+            raise TypeError("replicate takes either n (how many nodes) or to (which nodes).")
+        cluster = self._require_cluster("Replicating an object")
+        nodes: Sequence[str] | None = [to] if isinstance(to, str) else None if to is None else list(to)
+        return cluster.replicate(self._resolve(key).id, to=nodes, n=n)
+
+    def drop(self, key: Key, node: str, *, force: bool = False) -> None:
+        """Remove the replica on one node; the last one only with `force`."""
+        cluster = self._require_cluster("Dropping a replica")
+        cluster.drop(self._resolve(key).id, node, force=force)

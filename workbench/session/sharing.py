@@ -1,0 +1,313 @@
+"""The verbs of a session about objects: put, get, create, find, list and delete.
+
+Each is a short sentence over a store and a cluster; how they do it is theirs. Read next: ``store/store.py``, ``finding.py``, ``creating.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from workbench import codecs, finding
+from workbench.creating import NewArray, NewTable
+from workbench.errors import ObjectNotFoundError
+from workbench.finding import SortOrder
+from workbench.listing import Listing
+from workbench.objects import Encoded, Key, ObjectInfo, Ref
+from workbench.session.nodes import Spanning
+from workbench.store import InParts, InPlace, Record, check_name
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+
+class Sharing(Spanning):
+    """Puts, gets, finds and deletes objects."""
+
+    def put(
+        self,
+        obj: Any,
+        name: str | None = None,
+        *,
+        pin: bool = False,
+        ttl: float | None = None,
+        replicas: int = 1,
+        tags: dict[str, str] | None = None,
+    ) -> Ref:
+        """Share an object: one copy, which every process on this host can map.
+
+        Parameters
+        ----------
+        obj : object
+            A DataFrame, an array, a table, or anything that can be pickled.
+        name : str, optional
+            What others get it by. The object that had the name before is deleted, unless another name or a pin keeps it;
+            who has it mapped keeps it. An object without a name stays until it is deleted.
+        pin : bool
+            Keep the object in memory, and keep it when its last name goes.
+        ttl : float, optional
+            Seconds after which the object is deleted.
+        replicas : int
+            How many nodes shall have it; more than one needs a cluster.
+        tags : dict of str to str, optional
+
+        Returns
+        -------
+        Ref
+            Small and picklable.
+
+        Raises
+        ------
+        StoreFullError
+            There is no room; nothing was written, nothing was lost.
+        CodecError
+            The object cannot be pickled.
+        """
+        if name is not None:
+            check_name(name)
+        if replicas != 1:
+            self._require_cluster(f"put with replicas={replicas}")
+        ref = self.store.put(
+            codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True), name, pin=pin, ttl=ttl, tags=tags
+        )
+        if replicas != 1:
+            self.replicate(ref, n=replicas).wait()
+        return ref
+
+    def get(self, key: Key, *, timeout: float | None = None) -> Any:
+        """Return an object, mapped read-only: no copy, whoever put it.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+        timeout : float, optional
+            Seconds to wait for the object to appear; None: not at all.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            If there is no such object (within the timeout); the message lists the nearest names.
+        """
+        try:
+            record = self.store.read(key)
+        except ObjectNotFoundError:
+            record = finding.await_record(self.store, self.cluster, key, timeout)
+        return self._decode(record)
+
+    def _decode(self, record: Record) -> Any:
+        decoded = codecs.decode(record.header, record.buffers)
+        if decoded.handout is not None:
+            self._handouts.add(decoded)
+        return decoded.value
+
+    def put_many(
+        self,
+        objects: Mapping[str, Any] | Iterable[Any],
+        *,
+        ttl: float | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> list[Ref]:
+        """Share several objects at once: all of them become visible in one step, or none. Several times as fast for small ones.
+
+        Parameters
+        ----------
+        objects : mapping of str to object, or iterable of object
+            By name, or without names.
+        ttl, tags
+            As for :meth:`put`, for each of them.
+
+        Raises
+        ------
+        StoreFullError
+            There is no room for all of them; nothing was written.
+        """
+        named = objects if isinstance(objects, Mapping) else None
+        values = list(objects if named is None else named.values())
+        encoded = [codecs.encode(value, is_shared=self.store.is_shared, in_rows=True) for value in values]
+        return self.store.put_many(encoded, None if named is None else list(named), ttl=ttl, tags=tags)
+
+    @overload
+    def create(
+        self,
+        shape: int | Sequence[int],
+        dtype: npt.DTypeLike = ...,
+        name: str | None = ...,
+        *,
+        order: Literal["C", "F"] = ...,
+        pin: bool = ...,
+        ttl: float | None = ...,
+        tags: dict[str, str] | None = ...,
+    ) -> NewArray: ...
+
+    @overload
+    def create(
+        self,
+        shape: pa.Schema,
+        *,
+        name: str | None = ...,
+        pin: bool = ...,
+        ttl: float | None = ...,
+        tags: dict[str, str] | None = ...,
+    ) -> NewTable: ...
+
+    def create(
+        self,
+        shape: Any,
+        dtype: npt.DTypeLike = float,
+        name: str | None = None,
+        *,
+        order: Literal["C", "F"] = "C",
+        pin: bool = False,
+        ttl: float | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> NewArray | NewTable:
+        """Make an object where it will lie, without a copy: ``with session.create(shape, dtype, "x") as array: array[:] = ...``.
+
+        The end of the block seals it; nobody sees it before. An exception in the block gives it up.
+
+        Parameters
+        ----------
+        shape : int, sequence of int, or pyarrow.Schema
+            Of the array, whose contents are undefined at first (as with :func:`numpy.empty`). A schema makes a table, to which
+            ``append`` adds record batches, tables or frames.
+        dtype : dtype
+            Of the array.
+        name, pin, ttl, tags
+            As for :meth:`put`.
+        order : {"C", "F"}
+            Of the array.
+
+        Returns
+        -------
+        NewArray or NewTable
+            Context managers; their attribute ``ref`` is the object afterwards.
+
+        Raises
+        ------
+        StoreFullError
+            At the beginning of the block: there is no room for the array. In ``append``: none for these rows.
+        """
+        if name is not None:
+            check_name(name)
+
+        def seal(made: InPlace | InParts | None, encoded: Encoded) -> Ref:
+            if made is None:
+                return self.store.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
+            return self.store.seal(made, encoded, name, pin=pin, ttl=ttl, tags=tags)
+
+        if hasattr(shape, "empty_table"):
+            return NewTable(self.store, shape, seal)
+        return NewArray(self.store, shape, dtype, order, seal)
+
+    def get_many(self, keys: Iterable[Key]) -> list[Any]:
+        """Return several objects; see :meth:`get`. For many small ones, references are several times as fast as names.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            If one of them is not there.
+        """
+        wanted = list(keys)
+        try:
+            records = self.store.read_many(wanted)
+        except ObjectNotFoundError:
+            return [self.get(key) for key in wanted]
+        return [self._decode(record) for record in records]
+
+    def exists(self, key: Key) -> bool:
+        """Tell whether an object has this name or id, here or in the cluster."""
+        if self.store.exists(key):
+            return True
+        return finding.in_cluster(self.cluster, key) is not None
+
+    def info(self, key: Key) -> ObjectInfo:
+        """Return what is known about an object.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        return finding.describe(self.store, self.cluster, key)
+
+    def ls(
+        self,
+        pattern: str = "*",
+        *,
+        sort_by: SortOrder = "created",
+        kind: str | None = None,
+        node: str | None = None,
+        parts: bool = False,
+        unnamed: bool = False,
+        limit: int | None = None,
+    ) -> Listing[ObjectInfo]:
+        """List objects.
+
+        Parameters
+        ----------
+        pattern : str
+            Shell pattern for the names; ``"*"`` also lists objects without a name.
+        sort_by : str
+            ``created`` (newest first), ``name``, ``nbytes`` (largest first), ``last_used`` or ``kind``.
+        kind : str, optional
+            Only objects of this kind, such as ``"dataframe"``.
+        node : str, optional
+            Name or id of a node: only what it has.
+        parts : bool
+            Also list the partitions of datasets, which else count as part of their dataset.
+        unnamed : bool
+            Only objects without a name; :meth:`delete_unnamed` deletes them.
+        limit : int, optional
+            At most so many, the first ones in this order.
+        """
+        found = finding.listing(
+            self.store,
+            self.cluster,
+            pattern,
+            sort_by=sort_by,
+            kind=kind,
+            node=node,
+            parts=parts,
+            unnamed=unnamed,
+            limit=limit,
+        )
+        return Listing(found, of=ObjectInfo)
+
+    def delete(self, key: Key) -> None:
+        """Delete an object everywhere; who has it mapped keeps it.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        info = self._resolve(key)
+        if self.cluster is not None and finding.in_cluster(self.cluster, info.id) is not None:
+            self.cluster.delete(info.id)
+        if self.store.exists(info.id):
+            self._delete_here(info)
+        self.sweep()
+
+    def delete_all(self, objects: Iterable[ObjectInfo]) -> Listing[ObjectInfo]:
+        """Delete several objects everywhere; return those that this call deleted, without those that were gone already."""
+        deleted = []
+        for info in objects:
+            with contextlib.suppress(ObjectNotFoundError):
+                self.delete(info.id)
+                deleted.append(info)
+        return Listing(deleted, of=ObjectInfo)
+
+    def delete_unnamed(self) -> Listing[ObjectInfo]:
+        """Delete all objects that have no name and are not pinned, in one action; return them.
+
+        ``ls(unnamed=True)`` shows what that would be. Who has one of them mapped keeps it.
+        """
+        return self.delete_all(finding.clearable(self.ls(unnamed=True)))
+
+    def _delete_here(self, info: ObjectInfo) -> None:
+        if info.kind == "dataset":
+            for member in self.store.ls(dataset=info.id):
+                with contextlib.suppress(ObjectNotFoundError):
+                    self.store.delete(member.id)
+        self.store.delete(info.id)
