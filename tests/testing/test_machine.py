@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -20,6 +24,9 @@ BUDGET = settings(
 )
 
 
+SPILLS = Path(tempfile.gettempdir()) / f"workbench-spills-{os.getpid()}"
+
+
 class InMemory(StoreMachine):
     """As users have it."""
 
@@ -27,11 +34,16 @@ class InMemory(StoreMachine):
 
 
 class SegmentsOnly(StoreMachine):
-    """Everything in segments, and next to no room: pools are emptied, and numbers used again."""
+    """Everything in segments, some of them on disk, and a small pool: numbers are used again."""
 
     prefix = PREFIX
-    options: ClassVar[dict[str, Any]] = {"capacity": 32 << 20}
-    environment: ClassVar[dict[str, str]] = {"WORKBENCH_INLINE": "0", "WORKBENCH_POOL": "4 MiB"}
+    options: ClassVar[dict[str, Any]] = {"capacity": 128 << 20}
+    environment: ClassVar[dict[str, str]] = {
+        "WORKBENCH_INLINE": "0",
+        "WORKBENCH_POOL": "4 MiB",
+        "WORKBENCH_SPILL_DIRECTORY": str(SPILLS),
+        "WORKBENCH_RESTORE_AFTER": "never",
+    }
 
 
 TestInMemory = InMemory.TestCase
@@ -46,6 +58,7 @@ def second_processes_end() -> Iterator[None]:
     yield
     InMemory.stop()
     SegmentsOnly.stop()
+    shutil.rmtree(SPILLS, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

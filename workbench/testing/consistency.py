@@ -43,7 +43,7 @@ def inconsistencies(store: Store) -> list[str]:
     store : Store
         Nobody writes to it meanwhile.
     """
-    return [*_of_the_catalog(store), *_of_the_files(store)]
+    return [*_of_the_catalog(store), *_of_the_files(store), *_of_the_disk(store)]
 
 
 def assert_consistent(store: Store) -> None:
@@ -83,6 +83,16 @@ def _of_the_files(store: Store) -> Iterator[str]:
             yield f"segment {number} ({state}) has no file"
             continue
         yield from _of_one_file(store, number, inode, nbytes, state)
+
+
+def _of_the_disk(store: Store) -> Iterator[str]:
+    spilled = store.catalog.rows("SELECT segment FROM segments WHERE state = 'spilled'")
+    wanted = {os.path.realpath(segments.segment_path(store.directory, number)) for (number,) in spilled}
+    for (place,) in store.catalog.rows("SELECT directory FROM spills"):
+        names = os.listdir(place) if os.path.isdir(place) else []
+        for name in sorted(names):
+            if name != "owner.json" and os.path.realpath(f"{place}/{name}") not in wanted:
+                yield f"a spilled file that belongs to nothing: {place}/{name}"
 
 
 def _of_one_file(store: Store, number: int, inode: int, nbytes: int, state: str) -> Iterator[str]:

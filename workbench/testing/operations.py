@@ -145,12 +145,12 @@ class Performer:
         object_id = self.store.resolve(self._key(operation))
         # Whether it can be moved just now (somebody may hold it) is no matter of what there is.
         with contextlib.suppress(WorkbenchError):
-            self.store.spill(object_id)  # type: ignore[attr-defined,unused-ignore]
+            self.store.spill(object_id)
 
     def _restore(self, operation: Operation) -> None:
         object_id = self.store.resolve(self._key(operation))
         with contextlib.suppress(WorkbenchError):
-            self.store.restore(object_id)  # type: ignore[attr-defined,unused-ignore]
+            self.store.restore(object_id)
 
     def _read(self, operation: Operation) -> str:
         return contents.verify(self.store.read(self._key(operation)))

@@ -29,7 +29,8 @@ class Readers:
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-m", __name__, str(seed)],
-                env=environment(Path("/nowhere")),
+                # They read, and nothing else.
+                env=environment(Path("/nowhere"), WORKBENCH_RESTORE_AFTER="never", WORKBENCH_SPILL_DIRECTORY="off"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -44,11 +45,12 @@ class Readers:
         for process in self._processes:
             self._say(process, str(directory))
             assert self._hear(process) == "ready"
-        yield
-        verified = []
-        for process in self._processes:
-            self._say(process, "stop")
-            verified.append(int(self._hear(process)))
+        try:
+            yield
+        finally:
+            for process in self._processes:
+                self._say(process, "stop")
+            verified = [int(self._hear(process)) for process in self._processes]
         assert min(verified) > 0, verified
 
     def check(self) -> None:

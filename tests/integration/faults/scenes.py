@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.integration.faults.zygote import OPEN
-from workbench.testing.operations import Operation
+from workbench.testing.operations import Operation, What
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL, MIDDLE, LARGE = 2 * KIB, 100 * KIB, 3 * MIB
@@ -31,17 +31,31 @@ class Scene:
         Makes what the victim itself does before.
     settings : dict
         Environment of all processes.
+    victim_settings : dict
+        Environment of the victim alone.
+    may_be_refused : bool
+        What readers hold may leave too little room.
+    capacity : int
+        Bytes.
     """
 
     deed: Callable[[str], Operation]
     before: Callable[[str], Sequence[Operation]] = lambda _: ()
     victim_before: Callable[[str], Sequence[Operation]] = lambda _: ()
     settings: dict[str, str] = field(default_factory=dict)
+    victim_settings: dict[str, str] = field(default_factory=dict)
+    may_be_refused: bool = False
+    capacity: int = 128 * MIB
 
 
 def put(label: str, *sizes: int, name: str | None = "x", header_nbytes: int = 0) -> Operation:
     """Put an object under the name that scenes are about."""
     return Operation("put", name=name, label=label, sizes=sizes, header_nbytes=header_nbytes)
+
+
+def spilled(label: str, *sizes: int) -> list[Operation]:
+    """Leave an object on disk."""
+    return [put(label, *sizes), Operation("spill", key="x")]
 
 
 def put_and_delete(label: str, nbytes: int) -> list[Operation]:
@@ -96,6 +110,41 @@ SCENES: dict[str, Scene] = {
     "pin": Scene(lambda _: Operation("pin", key="x"), before=lambda label: [put(label, SMALL)]),
     "opening the store": Scene(lambda _: OPEN, before=lambda label: put_and_delete(label, LARGE)),
     "get": Scene(lambda _: Operation("read", key="x"), before=lambda label: [put(label, LARGE)]),
+    "spill": Scene(lambda _: Operation("spill", key="x"), before=lambda label: [put(label, LARGE, MIDDLE)]),
+    "spill of what two objects share": Scene(
+        lambda _: Operation("spill", key="y"),
+        before=lambda label: [
+            put(label, MIDDLE),
+            Operation("cut", key="x", name="y", label=f"{label} cut", sizes=(0, 90 * KIB)),
+        ],
+    ),
+    "restore": Scene(lambda _: Operation("restore", key="x"), before=lambda label: spilled(label, MIDDLE)),
+    "restore into a recycled segment": Scene(
+        lambda _: Operation("restore", key="x"),
+        before=lambda label: [*spilled(label, LARGE), *put_and_delete(label, LARGE)],
+    ),
+    "get of a spilled object": Scene(lambda _: Operation("read", key="x"), before=lambda label: spilled(label, LARGE)),
+    "delete of a spilled object": Scene(
+        lambda _: Operation("delete", key="x"), before=lambda label: spilled(label, MIDDLE)
+    ),
+    "put that takes the name of a spilled object": Scene(
+        lambda label: put(label, MIDDLE), before=lambda label: spilled(f"{label} 0", MIDDLE)
+    ),
+    "put of what lies on disk already": Scene(
+        lambda label: Operation("cut", key="x", name="y", label=label, sizes=(64, 90 * KIB)),
+        before=lambda label: spilled(f"{label} 0", MIDDLE),
+    ),
+    "put that makes room by spilling": Scene(
+        lambda label: put(label, 12 * MIB),
+        before=lambda label: [put(f"{label} {n}", 4 * MIB, name=f"filler {n}") for n in range(3)],
+        may_be_refused=True,
+        capacity=24 * MIB,
+    ),
+    "giving the idle pool back": Scene(
+        lambda _: Operation("doctor"),
+        before=lambda label: put_and_delete(label, LARGE),
+        victim_settings={"WORKBENCH_POOL_IDLE": "0.001"},
+    ),
     "doctor": Scene(
         lambda _: Operation("doctor"),
         before=lambda label: [Operation("put", name="z", label=label, sizes=(MIDDLE,), ttl=1e-6)],
@@ -103,6 +152,19 @@ SCENES: dict[str, Scene] = {
 }
 
 NAMES = ("a", "b", "c", "d")
+_WEIGHTS: dict[What, int] = {
+    "put": 8,
+    "cut": 2,
+    "delete": 4,
+    "bind": 1,
+    "unbind": 1,
+    "pin": 1,
+    "unpin": 2,
+    "read": 1,
+    "spill": 2,
+    "restore": 2,
+}
+"""How often each is drawn."""
 
 
 def random_operations(source: random.Random, prefix: str, count: int) -> list[Operation]:
@@ -112,9 +174,7 @@ def random_operations(source: random.Random, prefix: str, count: int) -> list[Op
 
 
 def _draw(source: random.Random, names: Sequence[str], label: str) -> Operation:
-    what = source.choices(["put", "cut", "delete", "bind", "unbind", "pin", "unpin", "read"], [8, 2, 4, 1, 1, 1, 2, 1])[
-        0
-    ]
+    what = source.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     name, key = source.choice(names), source.choice(names)
     if what == "put":
         sizes = tuple(source.choice([10, SMALL, 40 * KIB, MIDDLE, LARGE]) for _ in range(source.choice([1, 1, 2])))
@@ -122,4 +182,4 @@ def _draw(source: random.Random, names: Sequence[str], label: str) -> Operation:
         return Operation("put", name=name, label=label, sizes=sizes, pin=pin, own_id=own_id)
     if what == "cut":
         return Operation("cut", key=key, name=name, label=label, sizes=(64, source.choice([1000, 60 * KIB, 2 * MIB])))
-    return Operation(what, key=key, name=name)  # type: ignore[arg-type]  # one of the others
+    return Operation(what, key=key, name=name)

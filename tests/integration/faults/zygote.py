@@ -62,9 +62,12 @@ class Zygote:
         request = {"directory": str(directory), "before": before, "deeds": [deed], "line": line}
         return self._ask({**request, "settings": dict(settings)})
 
-    def kill_after(self, directory: Path, deeds: Sequence[Operation], seconds: float) -> Death:
+    def kill_after(
+        self, directory: Path, deeds: Sequence[Operation], seconds: float, settings: Mapping[str, str]
+    ) -> Death:
         """Let a victim do one operation after another, and kill it so many seconds after its birth."""
-        return self._ask({"directory": str(directory), "before": [], "deeds": deeds, "seconds": seconds})
+        request = {"directory": str(directory), "before": [], "deeds": deeds, "seconds": seconds}
+        return self._ask({**request, "settings": dict(settings)})
 
     def _ask(self, request: dict[str, Any]) -> Death:
         assert self._process.stdin is not None
