@@ -159,6 +159,27 @@ def test_a_file_of_the_same_name_is_replaced_at_once(tmp_path: Path) -> None:
     assert wb.get("y") == "second"
 
 
+def test_spilled_and_shared_bytes_are_saved_like_others(
+    tmp_path: Path, memory_directory: Path, elsewhere: wb.Session
+) -> None:
+    """What lies on disk, or in another object's segment, is in the file; what is loaded owns all of its bytes."""
+    frame = pd.DataFrame({"x": np.arange(100_000.0), "y": np.arange(100_000)})
+    with wb.Session(
+        memory_directory / "spilling", spill_directory=tmp_path / "spill", restore_after="never"
+    ) as session:
+        session.put(frame, "frame")
+        session.put(session.get("frame").assign(z=1.0), "more")
+        assert session.info("more").shared_nbytes >= 1_600_000
+        session.save("more", tmp_path / "more.wb")
+        session.delete("more")
+        session.spill("frame")
+        session.save("frame", tmp_path / "frame.wb")
+    for name, expected in (("frame", frame), ("more", frame.assign(z=1.0))):
+        elsewhere.load(tmp_path / f"{name}.wb")
+        pd.testing.assert_frame_equal(elsewhere.get(name), expected)
+        assert elsewhere.info(name).shared_nbytes == 0
+
+
 def test_urls_of_other_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: wb.Session) -> None:
     """Paths, file://, ~, memory:// and chains of them are all the same."""
     monkeypatch.setenv("HOME", str(tmp_path))
