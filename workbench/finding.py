@@ -6,6 +6,7 @@ million objects costs no more than a page of a hundred. Read next: ``store/listi
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -43,7 +44,8 @@ def resolve(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
     if store.exists(key):
         info = store.info(key)
-        return in_cluster(cluster, info.id) or info
+        found = in_cluster(cluster, info.id)
+        return info if found is None else _as_here(found, info)
     found = in_cluster(cluster, key)
     if found is None:
         raise store.not_found(key)
@@ -137,10 +139,18 @@ def _fits(info: ObjectInfo, pattern: str, kind: str | None, unnamed: bool) -> bo
 
 
 def _everywhere(store: Store, cluster: ClusterClient) -> list[ObjectInfo]:
-    infos = cluster.ls()
+    here = {info.id: info for info in store.ls(parts=True)}
+    infos = [_as_here(info, here[info.id]) if info.id in here else info for info in cluster.ls()]
     known = {info.id for info in infos}
     # What this process put a moment ago may not have been announced yet.
-    return infos + [info for info in store.ls(parts=True) if info.id not in known]
+    return infos + [info for info in here.values() if info.id not in known]
+
+
+def _as_here(info: ObjectInfo, local: ObjectInfo) -> ObjectInfo:
+    """Say of this host's replica what its own store says: whether it is in memory or on disk."""
+    states = {replica.node: replica.state for replica in local.replicas}
+    replicas = tuple(dataclasses.replace(each, state=states.get(each.node, each.state)) for each in info.replicas)
+    return dataclasses.replace(info, replicas=replicas)
 
 
 def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:

@@ -247,6 +247,17 @@ def test_object_that_shares_a_pinned_ones_segment_stays(store: Store) -> None:
     assert state(store) == {"part": "memory"}
 
 
+def test_pinned_object_that_shares_a_spilled_ones_memory_brings_it_back(store: Store) -> None:
+    """A slice of an object that is on disk is put with a pin: both are in memory then."""
+    store.put(encoded(20 * MIB), "x")
+    store.spill("x")
+    record = store.read("x")
+    part = encoded(1)
+    store.put(type(part)(part.description, part.header, (record.buffers[0][: 5 * MIB],)), "part", pin=True)
+    assert state(store) == {"x": "memory", "part": "memory"}
+    assert bytes(store.read("part").buffers[0]) == bytes(encoded(20 * MIB).buffers[0][: 5 * MIB])
+
+
 def test_deleted_object_leaves_nothing_on_disk(store: Store, root: Path) -> None:
     """Not when it is deleted, nor when its name is taken, nor when its time is over; who maps it keeps it."""
     for name in ("deleted", "rebound", "unbound"):

@@ -7,6 +7,7 @@ other nodes).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import weakref
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self, Unpack
 
 from workbench import config
-from workbench.errors import ObjectNotFoundError
+from workbench.errors import ObjectNotFoundError, StoreFullError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref
 from workbench.store import damage, forking, history, listings, queries
 from workbench.store import directory as places
@@ -179,7 +180,12 @@ class Store:
             object_id = self.writer.put_small(encoded, nbytes, pin=pin, ttl=ttl)
             return Ref(object_id, None, encoded.description.kind, nbytes)
         row = Row.of(id, encoded, pin=pin, ttl=ttl, tags=tags)
-        return Ref(self.writer.put(encoded, name, row), name, row.kind, row.nbytes)
+        ref = Ref(self.writer.put(encoded, name, row), name, row.kind, row.nbytes)
+        if pin:
+            # It may refer to what is on disk. Without room for that it stays there, readable, and is not spilled again.
+            with contextlib.suppress(StoreFullError):
+                self.residence.restore(ref)
+        return ref
 
     def put_many(
         self,
