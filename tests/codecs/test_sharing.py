@@ -15,12 +15,18 @@ import pytest
 from tests.codecs import test_polars_frames
 from tests.codecs.layout import Laid, assert_same_array, assert_same_arrow, assert_same_pandas
 from tests.codecs.samples import COLUMNS, INDEXES, mixed, words
-from workbench.codecs import decode, encode
+from workbench.codecs import decode, encode, numpy_arrays
 
 pytestmark = pytest.mark.usefixtures("either_way")
 
 IN_BAND = 256
 OBJECTS = {"string python", "str python", "object"}
+
+
+@pytest.fixture(autouse=True)
+def small_parts_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let parts of small samples be referred to as if they were large."""
+    monkeypatch.setattr(numpy_arrays, "REFER_FROM_NBYTES", IN_BAND + 1)
 
 
 def private_buffers(value: Any, laid: Laid) -> list[int]:
@@ -98,12 +104,23 @@ def test_range_that_is_asked_for_is_the_one_that_is_referred_to() -> None:
     assert (np.frombuffer(buffer, np.uint8).ctypes.data, buffer.nbytes) == (low, high - low)
 
 
-def test_small_views_are_copied() -> None:
-    """A few elements with gaps are encoded as themselves: referring to megabytes for them would not pay."""
-    laid = Laid(np.arange(1_000_000))
-    assert encode(laid.decode().value[::100_000], is_shared=laid.holds).nbytes < 300
-    laid = Laid(pa.array(range(1_000_000)))
-    assert encode(laid.decode().value[5000:5010], is_shared=laid.holds).nbytes < 500
+def test_small_parts_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first rows of something large are encoded as themselves: referring to megabytes for them would not pay."""
+    monkeypatch.undo()
+    array = Laid(np.arange(1_000_000))
+    frame = Laid(pd.DataFrame({name: np.arange(100_000.0) for name in "abcd"}))
+    text = Laid(pd.DataFrame({"s": pd.array([f"number {n}" for n in range(100_000)], dtype="str")}))
+    for part, laid in (
+        (array.decode().value[::1000], array),
+        (frame.decode().value.head(100), frame),
+        (text.decode().value.iloc[5000:5100], text),
+    ):
+        encoded = encode(part, is_shared=laid.holds)
+        assert encoded.nbytes < 10_000
+        assert private_buffers(part, laid) == [buffer.nbytes for buffer in encoded.buffers]
+    assert private_buffers(array.decode().value[::100], array) == []
+    assert private_buffers(frame.decode().value.iloc[:5000], frame) == []
+    assert private_buffers(text.decode().value.iloc[:5000], text) == []
 
 
 def test_headers_of_arrays_without_an_offset_are_what_they_were() -> None:

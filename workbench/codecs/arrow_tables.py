@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from workbench.codecs import numpy_arrays
 from workbench.codecs.describing import describe_arrow as describe
 from workbench.codecs.numpy_arrays import INLINE_NBYTES
 
@@ -66,7 +67,8 @@ def is_shared_array(array: pa.Array, is_shared: IsShared) -> bool:
 
 
 def _reduce_array(array: pa.Array, pickler: EncodingPickler) -> Any:
-    if pickler.is_shared is None or array.nbytes <= INLINE_NBYTES or not is_shared_array(array, pickler.is_shared):
+    shared = pickler.is_shared
+    if shared is None or array.nbytes < numpy_arrays.REFER_FROM_NBYTES or not is_shared_array(array, shared):
         array = compact(array)
     return array.__reduce_ex__(5)
 

@@ -36,6 +36,9 @@ ARRAY_TAG = ord("A")
 INLINE_NBYTES = 256
 """Arrays up to this size inside of other objects travel in the header: a buffer of their own would cost more."""
 
+REFER_FROM_NBYTES = 16 << 10
+"""Parts of shared arrays that are smaller are copied: they would keep a whole segment, and what lies between them, for little."""
+
 _ROWS_FROM_NBYTES = 1 << 20
 _ROW_NBYTES = 64 << 10
 """Where a row ends, the writer begins a new copy, which costs about as much as copying a few KiB."""
@@ -125,7 +128,7 @@ def flatten(
         return raw_bytes(array, ()), None, None
     axes = dense_axes(array)
     if axes is None:
-        if is_shared is not None and array.nbytes > INLINE_NBYTES:
+        if is_shared is not None and array.nbytes >= REFER_FROM_NBYTES:
             low, high = np.lib.array_utils.byte_bounds(array)
             if is_shared(low, high - low):
                 data, offset = covered_bytes(array)

@@ -229,7 +229,7 @@ def encode(value: Any, *, is_shared: IsShared | None = None, in_rows: bool = Fal
         Anything that pickle or cloudpickle can carry.
     is_shared : callable, optional
         Takes an address and a number of bytes; tells whether that memory lies wholly in mapped segments of one store. What
-        does is not copied, even where it has gaps: the buffer is then all that the value covers there. Such a buffer can
+        does is not copied, even where it has gaps (unless it is small): the buffer is then all that the value covers there. Such a buffer can
         be longer than what the value shows, and two of them can overlap.
     in_rows : bool
         The writer can bring together what lies in rows: then an array with gaps that is large and consists of long contiguous rows
