@@ -107,3 +107,20 @@ def test_other_shells_take_the_script(shell: str, store_directory: Path) -> None
     )
     assert done.stdout.strip() == {"zsh": "_python_argcomplete", "fish": "flights-of-2013"}[shell]
     assert done.stderr == ""
+
+
+def test_zsh_completes(store_directory: Path) -> None:
+    """In a real zsh, Tab completes the name of an object, and the line runs."""
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    wb.put(1, "flights-of-2013")
+    variables = environment(
+        store_directory, PATH=f"{BIN}:{os.environ['PATH']}", HOME=str(store_directory.parent), TERM="vt100"
+    )
+    shell = pexpect.spawn("zsh", ["-f", "-i"], env=variables, encoding="utf-8", timeout=60)
+    shell.sendline("PS1='$ '; autoload -U compinit; compinit -u -D; eval \"$(workbench completion zsh)\"; echo rea''dy")
+    shell.expect_exact("ready")
+    shell.send("workbench info fli\t --json; echo do''ne\n")
+    shell.expect_exact("done")
+    assert '"name": "flights-of-2013"' in str(shell.before)
+    shell.close(force=True)
