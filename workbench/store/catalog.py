@@ -221,6 +221,11 @@ class Catalog:
         """After a fork, in the child: locks and connections of its own."""
         self._connect()
 
+    def free_nbytes(self) -> int:
+        """Return how many bytes of the file's pages are free for new rows."""
+        row = self.row("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
+        return int(row[0]) if row else 0
+
     def compact(self) -> None:
         """Give pages back that deleted objects have left, if there are many."""
         row = self.row("SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count")

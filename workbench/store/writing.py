@@ -32,6 +32,8 @@ from workbench.store.upkeep import Upkeep
 
 _T = TypeVar("_T")
 
+_ASK_FROM: Final = 1 << 20
+"""Bytes of rows; a single one is not worth a question."""
 _MOST_IN_VAIN: Final = 20
 """Times that a put is tried again because there seemed to be room."""
 _LONGEST_NAME: Final = 10_000
@@ -62,6 +64,16 @@ class Writer:
         self.spiller = spiller
         self.upkeep = upkeep
         self.inline = inline
+        self._unasked = 0
+
+    def _ask_for(self, nbytes: int) -> None:
+        """Ask now and then whether the machine and the control groups have room for more rows, beyond which the kernel kills."""
+        self._unasked += nbytes
+        if self._unasked >= _ASK_FROM:
+            if not self.allocator.in_memory or self.allocator.headroom.take(self._unasked):
+                self._unasked = 0
+            elif self.catalog.free_nbytes() < nbytes:
+                raise OutOfRoomError(self._unasked, file_system=True)
 
     def put(self, encoded: Encoded, name: str | None, row: Row) -> ObjectId:
         """Write an object's bytes and its row; see :meth:`Store.put`."""
@@ -92,6 +104,7 @@ class Writer:
 
     def _insert_rows(self, made: Sequence[tuple[Any, ...]]) -> list[ObjectId]:
         """Add rows that nothing else refers to."""
+        self._ask_for(sum(values[0] for values in made))
         with self.catalog.write() as write:
             latest, total = write.execute(NEWEST).fetchone()
             totals = itertools.accumulate((values[6] for values in made), initial=total)
@@ -106,6 +119,7 @@ class Writer:
 
     def _insert_only(self, values: tuple[Any, ...]) -> int:
         """Add a row that nothing else refers to: one statement."""
+        self._ask_for(values[0])
         try:
             return self.catalog.execute_write(INSERT, values)
         except sqlite3.IntegrityError:
@@ -178,6 +192,7 @@ class Writer:
         foreign = self._refer(write, draft.shared)
         layout, shared = draft.layout(segment), draft.nbytes_in(foreign)
         values = row.values(draft.header, layout, draft.payload, draft.name, shared)
+        self._ask_for(values[0])
         if row.id is not None and find(lambda *question: write.execute(*question).fetchone(), Ref(row.id)):
             raise StoreError(f"Object {row.id} is in the store {self.reader.directory} already.")
         try:
