@@ -51,13 +51,14 @@ class Crew:
 
     Parameters
     ----------
-    directory : Path
+    directory, spill : Path
     result : Result
     seconds : float
     """
 
-    def __init__(self, directory: Path, result: Result, seconds: float) -> None:
+    def __init__(self, directory: Path, spill: Path, result: Result, seconds: float) -> None:
         self._directory = directory
+        self._environment = environment(directory, WORKBENCH_SPILL_DIRECTORY=str(spill))
         self._result = result
         self._seconds = seconds
         self._started = 0
@@ -72,7 +73,7 @@ class Crew:
                     *(sys.executable, "-m", "tests.integration.faults.soak_load"),
                     *(str(self._directory), f"process {self._started}", str(self._result.seed), str(self._seconds)),
                 ],
-                env=environment(self._directory),
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -139,12 +140,14 @@ class Crew:
             self._result.failures.append(f"{closed['mappings']} segments are mapped after everything was dropped")
 
 
-def soak(directory: Path, seconds: float, seed: int, *, processes: int = 6, capacity: int = 192 << 20) -> Result:
-    """Load a new store in `directory` for some seconds; return what came of it."""
+def soak(
+    directory: Path, spill: Path, seconds: float, seed: int, *, processes: int = 6, capacity: int = 96 << 20
+) -> Result:
+    """Load a new store in `directory`, which spills to `spill`, for some seconds; return what came of it."""
     result, source = Result(seed), random.Random(seed)
-    crew = Crew(directory, result, seconds)
+    crew = Crew(directory, spill, result, seconds)
     interval = max(2.0, seconds / 100)
-    with Store.open(directory, capacity=capacity) as store:
+    with Store.open(directory, capacity=capacity, spill_directory=spill, restore_after="never") as store:
         try:
             for _ in range(processes):
                 crew.start()
@@ -157,6 +160,7 @@ def soak(directory: Path, seconds: float, seed: int, *, processes: int = 6, capa
         finally:
             crew.kill()
         result.failures += _end(store)
+        result.failures += [f"left on disk: {path}" for path in spill.rglob("*.segment")]
     return result
 
 
@@ -187,7 +191,8 @@ def main() -> None:
     print(f"seed {options.seed}, {options.seconds:.0f} s", flush=True)
     directory = Path(tempfile.mkdtemp(prefix=f"workbench-test-{os.getpid()}-soak-", dir=options.place))
     try:
-        result = soak(directory / "store", options.seconds, options.seed)
+        with tempfile.TemporaryDirectory(prefix="workbench-soak-", dir="/var/tmp") as spill:
+            result = soak(directory / "store", Path(spill), options.seconds, options.seed)
     finally:
         shutil.rmtree(directory)
     print(result)
