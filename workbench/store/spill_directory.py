@@ -62,7 +62,9 @@ class SpillDirectory:
         """
         if self.path is None:
             raise OSError(errno.ENOENT, self.reason)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if trouble := _trouble(self.path.parent):
+            raise OSError(errno.EACCES, f"it {trouble}")
+        self.path.mkdir(mode=0o700, exist_ok=True)
         owner = self.path / _OWNER
         if not owner.exists():
             partial = owner.with_suffix(f".{os.getpid()}")
@@ -79,7 +81,7 @@ class SpillDirectory:
                 f"Nothing more was spilled: workbench.spill-capacity is {format_nbytes(self.nbytes)}, "
                 f"and {format_nbytes(spilled)} lie in {self.path.parent} already."
             )
-        place = self.path if self.path.exists() else self.path.parent
+        place = _nearest(self.path)
         try:
             status = os.statvfs(place)
         except OSError as error:
@@ -120,7 +122,9 @@ def choose(
     if not named and not places.is_memory(store):
         return SpillDirectory(None, "the store itself lies on disk")
     root = Path(chosen).expanduser().absolute() if named else _default_root()
-    trouble = _trouble(root) or ("" if named else _memory_trouble(root))
+    # A default one is made when something is spilled: who only looks makes nothing.
+    trouble = _trouble(root) if named or root.exists() else _parents_trouble(root)
+    trouble = trouble or ("" if named else _memory_trouble(root))
     if not trouble:
         return SpillDirectory(root / store_id, nbytes=nbytes)
     if named:
@@ -156,8 +160,21 @@ def _trouble(root: Path) -> str:
     return ""
 
 
+def _parents_trouble(root: Path) -> str:
+    """Return what speaks against making a spill root that is not there."""
+    parent = _nearest(root)
+    if not parent.is_dir():
+        return "cannot be made: Not a directory"
+    return "" if os.access(parent, os.W_OK | os.X_OK) else "cannot be made: Permission denied"
+
+
 def _memory_trouble(root: Path) -> str:
-    return "lies in memory itself" if places.is_memory(root) else ""
+    return "lies in memory itself" if places.is_memory(_nearest(root)) else ""
+
+
+def _nearest(path: Path) -> Path:
+    """Return a path, or what there is of it."""
+    return next((place for place in (path, *path.parents) if place.exists()), Path("/"))
 
 
 def _describe(store: Path) -> dict[str, Any]:
@@ -210,5 +227,4 @@ def _is_orphan(path: Path) -> bool:
         if (catalog.st_dev, catalog.st_ino) == (device, inode):
             return False
     # A container may see another file system at that place: only where the same one is seen, what is not there is gone.
-    parent = next((place for place in store.parents if place.is_dir()), Path("/"))
-    return parent.stat().st_dev == device
+    return _nearest(store.parent).stat().st_dev == device
