@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from workbench import codecs
 from workbench.cluster import connection, messages
 from workbench.errors import ClusterError, StoreError
 from workbench.objects import ObjectId
@@ -73,6 +74,7 @@ class Announcer:
         while True:
             try:
                 await self.flush()
+                codecs.sweep_all()
                 await self._keep_house()
                 pause, warned = INTERVAL, False
             except (OSError, ClusterError, TimeoutError) as error:

@@ -25,8 +25,8 @@ Read next: ``pickling.py``.
 
 from __future__ import annotations
 
-from workbench.codecs.handouts import Decoded, HandOut, HandOuts
+from workbench.codecs.handouts import Decoded, HandOut, HandOuts, sweep_all
 from workbench.codecs.pickling import decode, encode
 from workbench.codecs.registry import Adapter, describe, register
 
-__all__ = ["Adapter", "Decoded", "HandOut", "HandOuts", "decode", "describe", "encode", "register"]
+__all__ = ["Adapter", "Decoded", "HandOut", "HandOuts", "decode", "describe", "encode", "register", "sweep_all"]

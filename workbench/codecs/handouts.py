@@ -13,8 +13,8 @@ any of them, nobody can again, so no lock is needed between looking and dropping
 Arrow-backed columns are not counted. pandas never writes to Arrow's memory, so they need no original, and they hold
 their buffers by themselves.
 
-When to look: when the handed-out frame dies, after a garbage collection, and whenever the owner calls
-:meth:`HandOuts.sweep`. Read next: ``pandas_frames.py``, which notes frames and arrays.
+When to look: when the handed-out frame dies, after a garbage collection, whenever the owner calls
+:meth:`HandOuts.sweep`, and now and then in a worker that has nothing to do. Read next: ``pandas_frames.py``, which notes frames and arrays.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Decoded", "HandOut", "HandOuts"]
+__all__ = ["Decoded", "HandOut", "HandOuts", "sweep_all"]
 
 _ATTRIBUTE = "_workbench_goodbye"
 
@@ -178,7 +178,7 @@ class HandOuts:
         return len(dropped)
 
     def after_collection(self) -> None:
-        """Sweep, unless that would take more than some percent of all time (called by the garbage collector)."""
+        """Sweep, unless that would take more than some percent of all time."""
         start = time.monotonic()
         if self._handouts and start >= self._rest_until:
             self.sweep()
@@ -195,6 +195,12 @@ _REST = 20
 """A sweep after a collection is followed by this many times its duration without one."""
 
 _not_empty: set[HandOuts] = set()
+
+
+def sweep_all() -> None:
+    """Sweep what this process has, unless that took much of its time lately; for a process that is idle, and so collects no garbage."""
+    for handouts in _not_empty.copy():
+        handouts.after_collection()
 
 
 def _sweep_after_collections(handouts: HandOuts) -> None:
