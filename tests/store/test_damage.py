@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -14,7 +15,7 @@ import pytest
 from tests.processes import run
 from workbench.errors import ObjectNotFoundError, StoreError, WorkbenchError
 from workbench.store import Store, segments
-from workbench.testing import DamagedError, Operation, Performer, contents
+from workbench.testing import DamagedError, Operation, Performer, contents, inconsistencies
 
 SIZES = {"x": (5_000, 100_000), "y": (70_000,), "small": (100,)}
 
@@ -92,6 +93,33 @@ def test_damaged_segment_is_named_and_the_rest_is_usable(
     assert contents.verify(filled.read("x")) == "new"
     filled.doctor()
     assert filled.doctor() == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "short", "written to"])
+def test_damaged_file_on_disk_is_named_and_the_rest_is_usable(
+    store_directory: Path, tmp_path: Path, damage: str
+) -> None:
+    """What somebody did to a spilled object's file is told as well; it cannot be restored, but deleted."""
+    do, said = DAMAGES[damage]
+    with Store.open(store_directory, capacity=64 << 20, spill_directory=tmp_path, restore_after="never") as store:
+        performer = Performer(store)
+        for name, sizes in SIZES.items():
+            performer.perform(Operation("put", name=name, label=name, sizes=sizes))
+        for name in ("x", "y"):
+            store.spill(name)
+        do(path_of(store, "x").resolve())
+        with pytest.raises(StoreError, match=rf"Object {store.resolve('x')} .* its segment 1 ({said})"):
+            store.read("x")
+        assert any(f"Object {store.resolve('x')} ('x'): its segment 1 " in line for line in store.doctor())
+        with contextlib.suppress(StoreError):
+            store.restore("x")
+        with pytest.raises(StoreError, match=rf"its segment 1 ({said})"):
+            store.read("x")
+        assert contents.verify(store.read("y")) == "y"
+        store.delete("x")
+        store.doctor()
+        assert store.doctor() == []
+        assert inconsistencies(store) == []
 
 
 def test_limit_on_open_files_is_named(filled: Store, store_directory: Path) -> None:

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final
 
 from workbench.errors import StoreError
-from workbench.store import segments, syscalls
+from workbench.store import damage, segments, syscalls
 from workbench.store.allocation import Allocator, Reservation, out_of_room
 from workbench.store.catalog import Catalog
 from workbench.store.schema import object_id
@@ -234,8 +234,10 @@ class Spiller:
         try:
             source = io.FileIO(disk)
         except FileNotFoundError:
-            return False  # somebody else restored or deleted it; else the doctor says that it is missing
+            self._refuse_damaged(number, int(row[0]))
+            return False  # somebody else restored or deleted it
         with source:
+            self._refuse_damaged(number, int(row[0]))
             reservation = self.allocator.reserve(int(row[0]))
             try:
                 self._fill(reservation, source, number)
@@ -246,6 +248,18 @@ class Spiller:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(disk)
         return done
+
+    def _refuse_damaged(self, number: int, nbytes: int) -> None:
+        """See that the file on disk is what was spilled: in memory, nothing would tell any more that it was not."""
+        state = damage.of_segment(self.directory, number, nbytes)
+        # Looked at again: somebody else may have restored or deleted it.
+        if state is not None and self.catalog.row(
+            "SELECT 1 FROM segments WHERE segment = ? AND state = 'spilled'", (number,)
+        ):
+            raise StoreError(
+                f"Segment {number} of {self.directory} cannot be restored: its file on disk {state}. "
+                "`workbench doctor` names the objects that it belongs to."
+            )
 
     def _fill(self, reservation: Reservation, source: io.FileIO, number: int) -> None:
         try:
