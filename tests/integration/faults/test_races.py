@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from tests.integration.faults.scenes import SCENES
 from tests.integration.faults.zygote import count_lines
 from tests.processes import Process
 from tests.store.encoding import encoded
+from tests.store.test_processes import wait_until
 from workbench.errors import ObjectNotFoundError
 from workbench.store import Store
 from workbench.testing import Actor, Model, Operation, inconsistencies, operations
@@ -178,3 +180,50 @@ def test_others_go_on_whichever_line_a_writer_stands_at(
             play(line)
         other.close()
     assert written
+
+
+STOP = """
+import os, signal
+from workbench.store import Store, spill
+store = Store.open()
+copy = spill._copy
+def half(source, target, nbytes):
+    copy(source, target, nbytes // 2)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    copy(source, target, nbytes)
+spill._copy = half
+"""
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["continued", "killed"])
+def test_others_go_on_while_a_spiller_stands_still(
+    store_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_on: bool
+) -> None:
+    """With half of an object's copy on disk, others read, put, spill and delete; the spiller ends what it began, or leaves nothing."""
+    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("WORKBENCH_RESTORE_AFTER", "never")
+    with Store.open(store_directory, capacity=64 << 20) as store:
+        performer, model = Performer(store), Model()
+        for name in ("x", "y"):
+            put = Operation("put", name=name, label=name, sizes=(500_000,))
+            assert performer.perform(put) == model.perform(put)
+        with Process(store_directory) as spiller:
+            spiller.do(STOP)
+            spiller.start("store.spill('x')")
+            stat = Path(f"/proc/{spiller.pid}/stat")
+            wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+            for operation in (
+                Operation("spill", key="y"),
+                Operation("put", name="z", label="z", sizes=(500_000,)),
+                Operation("read", key="x"),
+                Operation("delete", key="z"),
+                Operation("doctor"),
+            ):
+                assert performer.perform(operation) == model.perform(operation)
+            if goes_on:
+                spiller.signal(signal.SIGCONT)
+                spiller.finish()
+                assert store.info("x").replicas[0].state == "disk"
+        store.doctor()
+        assert operations.state(store) == model.state()
+        assert inconsistencies(store) == []
