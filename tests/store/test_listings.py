@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.store.encoding import encoded
-from workbench.objects import ObjectId, new_object_id
+from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.store import Store, listings
 
 
@@ -13,8 +13,7 @@ def put_dataset(store: Store, npartitions: int, name: str | None = None) -> Obje
     """Put what looks like a dataset to the store: partitions that carry its id, then the manifest."""
     dataset = new_object_id()
     for number in range(npartitions):
-        tail = f"{number:020x}"
-        store.put(encoded(10, kind="dataframe"), id=ObjectId(dataset[:12] + tail), tags={"dataset": dataset})
+        store.put(encoded(10, kind="dataframe"), id=partition_id(dataset, number), tags={"dataset": dataset})
     store.put(encoded(10, kind="dataset"), name, id=dataset)
     return dataset
 
