@@ -239,7 +239,7 @@ class Allocator:
             warm.populated = True
             return
         with out_of_room(reservation.nbytes):
-            if self.in_memory and copying.is_parallel(reservation.nbytes, self.threads):
+            if self.in_memory and copying.is_large(reservation.nbytes):
                 self._fill(reservation, pieces, offsets)
             else:
                 segments.pwrite(reservation.file, pieces, offsets)

@@ -5,7 +5,11 @@ Covers the copy only: that the segment is locked is the caller's business (``all
 Fresh memory is written in chunks, of which each thread takes the next one: this thread by system call (a page that is written
 whole need not be zeroed), the helpers through a mapping, whose pages they allocate first. The two do not get into each other's way: a
 system call has the file's lock, a page fault does not. Measured with two cores: 1.5 times the speed of system calls alone, which
-two threads make slower; with a tmpfs mounted with ``huge=advise`` up to the speed of memory. On a busy machine the helpers get fewer chunks.
+two threads make slower. On a busy machine the helpers get fewer chunks.
+
+Where the kernel gives huge pages, all threads take them instead: one call allocates 512 small ones, and neither this process nor any
+reader meets a page fault for each. Measured with one core, in processor time for 1 GiB: memcpy 0.08 s, system calls 0.4, huge pages 0.13 in all;
+into what is recycled 0.09 with small pages, 0.075 with huge ones; what another process mapped before 0.25 and 0.08.
 """
 
 from __future__ import annotations
@@ -13,15 +17,20 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
+import math
 import mmap
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
 from workbench.store import segments, syscalls
+
+if TYPE_CHECKING:
+    from workbench.store.pool import WritableMapping
 
 _PARALLEL_FROM: Final = 16 << 20
 """Bytes; below, starting a thread costs more than it brings."""
@@ -30,20 +39,24 @@ _CHUNK: Final = 4 << 20
 _POPULATE_STEP: Final = 32 << 20
 """Bytes; the kernel holds the address space's lock for one step."""
 
+_SLOW: Final = 0.004
+"""Seconds of processor time for the huge pages of one chunk, twice what its small ones take and ten times what huge ones should: the kernel moves others
+out of their way, or a virtual machine has lent that memory to its host."""
+
+Target: TypeAlias = "WritableMapping | mmap.mmap | memoryview"
+"""Memory that is copied into."""
 Span = tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]
 """Destination and source of one copy, of the same length in bytes."""
 Job = Callable[[Callable[[], bool]], None]
 """Part of a copy; it stops soon after what it is called with returns True."""
 
 
-def copy(
-    target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int], *, populate: bool, threads: int
-) -> None:
+def copy(target: Target, pieces: Sequence[memoryview], offsets: Sequence[int], *, populate: bool, threads: int) -> None:
     """Copy each piece to its offset.
 
     Parameters
     ----------
-    target : mmap.mmap
+    target : WritableMapping or mmap.mmap
         Writable, and all its pages exist.
     pieces : sequence of memoryview
     offsets : sequence of int
@@ -61,14 +74,14 @@ def copy(
     _Crew([job(share) for share in shares]).run()
 
 
-def is_parallel(nbytes: int, threads: int) -> bool:
+def is_large(nbytes: int) -> bool:
     """Tell whether :func:`fill` is the way to write so many bytes into fresh memory."""
-    return threads > 1 and nbytes >= _PARALLEL_FROM and syscalls.can_populate()
+    return nbytes >= _PARALLEL_FROM and syscalls.can_populate()
 
 
 def fill(
     file: io.FileIO,
-    target: mmap.mmap,
+    target: Target,
     nbytes: int,
     pieces: Sequence[memoryview],
     offsets: Sequence[int],
@@ -81,14 +94,13 @@ def fill(
     ----------
     file : FileIO
         At least `nbytes` long.
-    target : mmap.mmap
+    target : WritableMapping or mmap.mmap
         A writable mapping of at least so much of it.
     nbytes : int
     pieces : sequence of memoryview
     offsets : sequence of int
         Growing.
     threads : int
-        At least two.
 
     Raises
     ------
@@ -97,23 +109,30 @@ def fill(
     """
     starts = itertools.count(0, _CHUNK)
     plan = _Plan(pieces, offsets)
-    syscalls.want_huge_pages(np.frombuffer(target, np.uint8).ctypes.data, nbytes)
+    pages = _HugePages(target)
+    syscalls.want_huge_pages(np.asarray(target).ctypes.data, nbytes)
 
     def write(is_stopped: Callable[[], bool]) -> None:
+        # Huge pages may be refused from some chunk on; then system calls are the faster half again.
+        while pages.given and not is_stopped() and (start := next(starts)) < nbytes:
+            map_and_copy_one(start, is_stopped)
         while (start := next(starts)) < nbytes and not is_stopped():
             segments.pwrite(file, *plan.part(start, start + _CHUNK))
 
     def map_and_copy(is_stopped: Callable[[], bool]) -> None:
         while (start := next(starts)) < nbytes and not is_stopped():
-            parts, places = plan.part(start, start + _CHUNK)
-            if parts:
-                _populate(target, start, min(start + _CHUNK, nbytes))
-                _copy_share(_spans(target, parts, places), is_stopped, populate=False)
+            map_and_copy_one(start, is_stopped)
+
+    def map_and_copy_one(start: int, is_stopped: Callable[[], bool]) -> None:
+        parts, places = plan.part(start, start + _CHUNK)
+        if parts:
+            pages.populate(start, min(start + _CHUNK, nbytes))
+            _copy_share(_spans(target, parts, places), is_stopped, populate=False)
 
     _Crew([write] + [map_and_copy] * (threads - 1)).run()
 
 
-def allocate(file: io.FileIO, target: mmap.mmap | memoryview, is_stopped: Callable[[], bool], *, threads: int) -> None:
+def allocate(file: io.FileIO, target: Target, is_stopped: Callable[[], bool], *, threads: int) -> None:
     """Make all pages of a file exist, and map them; nothing that is in them changes.
 
     Measured with two cores: allocating a chunk of the file and then mapping it is 1.5 times as fast as letting the mapping allocate it.
@@ -124,12 +143,14 @@ def allocate(file: io.FileIO, target: mmap.mmap | memoryview, is_stopped: Callab
         ENOSPC if the file system is full.
     """
     starts = itertools.count(0, _CHUNK)
+    pages = _HugePages(target, patiently=True)
 
     def job(is_over: Callable[[], bool]) -> None:
         while (start := next(starts)) < len(target) and not is_over() and not is_stopped():
             stop = min(start + _CHUNK, len(target))
-            os.posix_fallocate(file.fileno(), start, stop - start)
-            _populate(target, start, stop)
+            if not pages.given:
+                os.posix_fallocate(file.fileno(), start, stop - start)
+            pages.populate(start, stop)
 
     _Crew([job] * threads).run()
 
@@ -205,8 +226,8 @@ class _Crew:
                 self._errors.append(error if isinstance(error, KeyboardInterrupt) else KeyboardInterrupt())
 
 
-def _spans(target: mmap.mmap, pieces: Sequence[memoryview], offsets: Sequence[int]) -> list[Span]:
-    memory = np.frombuffer(target, np.uint8)
+def _spans(target: Target, pieces: Sequence[memoryview], offsets: Sequence[int]) -> list[Span]:
+    memory = np.asarray(target)
     return [
         (memory[offset : offset + piece.nbytes], np.frombuffer(piece, np.uint8))
         for piece, offset in zip(pieces, offsets, strict=True)
@@ -221,8 +242,35 @@ def _copy_share(share: list[Span], is_stopped: Callable[[], bool], *, populate: 
         _copy_span(destination, source, populate=populate)
 
 
-def _populate(target: mmap.mmap | memoryview, start: int, stop: int) -> None:
-    syscalls.populate_write(np.frombuffer(target, np.uint8).ctypes.data + start, stop - start)
+class _HugePages:
+    """Maps the pages of a target, as huge ones as long as the kernel gives them (`given`), and `patiently` or quickly."""
+
+    def __init__(self, target: Target, *, patiently: bool = False) -> None:
+        self._target = target
+        self._limit = math.inf if patiently else _SLOW
+        address = np.asarray(target).ctypes.data
+        self.given = address % syscalls.HUGE == 0 and len(target) >= syscalls.HUGE and self._give(0, syscalls.HUGE)
+
+    def _give(self, start: int, stop: int) -> bool:
+        # Populating one page of each, not touching it: a full file system is an error then, not SIGBUS.
+        for first in range(start, stop, syscalls.HUGE):
+            _populate(self._target, first, first + mmap.PAGESIZE)
+        return syscalls.collapse(np.asarray(self._target).ctypes.data + start, stop - start)
+
+    def populate(self, start: int, stop: int) -> None:
+        """Make the pages of a range exist, and map them; `start` is a multiple of :data:`_CHUNK`."""
+        end = stop // syscalls.HUGE * syscalls.HUGE
+        if self.given and end > start:
+            begin = time.thread_time()
+            if self._give(start, end):
+                start = end
+            self.given = start == end and time.thread_time() - begin < self._limit
+        if start < stop:
+            _populate(self._target, start, stop)
+
+
+def _populate(target: Target, start: int, stop: int) -> None:
+    syscalls.populate_write(np.asarray(target).ctypes.data + start, stop - start)
 
 
 def _split(spans: list[Span], share: int) -> list[list[Span]]:

@@ -108,7 +108,7 @@ class InPlace:
                     os.ftruncate(file.fileno(), reservation.nbytes)
                 memory = Memory(reservation)
                 # Whoever fills the array touches its pages: they must be there.
-                if copying.is_parallel(reservation.nbytes, threads):
+                if copying.is_large(reservation.nbytes):
                     copying.allocate(file, memory.view(), lambda: False, threads=threads)
                 else:
                     os.posix_fallocate(file.fileno(), 0, reservation.nbytes)

@@ -16,15 +16,43 @@ import mmap
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from workbench.store import segments
+from workbench.store import segments, syscalls
 
 KEEP_FROM: Final = 1 << 20
 """Bytes; smaller segments are written with one system call."""
 _MOST: Final = 32
 """Mappings that one process keeps; each costs two descriptors."""
+
+
+class WritableMapping:
+    """A segment's memory for writing, where huge pages can be mapped; unmapped when it and the last view of it are gone."""
+
+    __slots__ = ("__weakref__", "address", "nbytes")
+
+    def __init__(self, fd: int, nbytes: int) -> None:
+        self.nbytes = nbytes
+        self.address = syscalls.map_shared(fd, nbytes, mmap.PROT_READ | mmap.PROT_WRITE)
+
+    def __del__(self, unmap: Callable[[int, int], None] = syscalls.unmap) -> None:
+        if hasattr(self, "address"):
+            unmap(self.address, self.nbytes)
+
+    def __len__(self) -> int:
+        return self.nbytes
+
+    def close(self) -> None:
+        """Let go of the segment at once: the traceback of a copy that failed, for example, may have views of it for long."""
+        with contextlib.suppress(OSError):  # no address space left: then it goes with the last view
+            syscalls.map_nothing_over(self.address, self.nbytes)
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """How NumPy finds the bytes (NumPy's array interface, version 3)."""
+        return {"shape": (self.nbytes,), "typestr": "|u1", "data": (self.address, False), "version": 3}
 
 
 @dataclass(slots=True)
@@ -34,14 +62,12 @@ class WarmMapping:
     file: io.FileIO
     inode: int
     nbytes: int
-    mapping: mmap.mmap
+    mapping: WritableMapping
     populated: bool
 
     def close(self) -> None:
         """Unmap and close, and drop the lock."""
-        # After Ctrl-C in the middle of a copy, the traceback still refers to the memory; it goes with the traceback.
-        with contextlib.suppress(BufferError):
-            self.mapping.close()
+        self.mapping.close()
         segments.close(self.file)
 
 
@@ -117,14 +143,13 @@ class Pool:
         for warm in kept:
             # Without unlocking, which would be the parent's lock.
             warm.file.close()
-            with contextlib.suppress(BufferError):
-                warm.mapping.close()
+            warm.mapping.close()
 
 
 def map_writable(file: io.FileIO, nbytes: int) -> WarmMapping | None:
     """Map a segment for writing, under its exclusive lock or right after; None if the process has no descriptor left."""
     try:
-        mapping = mmap.mmap(file.fileno(), nbytes, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        mapping = WritableMapping(file.fileno(), nbytes)
     except OSError:
         return None
     return WarmMapping(file, os.fstat(file.fileno()).st_ino, nbytes, mapping, populated=False)

@@ -19,7 +19,13 @@ _MADV_POPULATE_WRITE: Final = 23
 """linux/mman.h, since Linux 5.14."""
 _MADV_HUGEPAGE: Final = 14
 """asm-generic/mman-common.h."""
+_MADV_COLLAPSE: Final = 25
+"""linux/mman.h, since Linux 6.1."""
+HUGE: Final = 2 << 20
+"""Bytes of a huge page on x86-64, and on arm64 with pages of 4 KiB; where they are larger, none are made."""
+_PROT_NONE: Final = 0
 _MAP_FIXED: Final = 0x10
+_MAP_NORESERVE: Final = 0x4000
 """asm-generic/mman-common.h."""
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 
@@ -93,12 +99,34 @@ def want_huge_pages(address: int, nbytes: int) -> None:
 def map_shared(fd: int, nbytes: int, protection: int) -> int:
     """Map the first `nbytes` bytes of a file; return the address. The descriptor may be closed afterwards.
 
+    What is large begins at a multiple of :data:`HUGE`, without which no huge page of the file can be mapped as one. That is never
+    an error: whoever takes the same addresses meanwhile has the kernel choose others.
+
     Raises
     ------
     OSError
         ENOMEM if the process has too many mappings (the limit ``vm.max_map_count``) or no address space left.
     """
-    address: int | None = _mmap(None, nbytes, protection, mmap.MAP_SHARED, fd, 0)
+    # Where one of this size was put the last time: asking the kernel for room first takes as long as all the rest of a get.
+    hint = _last_addresses.get(nbytes)
+    address = _map(hint, nbytes, protection, mmap.MAP_SHARED, fd)
+    if nbytes >= HUGE and address % HUGE:
+        _munmap(address, nbytes)
+        room = _map(None, nbytes + HUGE, _PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1)
+        _munmap(room, nbytes + HUGE)
+        address = _map(-(-room // HUGE) * HUGE, nbytes, protection, mmap.MAP_SHARED, fd)
+        if len(_last_addresses) > _MOST_ADDRESSES:
+            _last_addresses.clear()
+        _last_addresses[nbytes] = address
+    return address
+
+
+_MOST_ADDRESSES: Final = 100
+_last_addresses: Final[dict[int, int]] = {}
+
+
+def _map(hint: int | None, nbytes: int, protection: int, flags: int, fd: int) -> int:
+    address: int | None = _mmap(hint, nbytes, protection, flags, fd, 0)
     if address is None or address == _MAP_FAILED:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
@@ -114,6 +142,33 @@ def map_private_over(address: int, nbytes: int, fd: int) -> None:
     """
     flags = mmap.MAP_PRIVATE | _MAP_FIXED
     if _mmap(address, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, fd, 0) == _MAP_FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def collapse(address: int, nbytes: int) -> bool:
+    """Give a mapping of a file in shared memory huge pages instead of the small ones that it has, or of none; what is in them stays.
+
+    It asks for what ``/sys/kernel/mm/transparent_hugepage`` and the mount's options do not give by themselves; only ``deny`` forbids it.
+    `address` and its place in the file are multiples of :data:`HUGE`, and so is `nbytes`; of each huge page a small one is mapped.
+
+    Returns
+    -------
+    bool
+        False where the kernel cannot, or has no huge page to give: some of the small ones may be missing then.
+    """
+    return bool(_madvise(address, nbytes, _MADV_COLLAPSE) == 0)
+
+
+def map_nothing_over(address: int, nbytes: int) -> None:
+    """Replace a mapping, at its address and in one step, by empty private memory: what was mapped there is let go of, and views of it do no harm.
+
+    Raises
+    ------
+    OSError
+    """
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE | _MAP_FIXED
+    if _mmap(address, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0) == _MAP_FAILED:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
