@@ -78,7 +78,7 @@ def at_each_line(deed: Callable[[], object], meanwhile: Callable[[], None], line
     """Do something, with something else before its n-th line in the store's code; return how many lines it has."""
     lines = 0
 
-    def step() -> None:
+    def step(_: object) -> None:
         nonlocal lines
         lines += 1
         if lines == line:

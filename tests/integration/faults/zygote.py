@@ -36,11 +36,15 @@ OPEN = Operation("doctor", key="open")
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a victim ended: killed or not, after how many lines, and how many operations it had done."""
+    """How a victim ended: killed or not, after how many lines, and how many operations it had done.
+
+    `places` has, of one that was not to be killed, for each line of code when it was executed first and last.
+    """
 
     killed: bool
     lines: int
     done: int
+    places: tuple[tuple[int, int], ...] = ()
 
 
 class Zygote:
@@ -77,9 +81,9 @@ class Zygote:
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"the zygote ended with {self._process.wait(10)}")
-        status, lines, done = json.loads(answer)
+        status, lines, done, places = json.loads(answer)
         assert status in (0, -signal.SIGKILL), f"a victim ended with {status}"
-        return Death(status != 0, lines, done)
+        return Death(status != 0, lines, done, tuple((first, last) for first, last in places))
 
     def __enter__(self) -> Self:
         return self
@@ -92,13 +96,13 @@ class Zygote:
                 stream.close()
 
 
-def count_lines(each: Callable[[], None]) -> Callable[..., Any]:
+def count_lines(each: Callable[[FrameType], None]) -> Callable[..., Any]:
     """Return a trace function that calls `each` before every line of the store's code."""
     inside = f"{Path(package.__file__).parent}/"
 
-    def local(_frame: FrameType, event: str, _argument: Any) -> Any:
+    def local(frame: FrameType, event: str, _argument: Any) -> Any:
         if event == "line":
-            each()
+            each(frame)
         return local
 
     def trace(frame: FrameType, _event: str, _argument: Any) -> Any:
@@ -113,6 +117,7 @@ class _Victim:
         self._request = request
         self._line = request.get("line", 0)
         self._lines = self._done = 0
+        self._places: dict[tuple[str, int], tuple[int, int]] = {}
 
     def live(self) -> None:
         os.environ.update(self._request.get("settings", {}))
@@ -132,14 +137,19 @@ class _Victim:
                 self._note()
         sys.settrace(None)
         self._note()
+        places = json.dumps(list(self._places.values())).encode()
+        self._counts[_COUNTS.size : _COUNTS.size + len(places)] = places
 
     def _trace(self) -> None:
         trace = count_lines(self._step)
         threading.settrace(trace)
         sys.settrace(trace)
 
-    def _step(self) -> None:
+    def _step(self, frame: FrameType) -> None:
         self._lines += 1
+        if not self._line:
+            place = frame.f_code.co_filename, frame.f_lineno
+            self._places[place] = self._places.get(place, (self._lines, 0))[0], self._lines
         if self._lines == self._line:
             self._note()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -148,8 +158,8 @@ class _Victim:
         _COUNTS.pack_into(self._counts, 0, self._lines, self._done)
 
 
-def _fork(request: Mapping[str, Any]) -> tuple[int, int, int]:
-    counts = mmap.mmap(-1, mmap.PAGESIZE)
+def _fork(request: Mapping[str, Any]) -> tuple[int, int, int, Any]:
+    counts = mmap.mmap(-1, 1 << 20)
     lifeline = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -170,7 +180,8 @@ def _fork(request: Mapping[str, Any]) -> tuple[int, int, int]:
     _, status = os.waitpid(pid, 0)
     os.close(lifeline[0])
     lines, done = _COUNTS.unpack_from(counts, 0)
-    return os.waitstatus_to_exitcode(status), lines, done
+    places = counts[_COUNTS.size :].rstrip(b"\0")
+    return os.waitstatus_to_exitcode(status), lines, done, json.loads(places or b"[]")
 
 
 def _warm_up() -> None:
