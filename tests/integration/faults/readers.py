@@ -40,10 +40,10 @@ class Readers:
         ]
 
     @contextlib.contextmanager
-    def watching(self, directory: Path) -> Iterator[None]:
-        """Read a store while the block runs; fail if any reader saw a wrong byte, or nothing at all."""
+    def watching(self, directory: Path, prefix: str = "") -> Iterator[None]:
+        """Read what has names that begin with a prefix while the block runs; fail if a reader saw a wrong byte, or nothing at all."""
         for process in self._processes:
-            self._say(process, str(directory))
+            self._say(process, f"{directory}\t{prefix}")
             assert self._hear(process) == "ready"
         try:
             yield
@@ -87,10 +87,10 @@ class Readers:
                         stream.close()
 
 
-def read_all(store: Store, held: deque[Record], source: random.Random) -> int:
+def read_all(store: Store, prefix: str, held: deque[Record], source: random.Random) -> int:
     """Read all that there is in a random order; return how many objects were verified."""
     verified = 0
-    infos = store.ls()
+    infos = [info for info in store.ls() if (info.name or "").startswith(prefix)]
     source.shuffle(infos)
     for info in infos:
         try:
@@ -106,15 +106,15 @@ def read_all(store: Store, held: deque[Record], source: random.Random) -> int:
     return verified
 
 
-def watch(directory: str, source: random.Random) -> int:
+def watch(directory: str, prefix: str, source: random.Random) -> int:
     """Read a store until a line comes on standard input; return how many objects were verified."""
     held: deque[Record] = deque()
     verified = 0
     with Store.open(directory) as store:
         print("ready", flush=True)
         while not select.select([sys.stdin], [], [], 0)[0]:
-            verified += read_all(store, held, source)
-        verified += read_all(store, held, source)
+            verified += read_all(store, prefix, held, source)
+        verified += read_all(store, prefix, held, source)
         for record in held:
             contents.verify(record)
     return verified
@@ -125,7 +125,8 @@ def main() -> None:
     source = random.Random(int(sys.argv[1]))
     os.nice(5)  # those who write and die come first
     while line := sys.stdin.readline():
-        verified = watch(line.rstrip("\n"), source)
+        directory, prefix = line.rstrip("\n").split("\t")
+        verified = watch(directory, prefix, source)
         assert sys.stdin.readline() == "stop\n"
         print(verified, flush=True)
 

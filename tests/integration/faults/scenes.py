@@ -37,6 +37,8 @@ class Scene:
         What readers hold may leave too little room.
     capacity : int
         Bytes.
+    mapped : bool
+        Readers map what the scene is about, too; what they map cannot be spilled.
     """
 
     deed: Callable[[str], Operation]
@@ -46,6 +48,7 @@ class Scene:
     victim_settings: dict[str, str] = field(default_factory=dict)
     may_be_refused: bool = False
     capacity: int = 128 * MIB
+    mapped: bool = True
 
 
 def put(label: str, *sizes: int, name: str | None = "x", header_nbytes: int = 0) -> Operation:
@@ -110,35 +113,43 @@ SCENES: dict[str, Scene] = {
     "pin": Scene(lambda _: Operation("pin", key="x"), before=lambda label: [put(label, SMALL)]),
     "opening the store": Scene(lambda _: OPEN, before=lambda label: put_and_delete(label, LARGE)),
     "get": Scene(lambda _: Operation("read", key="x"), before=lambda label: [put(label, LARGE)]),
-    "spill": Scene(lambda _: Operation("spill", key="x"), before=lambda label: [put(label, LARGE, MIDDLE)]),
+    "spill": Scene(
+        lambda _: Operation("spill", key="x"), before=lambda label: [put(label, LARGE, MIDDLE)], mapped=False
+    ),
     "spill of what two objects share": Scene(
         lambda _: Operation("spill", key="y"),
         before=lambda label: [
             put(label, MIDDLE),
             Operation("cut", key="x", name="y", label=f"{label} cut", sizes=(0, 90 * KIB)),
         ],
+        mapped=False,
     ),
-    "restore": Scene(lambda _: Operation("restore", key="x"), before=lambda label: spilled(label, MIDDLE)),
+    "restore": Scene(
+        lambda _: Operation("restore", key="x"), before=lambda label: spilled(label, MIDDLE), mapped=False
+    ),
     "restore into a recycled segment": Scene(
         lambda _: Operation("restore", key="x"),
         before=lambda label: [*spilled(label, LARGE), *put_and_delete(label, LARGE)],
+        mapped=False,
     ),
     "get of a spilled object": Scene(lambda _: Operation("read", key="x"), before=lambda label: spilled(label, LARGE)),
     "delete of a spilled object": Scene(
-        lambda _: Operation("delete", key="x"), before=lambda label: spilled(label, MIDDLE)
+        lambda _: Operation("delete", key="x"), before=lambda label: spilled(label, MIDDLE), mapped=False
     ),
     "put that takes the name of a spilled object": Scene(
-        lambda label: put(label, MIDDLE), before=lambda label: spilled(f"{label} 0", MIDDLE)
+        lambda label: put(label, MIDDLE), before=lambda label: spilled(f"{label} 0", MIDDLE), mapped=False
     ),
     "put of what lies on disk already": Scene(
         lambda label: Operation("cut", key="x", name="y", label=label, sizes=(64, 90 * KIB)),
         before=lambda label: spilled(f"{label} 0", MIDDLE),
+        mapped=False,
     ),
     "put that makes room by spilling": Scene(
         lambda label: put(label, 12 * MIB),
         before=lambda label: [put(f"{label} {n}", 4 * MIB, name=f"filler {n}") for n in range(3)],
         may_be_refused=True,
         capacity=24 * MIB,
+        mapped=False,
     ),
     "giving the idle pool back": Scene(
         lambda _: Operation("doctor"),

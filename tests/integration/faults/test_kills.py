@@ -140,7 +140,7 @@ def test_kill_between_two_lines(
         monkeypatch.setenv(setting, value)
     with Store.open(store_directory, capacity=scene.capacity) as store:
         stage = Stage(store)
-        with readers.watching(store_directory):
+        with readers.watching(store_directory, "" if scene.mapped else "base"):
             places = kill(stage, zygote, scene, f"{name} rehearsal", 0).places
             kills = turn = 0
             while kills < AT_LINES:
