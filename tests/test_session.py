@@ -15,7 +15,7 @@ import pytest
 
 import workbench as wb
 from tests.flights import flights
-from tests.processes import Process
+from tests.processes import Process, run
 
 MIB = 1 << 20
 
@@ -263,3 +263,27 @@ def test_spill_and_restore(tmp_path: Path, store_directory: Path) -> None:
         session.restore("frame")
         assert [replica.state for replica in session.where("frame")] == ["memory"]
         pd.testing.assert_frame_equal(session.get("frame"), frame)
+
+
+def test_failed_put_does_not_crash_the_garbage_collector(session: wb.Session, store_directory: Path) -> None:
+    """The error of a put that failed may lie in a cycle with its traceback, and all that the put was looking at."""
+    done = run(
+        """
+        import gc
+        import numpy as np, pandas as pd, workbench as wb
+        gc.disable()
+        wb.current_session().store.catalog.set_capacity(4 << 20)
+        frame = pd.DataFrame({"a": np.zeros(1 << 20), "b": np.ones(1 << 20, "i4"), "s": ["x"] * (1 << 20)})
+        for value in (frame, frame[::2], {"a": np.asfortranarray(np.ones((2000, 1000)))}, [np.ones(1 << 20), (x for x in [])]):
+            for _ in range(10):
+                try:
+                    wb.put(value)
+                except (wb.StoreFullError, wb.CodecError) as error:
+                    error.myself = error
+                else:
+                    raise SystemExit(1)
+                gc.collect()
+        """,
+        store_directory,
+    )
+    assert done.returncode == 0, done.stderr

@@ -111,7 +111,9 @@ class EncodingPickler:
             raw = buffer.raw()
             if raw.nbytes <= INLINE_NBYTES:
                 return True
-            buffers.append(raw)
+            # An array between the two, into which the garbage collector does not look: before Python 3.12.3 it crashes on a memoryview that others
+            # view (github.com/python/cpython/issues/77894), and the traceback of a put that failed may be garbage in a cycle.
+            buffers.append(np.asarray(raw).data)
             return False
 
         return take
@@ -119,7 +121,7 @@ class EncodingPickler:
     def out_of_band(self, data: memoryview) -> pickle.PickleBuffer:
         """Return what stands for `data` in a reduced value."""
         if data.ndim == 1:
-            return pickle.PickleBuffer(data)
+            return pickle.PickleBuffer(np.asarray(data))
         # Pickle takes contiguous memory only. The first row stands for all of them, and comes back to `take` as the same object.
         stands_for_it = pickle.PickleBuffer(np.asarray(data)[0])
         if self.rows is not None:
