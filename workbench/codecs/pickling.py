@@ -121,7 +121,7 @@ class EncodingPickler:
     def out_of_band(self, data: memoryview) -> pickle.PickleBuffer:
         """Return what stands for `data` in a reduced value."""
         if data.ndim == 1:
-            return pickle.PickleBuffer(np.asarray(data))
+            return pickle.PickleBuffer(np.asarray(data))  # type: ignore[arg-type]  # typed as a buffer from Python 3.12 on
         # Pickle takes contiguous memory only. The first row stands for all of them, and comes back to `take` as the same object.
         stands_for_it = pickle.PickleBuffer(np.asarray(data)[0])
         if self.rows is not None:
