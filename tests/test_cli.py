@@ -76,7 +76,7 @@ def test_rm_deletes_names_and_patterns(cli: Run) -> None:
     for name in ("a", "runs/1", "runs/2", "x[1]", "x1"):
         wb.put(1, name)
     assert cli("rm", "a", "nope").returncode == 1 and wb.exists("a")
-    deleted = json.loads(cli("rm", "runs/*", "a", "--json").stdout)
+    deleted = json.loads(cli("rm", "runs/*", "a", "--yes", "--json").stdout)
     assert {info["name"] for info in deleted} == {"a", "runs/1", "runs/2"}
     assert "x[1]" in cli("rm", "x[1]").stdout
     assert [info.name for info in wb.ls()] == ["x1"]
@@ -85,13 +85,22 @@ def test_rm_deletes_names_and_patterns(cli: Run) -> None:
     assert "Say which objects to delete" in cli("rm").stderr
 
 
+def test_rm_of_a_pattern_needs_an_answer(cli: Run) -> None:
+    """Where nobody can be asked, several objects are deleted only with ``--yes``."""
+    for number in range(3):
+        wb.put(number, f"runs/{number}")
+    done = cli("rm", "runs/*")
+    assert done.returncode == 1 and "would delete 3 objects" in done.stderr and "Add --yes" in done.stderr
+    assert len(wb.ls()) == 3
+
+
 def test_rm_clears_the_unnamed(cli: Run) -> None:
     """Objects without a name go in one action; named and pinned ones stay."""
     wb.put(1, "named")
     wb.put(2)
     wb.put(3)
     pinned = wb.put(4, pin=True)
-    assert len(json.loads(cli("rm", "--unnamed", "--json").stdout)) == 2
+    assert len(json.loads(cli("rm", "--unnamed", "--yes", "--json").stdout)) == 2
     assert {info.id for info in wb.ls()} == {wb.info("named").id, pinned.id}
 
 

@@ -171,6 +171,17 @@ def test_small_tables_are_objects_like_any_other(session: wb.Session, count: int
     assert wb.get("table").equals(pa.Table.from_batches([rows(0, count)] if count else [], schema=SCHEMA))
 
 
+def test_name_of_a_table_may_follow_its_schema(session: wb.Session) -> None:
+    """A table has no dtype, so what stands there is its name; anything else is refused."""
+    with wb.create(SCHEMA, "table") as table:
+        table.append(rows(0, 3))  # type: ignore[attr-defined]  # for who writes it as for an array
+    assert wb.get("table").num_rows == 3
+    with pytest.raises(TypeError, match="create takes no dtype"):
+        wb.create(SCHEMA, np.int64, "x")
+    with pytest.raises(TypeError, match=r"not ObjectInfo\. Use its `\.id`"):
+        wb.get(wb.info("table"))  # type: ignore[arg-type]
+
+
 def test_rows_that_do_not_fit_are_refused_and_the_others_stay(session: wb.Session) -> None:
     """Wrong columns say what was expected; the table can be finished all the same."""
     with wb.create(SCHEMA, name="table") as table:

@@ -143,13 +143,18 @@ def _session(args: argparse.Namespace) -> Session:
 
 
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:
-    """Ask whoever is at the terminal; a script means what it says."""
+    """Ask whoever is at the terminal; where nobody is, only ``--yes`` is an answer."""
     if not sys.stdin.isatty():
-        return True
+        raise ValueError(
+            f"This would delete {len(objects)} objects, and there is no terminal to ask at. Nothing was deleted. Add --yes to delete them."
+        )
     nbytes = format_nbytes(sum(info.nbytes for info in objects))
     print(Listing(objects, of=ObjectInfo), file=sys.stderr)
     print(f"Delete these {len(objects)} objects, {nbytes}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    agreed = sys.stdin.readline().strip().lower() in {"y", "yes"}
+    if not agreed:
+        print("Nothing was deleted.", file=sys.stderr)
+    return agreed
 
 
 def _show(answer: Any, *, as_json: bool) -> None:

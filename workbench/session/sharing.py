@@ -174,7 +174,7 @@ class Sharing(Spanning):
             Of the array, whose contents are undefined at first (as with :func:`numpy.empty`). A schema makes a table, to which
             ``append`` adds record batches, tables or frames.
         dtype : dtype
-            Of the array.
+            Of the array; a table has none, and its name may stand here.
         name, pin, ttl, tags
             As for :meth:`put`.
         order : {"C", "F"}
@@ -190,6 +190,10 @@ class Sharing(Spanning):
         StoreFullError
             At the beginning of the block: there is no room for the array. In ``append``: none for these rows.
         """
+        if hasattr(shape, "empty_table") and dtype is not float:
+            if name is not None or not isinstance(dtype, str):
+                raise TypeError("A table's types are in its schema: create takes no dtype for it.")
+            name = dtype
         if name is not None:
             check_name(name)
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from workbench.store.spill import Spiller
     from workbench.store.writing import Writer
 
+_LARGER: Final = (
+    "A larger capacity is set with WORKBENCH_CAPACITY, wb.Session(capacity=...) or the setting workbench.capacity."
+)
 _MOST_NAMED: Final = 3
 _BATCH: Final = 64
 _BATCH_NBYTES: Final = 256 << 20
@@ -169,6 +172,11 @@ def full_error(
     """
     memory = queries.memory(catalog, directory)
     size = format_nbytes
+    if nbytes > memory.capacity:
+        return StoreFullError(
+            f"The store {directory} has no room for {size(nbytes)}, and never can have: its whole capacity is {size(memory.capacity)}. "
+            f"Nothing was written and nothing was lost. {_LARGER}"
+        )
     if file_system:
         what = _below_capacity(directory, nbytes)
     else:
@@ -178,23 +186,19 @@ def full_error(
         )
     found = holders(catalog, directory)
     zombies = [holder for holder in found if holder.state == "deleted"]
-    parts = [what, *_name_largest(catalog, directory, found), *_name_greediest(found)]
+    parts = [what, *_name_largest(catalog, directory, found, spills=not spilling), *_name_greediest(found)]
     if zombies:
         parts.append(f"{size(memory.deleted)} are deleted, but still mapped: {_name_zombies(zombies)}.")
     if spilling:
         parts.append(spilling)
     parts.append(
         "Nothing was written and nothing was lost. Free room with wb.delete(name)"
-        + (
-            ", or let go of deleted objects where they are still mapped."
-            if zombies
-            else " or set a larger workbench.capacity."
-        )
+        + (", or let go of deleted objects where they are still mapped." if zombies else f". {_LARGER}")
     )
     return StoreFullError(" ".join(parts))
 
 
-def _name_largest(catalog: Catalog, directory: Path, found: list[Holder]) -> Iterator[str]:
+def _name_largest(catalog: Catalog, directory: Path, found: list[Holder], *, spills: bool) -> Iterator[str]:
     """Yield a sentence for each of the largest objects in memory: how large, who holds it, and what would free that."""
     largest = queries.objects(catalog, directory, where="o.nbytes > 65536")
     largest = [info for info in largest if info.replicas[0].state == "memory"]
@@ -202,17 +206,20 @@ def _name_largest(catalog: Catalog, directory: Path, found: list[Holder]) -> Ite
     for info in largest[:_MOST_NAMED]:
         who = [_name(holder) for holder in found if holder.object == info.id]
         held = f", held by {', '.join(who[:_MOST_NAMED])}" if who else ""
-        yield f"{info.name or info.id} has {format_nbytes(info.nbytes)}{held}{_what_frees(info, held=bool(who))}."
+        yield f"{info.name or info.id} has {format_nbytes(info.nbytes)}{held}{_what_frees(info, held=bool(who), spills=spills)}."
 
 
-def _what_frees(info: ObjectInfo, *, held: bool) -> str:
-    if info.pinned:
-        return f", pinned: wb.unpin({info.name or info.id!r}) lets it be spilled" + (
-            " when they let go" if held else ""
-        )
+def _what_frees(info: ObjectInfo, *, held: bool, spills: bool) -> str:
+    name = info.name or info.id
+    if info.pinned and spills:
+        return f", pinned: wb.unpin({name!r}) lets it be spilled" + (" when they let go" if held else "")
     if held:
-        return ": when they let go, it can be spilled, or deleted"
-    return f": wb.delete({info.name or info.id!r}) frees that"
+        return (
+            ": when they let go, it can be spilled, or deleted"
+            if spills
+            else f": wb.delete({name!r}) frees that when they let go"
+        )
+    return f"{', pinned' if info.pinned else ''}: wb.delete({name!r}) frees that"
 
 
 def _name_greediest(found: list[Holder]) -> Iterator[str]:

@@ -214,13 +214,21 @@ class Reader:
     def not_found(self, key: Key) -> ObjectNotFoundError:
         """Return the error that says that `key` names nothing here, with the nearest names."""
         wanted = key.name or key.id if isinstance(key, Ref) else key
-        names = [row[0] for row in self.catalog.rows("SELECT name FROM names LIMIT 10000")]
+        statement = (
+            "SELECT name FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ? LIMIT 10000"
+        )
+        names = [row[0] for row in self.catalog.rows(statement, (time.time(),))]
         nearest = difflib.get_close_matches(wanted[:200], names, n=3, cutoff=0.5)
         if nearest:
             step = "Did you mean " + " or ".join(repr(name) for name in nearest) + "?"
         else:
             step = "wb.ls() lists what there is." if names else "The store has no named objects yet."
         return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
+
+
+def _no_key(value: Any) -> str:
+    hint = " Use its `.id`." if hasattr(value, "id") else ""
+    return f"A key is a name, an id or a Ref, not {type(value).__name__}.{hint}"
 
 
 def find(ask: Ask, key: Key) -> Found | None:
@@ -239,7 +247,7 @@ def find_with_seq(ask: Ask, key: Key) -> tuple[int, Found] | None:
     if isinstance(key, Ref):
         return _by_id(ask, key.id)
     if not isinstance(key, str):
-        raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+        raise TypeError(_no_key(key))
     try:
         row = ask(BY_NAME, (key,))
     except UnicodeEncodeError:

@@ -50,7 +50,9 @@ class Verb:
 
 def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
     """Give `parser` a sub-command for each verb; the chosen one is ``args.verb`` afterwards."""
-    choices = parser.add_subparsers(metavar="VERB", required=True, help="one of the above; VERB --help tells more")
+    choices = parser.add_subparsers(
+        metavar="VERB", required=True, prog=parser.prog, help="one of the above; VERB --help tells more"
+    )
     for verb in verbs:
         child = choices.add_parser(
             verb.name,
