@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -22,6 +23,13 @@ PREFIX = f"workbench-test-{os.getpid()}-"
 """Of this run of the tests alone: two runs beside each other do not see each other's directories."""
 
 no_leaks = leak_check(SHM, prefix=PREFIX)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def settled_heap() -> None:
+    """What was imported is left out of the garbage collections that follow every test: they took most of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

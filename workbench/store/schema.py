@@ -90,7 +90,8 @@ DROP TRIGGER segment_added; DROP TRIGGER segment_resized; DROP TRIGGER segment_r
 DROP INDEX segments_by_state; DROP INDEX objects_by_expiry;
 ALTER TABLE store RENAME TO old_store; ALTER TABLE segments RENAME TO old_segments; ALTER TABLE objects RENAME TO old_objects;
 {_STORE}{_SEGMENTS}{_OBJECTS}
-INSERT INTO segments (segment, inode, nbytes, state) SELECT segment, inode, nbytes, state FROM old_segments;
+INSERT INTO segments (segment, inode, nbytes, state, freed) SELECT segment, inode, nbytes, state,
+    CASE state WHEN 'free' THEN (julianday('now') - 2440587.5) * 86400 END FROM old_segments;
 UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'old_segments') WHERE name = 'segments';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'segments', seq FROM sqlite_sequence
     WHERE name = 'old_segments' AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'segments');
