@@ -40,6 +40,9 @@ _BATCH_NBYTES: Final = 256 << 20
 """So many segments, and bytes, are written to disk before all of them are synced, and exchanged in one transaction."""
 _PATIENCE: Final = 10.0
 """Seconds for which whoever needs room goes on if others are always faster to spill what it has chosen."""
+_LOOKS: Final = 5
+_PAUSE: Final = 0.02
+"""Looks, and seconds between them, after which nothing is there to spill."""
 _EVICTABLE: Final = """
 SELECT segment, nbytes FROM segments s WHERE state = 'sealed' AND NOT EXISTS (
     SELECT 1 FROM uses JOIN objects o ON o.seq = object WHERE uses.segment = s.segment AND o.pinned)"""
@@ -98,14 +101,19 @@ def spill_oldest(spiller: Spiller, nbytes: int) -> int:
     Others may do the same at this moment. What they are spilling is left to them, as long as the rest is enough; and if
     they were faster with all that was chosen, something else is.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline, looks = time.monotonic() + _PATIENCE, 0
     while not spiller.trouble and time.monotonic() < deadline:
         candidates = list(_candidates(spiller.catalog, spiller.directory))
         claimed = spiller.claimed()
         rest = [candidate for candidate in candidates if candidate.segment not in claimed]
         victims = choose(rest, nbytes) or choose(candidates, nbytes)
         if not victims:
-            return 0
+            # All of it may be in somebody's hands for this moment: sealed, examined or exchanged just now.
+            looks += 1
+            if looks >= _LOOKS:
+                return 0
+            time.sleep(_PAUSE)
+            continue
         spiller.trouble = spiller.place.refusal(sum(victim.nbytes for victim in victims), spiller.spilled_nbytes())
         done = sum(_spill(spiller, victims))
         if done:
