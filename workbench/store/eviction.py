@@ -40,9 +40,6 @@ _BATCH_NBYTES: Final = 256 << 20
 """So many segments, and bytes, are written to disk before all of them are synced, and exchanged in one transaction."""
 _PATIENCE: Final = 10.0
 """Seconds for which whoever needs room goes on if others are always faster to spill what it has chosen."""
-_LOOKS: Final = 5
-_PAUSE: Final = 0.02
-"""Looks, and seconds between them, after which nothing is there to spill."""
 _EVICTABLE: Final = """
 SELECT segment, nbytes FROM segments s WHERE state = 'sealed' AND NOT EXISTS (
     SELECT 1 FROM uses JOIN objects o ON o.seq = object WHERE uses.segment = s.segment AND o.pinned)"""
@@ -95,25 +92,28 @@ def _missing(writer: Writer, nbytes: int) -> int:
     return missing
 
 
+def may_spill_soon(writer: Writer) -> bool:
+    """Tell whether there are segments that could be spilled, though maybe not in this moment: others examine or exchange them."""
+    spiller = writer.spiller
+    if spiller.place.path is None or spiller.trouble:
+        return False
+    return next(_candidates(spiller.catalog, spiller.directory), None) is not None
+
+
 def spill_oldest(spiller: Spiller, nbytes: int) -> int:
     """Spill what was used longest ago until so many bytes are given back; return how many were.
 
     Others may do the same at this moment. What they are spilling is left to them, as long as the rest is enough; and if
     they were faster with all that was chosen, something else is.
     """
-    deadline, looks = time.monotonic() + _PATIENCE, 0
+    deadline = time.monotonic() + _PATIENCE
     while not spiller.trouble and time.monotonic() < deadline:
         candidates = list(_candidates(spiller.catalog, spiller.directory))
         claimed = spiller.claimed()
         rest = [candidate for candidate in candidates if candidate.segment not in claimed]
         victims = choose(rest, nbytes) or choose(candidates, nbytes)
         if not victims:
-            # All of it may be in somebody's hands for this moment: sealed, examined or exchanged just now.
-            looks += 1
-            if looks >= _LOOKS:
-                return 0
-            time.sleep(_PAUSE)
-            continue
+            return 0
         spiller.trouble = spiller.place.refusal(sum(victim.nbytes for victim in victims), spiller.spilled_nbytes())
         done = sum(_spill(spiller, victims))
         if done:

@@ -34,6 +34,8 @@ _T = TypeVar("_T")
 
 _ASK_FROM: Final = 1 << 20
 """Bytes of rows; a single one is not worth a question."""
+_IN_A_MOMENT: Final = 0.02
+"""Seconds until another look, where others have what could be spilled in hand."""
 _MOST_IN_VAIN: Final = 20
 """Times that a put is tried again because there seemed to be room."""
 _LONGEST_NAME: Final = 10_000
@@ -263,9 +265,12 @@ class Writer:
             except OutOfRoomError as full:
                 made = eviction.make_room(self, full.nbytes)
                 # Room that somebody else made may be gone again; and there are reasons that cannot be seen, such as a quota.
-                in_vain += made is eviction.Made.ENOUGH
-                if made is eviction.Made.NOTHING or in_vain > _MOST_IN_VAIN:
+                in_vain += made is not eviction.Made.SOMETHING
+                nothing = made is eviction.Made.NOTHING
+                if in_vain > _MOST_IN_VAIN or (nothing and not eviction.may_spill_soon(self)):
                     raise self.full_error(nbytes, file_system=full.file_system) from None
+                if nothing:
+                    time.sleep(_IN_A_MOMENT)
 
     def full_error(self, nbytes: int, *, file_system: bool) -> StoreFullError:
         """Return the error that says what is full, and why nothing was spilled."""
