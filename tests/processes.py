@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,9 +52,10 @@ class Process:
     Use it as a context manager: it is killed at the end.
     """
 
-    def __init__(self, directory: Path, **more: str) -> None:
+    def __init__(self, directory: Path, *, via: Sequence[str] = (), **more: str) -> None:
+        # `via`: what stands before the command, such as ``ip netns exec a``.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LOOP],
+            [*via, sys.executable, "-c", _LOOP],
             env=environment(directory, **more),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
