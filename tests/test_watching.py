@@ -54,7 +54,7 @@ def seen(watch: Watch, count: int) -> list[tuple[str, str | None]]:
 
 
 def test_each_thing_that_another_process_does_is_an_event(session: wb.Session, store_directory: Path) -> None:
-    """Put, name, pin, unpin, delete: one event each, with id, names and time, in the order in which they are done."""
+    """Put, name, pin, unpin, tag, delete: one event each, with id, names and time, in the order in which they are done."""
     wb.put("before", "before")
     with Process(store_directory) as other, wb.watch(timeout=30) as watch:
         other.do("import workbench as wb")
@@ -63,6 +63,7 @@ def test_each_thing_that_another_process_does_is_an_event(session: wb.Session, s
             ("wb.current_session().store.bind('a', 'x')", "name", ("a", "x")),
             ("wb.pin('x')", "pin", ("a", "x")),
             ("wb.unpin('x')", "unpin", ("a", "x")),
+            ("wb.current_session().store.set_tag('x', 'k', 'v')", "tag", ("a", "x")),
             ("wb.delete('x')", "delete", ("a", "x")),
             ("wb.put(2)", "put", ()),
             ("wb.delete('before')", "delete", ("before",)),

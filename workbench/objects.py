@@ -10,7 +10,7 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NewType, TypeAlias
 
@@ -19,6 +19,16 @@ ObjectId = NewType("ObjectId", str)
 
 Key: TypeAlias = "str | Ref"
 """What names an object: its name, its id or a :class:`Ref`."""
+
+
+REPLICAS_TAG = "replicas"
+"""The tag that says how many nodes shall have an object; it travels with each replica."""
+
+
+def wished_replicas(tags: Mapping[str, str]) -> int:
+    """Return how many nodes shall have the object with these tags; 1 where nobody wished for more."""
+    text = tags.get(REPLICAS_TAG, "")
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) <= 6 else 1
 
 
 def new_object_id() -> ObjectId:
@@ -176,7 +186,8 @@ class NodeInfo:
     """A host as the cluster sees it: one store and the workers that share it.
 
     `address` is the address of one of its workers, empty where it has none; `workers` are all of them. `state` is
-    ``running``, ``lost`` (it was there, and no worker of it is left), or ``local`` (this host's store, no cluster).
+    ``running``, ``drained`` (it runs, and gets no replicas any more), ``lost`` (it was there, and no worker of it is left), or ``local``
+    (this host's store, no cluster).
     """
 
     id: str
@@ -281,7 +292,7 @@ class Figure:
 class Event:
     """Something that happened to an object in this host's store.
 
-    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``spill`` or ``restore``. `names` are those that it has
+    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``tag``, ``spill`` or ``restore``. `names` are those that it has
     after that, or had when it was deleted; `name` is the first of them, or None. `time` is when the watcher noticed.
     """
 

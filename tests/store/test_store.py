@@ -106,6 +106,23 @@ def test_rebinding_deletes_the_old_object_but_not_under_its_reader(store: Store)
     assert store.memory().deleted == 0
 
 
+def test_a_tag_is_set_and_taken_away_and_watchers_hear_of_it(store: Store) -> None:
+    """Other tags stay; setting what is set already is no change."""
+    store.put(encoded(10), "x", tags={"a": "1"})
+    before = store.changes().version
+    store.set_tag("x", "b", "2")
+    assert store.info("x").tags == {"a": "1", "b": "2"}
+    changes = store.changes(before)
+    assert [info.tags for info in changes.added] == [{"a": "1", "b": "2"}]
+    store.set_tag("x", "b", "2")
+    assert store.changes().version == changes.version
+    store.set_tag("x", "a", None)
+    store.set_tag("x", "b", None)
+    assert store.info("x").tags == {}
+    with pytest.raises(ObjectNotFoundError):
+        store.set_tag("y", "a", "1")
+
+
 def test_rebinding_keeps_an_object_that_has_another_name_or_a_pin(store: Store) -> None:
     """Only an object that nothing keeps goes with its name."""
     first = store.put(encoded(10, seed=1), "x")

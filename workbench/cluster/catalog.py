@@ -18,6 +18,7 @@ from typing import Final
 
 from workbench.cluster.messages import not_found
 from workbench.cluster.nodes import Announcement, Node, Order
+from workbench.cluster.wishes import Wishes
 from workbench.errors import NodeNotFoundError
 from workbench.objects import ObjectId, ObjectInfo, Replica, is_object_id
 
@@ -30,6 +31,7 @@ class ClusterCatalog:
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
+        self.wishes = Wishes()
         self._holders: dict[ObjectId, dict[str, None]] = {}
         self._bindings: dict[str, dict[str, ObjectId]] = {}
         self._names_of: dict[ObjectId, dict[str, None]] = {}
@@ -131,12 +133,14 @@ class ClusterCatalog:
         """Note that a node has an object."""
         node.objects[info.id] = info
         self._holders.setdefault(info.id, {})[node.id] = None
+        self.wishes.note(info.id, node.id, info.tags)
         if (dataset := info.tags.get("dataset")) is not None:
             self._members.setdefault(dataset, {})[info.id] = None
 
     def remove_replica(self, node: Node, object_id: ObjectId) -> bool:
         """Note that a node has an object no longer; return whether that was the last one."""
         info = node.objects.pop(object_id, None)
+        self.wishes.forget(object_id, node.id)
         holders = self._holders.get(object_id, {})
         holders.pop(node.id, None)
         for name in {*(info.names if info else ()), *self._names_of.get(object_id, ())}:
@@ -225,6 +229,10 @@ class ClusterCatalog:
     def holders(self, object_id: ObjectId) -> list[Node]:
         """Return the nodes that have an object, lost ones included."""
         return [self.nodes[node] for node in self._holders.get(object_id, {})]
+
+    def wished(self, object_id: ObjectId) -> int:
+        """Return how many nodes shall have an object."""
+        return self.wishes.of(object_id, [node.id for node in self.holders(object_id) if node.workers])
 
     def members(self, object_id: ObjectId) -> list[ObjectId]:
         """Return the partitions of a dataset; empty for other objects."""

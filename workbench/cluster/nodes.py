@@ -23,6 +23,13 @@ class Node:
     used: int = 0
     objects: dict[ObjectId, ObjectInfo] = field(default_factory=dict)
     names: dict[str, ObjectId] = field(default_factory=dict)
+    drained: bool = False
+    """Somebody wished it to be emptied: it gets nothing any more, and what it has does not count as safe."""
+
+    @property
+    def takes_replicas(self) -> bool:
+        """Whether replicas may be placed there, and are safe there."""
+        return bool(self.workers) and not self.drained
 
     @property
     def announcer(self) -> str | None:
@@ -37,7 +44,7 @@ class Node:
     @property
     def info(self) -> NodeInfo:
         """The node as callers see it."""
-        state = "running" if self.workers else "lost"
+        state = ("drained" if self.drained else "running") if self.workers else "lost"
         return NodeInfo(self.id, self.name, self.announcer or "", tuple(self.workers), self.capacity, self.used, state)
 
 

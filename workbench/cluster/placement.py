@@ -18,7 +18,7 @@ from workbench.objects import ObjectId, format_nbytes
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A replica to make (``copy``) or to remove (``drop``), and why."""
+    """A replica to make (``copy``) or to remove (``drop``), and why; or what should be done and cannot be (``refuse``), and why not."""
 
     verb: str
     object: ObjectId
@@ -28,12 +28,23 @@ class Suggestion:
 
 
 def by_room(nodes: Iterable[Node]) -> list[Node]:
-    """Return the running nodes, the one with the most free bytes first."""
-    return sorted((node for node in nodes if node.workers), key=lambda node: (-node.free, node.name))
+    """Return the nodes that take replicas, the one with the most free bytes first."""
+    return sorted((node for node in nodes if node.takes_replicas), key=lambda node: (-node.free, node.name))
 
 
 def replicate_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Collection[Node]) -> Iterator[Suggestion]:
-    """Suggest the copies after which each node of `to` has every object."""
+    """Suggest the copies after which each node of `to` has every object.
+
+    Raises
+    ------
+    ClusterError
+        One of the nodes is drained.
+    """
+    for node in to:
+        if node.drained:
+            raise ClusterError(
+                f"Node {node.name} is drained: it gets no replicas. wb.undrain({node.name!r}) gives it back."
+            )
     for object_id in objects:
         having = {node.id for node in catalog.holders(object_id)}
         for node in to:
@@ -59,7 +70,7 @@ def replicate_n(catalog: ClusterCatalog, objects: Collection[ObjectId], n: int) 
     planned: Counter[str] = Counter()
     for object_id in objects:
         nbytes = catalog.info(object_id).nbytes
-        having = {node.id for node in catalog.holders(object_id) if node.workers}
+        having = {node.id for node in catalog.holders(object_id) if node.takes_replicas}
         candidates = [node for node in running if node.id not in having]
         candidates.sort(key=lambda node: planned[node.id] - node.free)
         for node in candidates[: max(0, n - len(having))]:
@@ -113,7 +124,7 @@ def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node) -> Non
     ObjectNotFoundError
         If the node does not have it.
     LastReplicaError
-        If no other running node has it: a lost node may not come back.
+        If no other node has it that stays: a lost one may not come back, a drained one is about to go.
     """
     holders = catalog.holders(object_id)
     info = catalog.info(object_id)
@@ -121,7 +132,7 @@ def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node) -> Non
     if node not in holders:
         names = ", ".join(holder.name for holder in holders)
         raise ObjectNotFoundError(f"{title} has no replica on {node.name}; it is on {names}.")
-    if not any(holder.workers for holder in holders if holder is not node):
+    if not any(holder.takes_replicas for holder in holders if holder is not node):
         raise LastReplicaError(
             f"The replica of {title} on {node.name} is the last one. Replicate it first, or use wb.delete, "
             "or say force=True to lose it."

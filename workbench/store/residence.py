@@ -6,6 +6,7 @@ Covers what is refused and why, and which segments an object means; moving one s
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import Final
@@ -17,7 +18,7 @@ from workbench.store.allocation import OutOfRoomError
 from workbench.store.background import Background
 from workbench.store.holders import holders
 from workbench.store.mappings import Mapping
-from workbench.store.rows import object_id
+from workbench.store.rows import object_id, parse_tags
 from workbench.store.writing import Writer
 
 logger = logging.getLogger("workbench.store")
@@ -66,6 +67,18 @@ class Residence:
             seq, identity = self.writer.find(write, key)
             write.execute("UPDATE objects SET pinned = 0 WHERE seq = ?", (seq,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'pinned')", (identity,))
+
+    def set_tag(self, key: Key, tag: str, value: str | None) -> None:
+        """Give an object a tag, or take it away (None)."""
+        with self.catalog.write() as write:
+            seq, identity = self.writer.find(write, key)
+            row = write.execute("SELECT tags FROM objects WHERE seq = ?", (seq,)).fetchone()
+            tags = parse_tags(row[0])
+            if tags.get(tag) == value:
+                return
+            tags = {**tags, tag: value} if value is not None else {k: v for k, v in tags.items() if k != tag}
+            write.execute("UPDATE objects SET tags = ? WHERE seq = ?", (json.dumps(tags) if tags else None, seq))
+            write.execute("INSERT INTO changes (object, what) VALUES (?, 'tagged')", (identity,))
 
     def can_be_spilled(self, key: Key) -> bool:
         """Tell whether an object lies in segments, and not in the catalog."""

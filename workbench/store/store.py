@@ -283,6 +283,15 @@ class Store:
         """Undo :meth:`pin`."""
         self.residence.unpin(key)
 
+    def set_tag(self, key: Key, tag: str, value: str | None) -> None:
+        """Give an object a tag, or take it away (None); its other tags stay.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        self.residence.set_tag(key, tag, value)
+
     def spill(self, key: Key) -> None:
         """Move an object from memory to disk, where it stays readable; nothing happens if it is there already.
 
