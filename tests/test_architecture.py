@@ -21,10 +21,12 @@ BELOW: dict[str, set[str]] = {
     "errors": set(),
     "objects": set(),
     "config": set(),
+    "connection": set(),
     "listing": {"objects"},
     "codecs": {"objects", "errors", "config"},
     "store": {"objects", "errors", "config"},
-    "cluster": {"objects", "errors", "config", "codecs", "store"},
+    "leftovers": {"objects", "connection", "store"},
+    "cluster": {"objects", "errors", "config", "connection", "leftovers", "codecs", "store"},
     "finding": {"objects", "errors", "store", "cluster"},
     "archive": {"errors"},
     "urls": {"errors"},
@@ -32,6 +34,7 @@ BELOW: dict[str, set[str]] = {
     "creating": {"objects", "errors", "codecs", "store"},
     "saving": {"objects", "errors", "store", "cluster", "finding", "archive", "urls"},
     "session": {
+        "leftovers",
         "creating",
         "watching",
         "finding",
@@ -76,8 +79,10 @@ BELOW: dict[str, set[str]] = {
         "collections",
     },
     "testing": {"objects", "errors", "codecs", "store", "session"},
-    "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store", "completion"},
+    "reaching": {"errors", "connection", "listing", "session", "completion"},
+    "cli": {"objects", "errors", "config", "listing", "session", "verbs", "store", "completion", "reaching"},
     "jupyter": {
+        "connection",
         "objects",
         "errors",
         "config",
@@ -94,7 +99,7 @@ BELOW: dict[str, set[str]] = {
 ONLY: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "mmap": {"store"},
-    "fcntl": {"store", "cluster"},  # LocalCluster locks the directories of the nodes that it makes
+    "fcntl": {"store", "leftovers"},  # LocalCluster locks the directories of the nodes that it makes
     "distributed": {"cluster", "collections", "jupyter", "session", "__init__"},
     "IPython": {"jupyter", "__init__"},
     "jupyter_server": {"jupyter"},

@@ -1,7 +1,7 @@
 """The command line: ``workbench ls``, ``workbench replicate flights -n 2`` and so on.
 
-Covers options, output (a table, or JSON for programs) and exit codes: 0, 1 for an error, 2 for a wrong call. The verbs are
-those of ``%wb`` and some more (``verbs/``). A cluster is found through the connection file in the store's directory.
+Covers options, output (a table, or JSON for programs) and exit codes: 0, 1 for an error, 2 for a wrong call, 3 for damage that the doctor finds, 130
+for Ctrl-C. The verbs are those of ``%wb`` and some more (``verbs/``). Which store and which cluster they act on: ``reaching.py``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from typing import Any
 from workbench import __version__, completion
 from workbench.errors import WorkbenchError
 from workbench.listing import Listing, fields_of, printable, rows_of, text_fields
-from workbench.objects import ObjectInfo, format_nbytes, to_json
-from workbench.session import Session
-from workbench.store import default_directory
+from workbench.objects import Diagnosis, ObjectInfo, format_nbytes, to_json
+from workbench.reaching import reached
 from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, overview
 
 __all__ = ["main"]
@@ -28,11 +27,12 @@ __all__ = ["main"]
 _EPILOG = """\
 examples:
   workbench ls 'flights*'
-  workbench holders flights --json
   workbench ls --help
 
 The store is that of --directory or --namespace, else of WORKBENCH_DIR or
-WORKBENCH_NAMESPACE, else your own in /dev/shm.
+WORKBENCH_NAMESPACE, else your own in /dev/shm. If a cluster runs on this host,
+all verbs act on all of it, but for those that say "on this host".
+Exit codes: 0, 1 error, 2 wrong call, 3 damage (doctor), 130 Ctrl-C.
 """
 
 
@@ -60,16 +60,18 @@ CLI_VERBS: tuple[Verb, ...] = (
 )
 
 
-def _common() -> argparse.ArgumentParser:
+def _common(*, again: bool) -> argparse.ArgumentParser:
+    """Return the options of every verb, which may stand before the verb and after it (`again`: those of the former stay)."""
+    how: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--json", action="store_true", help="write JSON: sizes in bytes, times in seconds")
+    parser.add_argument("--json", action="store_true", help="write JSON: sizes in bytes, times in seconds", **how)
     store = parser.add_mutually_exclusive_group()
-    store.add_argument("--directory", metavar="DIR", help="the store's directory")
-    action = store.add_argument("--namespace", metavar="NAME", help="one of several stores; `namespaces` lists them")
+    store.add_argument("--directory", metavar="DIR", help="the store's directory", **how)
+    action = store.add_argument("--namespace", metavar="NAME", help="the store, if you have several", **how)
     action.completer = completion.namespace_names  # type: ignore[attr-defined]  # where argcomplete looks for it
-    parser.add_argument(
-        "--scheduler", metavar="ADDRESS", help="the cluster's scheduler (default: the one found on this host)"
-    )
+    cluster = parser.add_mutually_exclusive_group()
+    cluster.add_argument("--scheduler", metavar="ADDRESS", help="the cluster (default: that of this host)", **how)
+    cluster.add_argument("--local", action="store_true", help="this host's store alone, no cluster", **how)
     return parser
 
 
@@ -77,13 +79,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="workbench",
-        usage="workbench VERB [-h] ...",
+        usage="workbench [OPTIONS] VERB [-h] ...",
         description="See, move and delete the objects of the shared-memory workbench.\n\n" + overview(CLI_VERBS, " "),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_common(again=False)],
     )
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
-    add_verbs(parser, CLI_VERBS, parents=[_common()])
+    add_verbs(parser, CLI_VERBS, parents=[_common(again=True)])
     return parser
 
 
@@ -103,9 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     completion.autocomplete(parser)
     args = parser.parse_args(argv)
+    for one, other in (("directory", "namespace"), ("scheduler", "local")):
+        if getattr(args, one) and getattr(args, other):  # one before the verb and one after it
+            parser.error(f"argument --{one}: not allowed with argument --{other}")
     args.confirm = _confirm
     try:
-        _run(args)
+        code = _run(args)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read this has read enough (head); Python would complain again at exit.
@@ -116,30 +122,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
+    return code
 
 
-def _run(args: argparse.Namespace) -> None:
-    if args.verb.alone:
-        _show(args.verb.run(None, args), as_json=args.json)
-        return
-    with _session(args) as session:
-        session.store.set_process("script", f"workbench {args.verb.name}")
-        if args.scheduler is not None:
-            session.connect(args.scheduler)
-        elif args.verb.cluster and (session.store.directory / "connection.json").exists():
-            session.connect()
-        _show(args.verb.run(session, args), as_json=args.json)
-
-
-def _session(args: argparse.Namespace) -> Session:
-    if args.namespace is not None and not default_directory(args.namespace).exists():
-        # A slip of the finger is no wish for one more store.
-        raise ValueError(
-            f"There is no store {args.namespace!r}; `workbench namespaces` lists those that there are. "
-            f"To make it: WORKBENCH_NAMESPACE={args.namespace} workbench ls"
-        )
-    return Session(args.directory, namespace=args.namespace)
+def _run(args: argparse.Namespace) -> int:
+    with contextlib.nullcontext() if args.verb.alone else reached(args) as session:
+        answer = args.verb.run(session, args)
+        _show(answer, as_json=args.json)
+        code: int = args.verb.exit_code(answer)
+        return code
 
 
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:
@@ -174,8 +165,8 @@ def _show(answer: Any, *, as_json: bool) -> None:
 def _text(answer: Any) -> str:
     if answer is None:
         return ""
-    if isinstance(answer, list):
-        return "\n".join(answer) if answer else "nothing to report"
+    if isinstance(answer, Diagnosis):
+        return str(answer)
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         return text_fields(fields_of(answer))
     return str(answer)

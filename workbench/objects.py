@@ -279,6 +279,28 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What ``workbench doctor`` found: a sentence for each thing.
+
+    Parameters
+    ----------
+    damage : tuple of str
+        What is broken, and stays so until somebody acts.
+    reclaimed : tuple of str
+        What dead processes had left; it is put right.
+    left : tuple of str
+        What nobody living uses, and somebody may still want.
+    """
+
+    damage: tuple[str, ...] = ()
+    reclaimed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join((*self.damage, *self.reclaimed, *self.left)) or "nothing to report"
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One thing that was measured on this host; `ratio` is to memcpy in the same run, where that says something."""
 

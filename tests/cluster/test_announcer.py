@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workbench import codecs
-from workbench.cluster import connection, messages
+from workbench import codecs, connection
+from workbench.cluster import messages
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.nodes import Announcement

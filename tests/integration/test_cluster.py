@@ -14,7 +14,8 @@ from distributed import Client
 import workbench as wb
 from tests.integration.clusters import places, until
 from tests.processes import Process
-from workbench.cluster import ClusterClient, connection
+from workbench import connection
+from workbench.cluster import ClusterClient
 from workbench.local_cluster import LocalCluster
 
 MIB = 1 << 20

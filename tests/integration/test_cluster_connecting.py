@@ -22,7 +22,7 @@ from distributed import Client
 import workbench as wb
 from tests.integration.clusters import DEADLINE, running_cluster, until
 from tests.processes import Process, environment
-from workbench.cluster import connection
+from workbench import connection
 
 pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +13,8 @@ import pytest
 
 import workbench as wb
 from tests.integration.clusters import running_cluster, until
-from tests.processes import Process
-from workbench.cluster import connection
+from tests.processes import Process, environment
+from workbench import connection
 from workbench.local_cluster import LocalCluster
 from workbench.store import Store
 
@@ -28,6 +32,17 @@ def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_ow
     assert wb.current_session().store.exists("array")
 
 
+def _cli(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *words],
+        env=environment(home / "store"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def _workers_of(home: Path) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -40,8 +55,8 @@ def _workers_of(home: Path) -> list[str]:
     return found
 
 
-def test_a_killed_cluster_is_cleaned_up_by_the_next_one(home: Path) -> None:
-    """Its stores are used again, with what is in them, and removed when the next cluster ends."""
+def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: Path) -> None:
+    """The command line goes on without it, the doctor removes its connection file; the next one uses its stores again, with what is in them."""
     start = """
         import workbench as wb, numpy as np
         cluster = wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
@@ -50,9 +65,24 @@ def test_a_killed_cluster_is_cleaned_up_by_the_next_one(home: Path) -> None:
     """
     with Process(home / "store") as first:
         first.do(start)
+        assert "store.node-2" not in _cli(home, "doctor").stdout
         first.kill()
+    for worker in _workers_of(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(worker), signal.SIGKILL)
     until(lambda: not _workers_of(home), "the workers of the killed cluster end")
-    assert (home / "store.node-2").exists()
+    with pytest.raises(wb.ClusterError, match=r"does not run any more: nothing listens at tcp://.*`workbench doctor`"):
+        wb.connect()
+    shown = _cli(home, "ls")
+    assert (shown.returncode, shown.stdout) == (0, "no objects\n")
+    assert "does not run any more: nothing listens at" in shown.stderr and len(shown.stderr.splitlines()) == 1
+    shown = _cli(home, "move", "survivor", "--to", "node-2")
+    assert shown.returncode == 1 and "does not run any more" in shown.stderr
+    shown = _cli(home, "doctor")
+    assert shown.returncode == 0
+    assert "its connection file was removed" in shown.stdout
+    assert f"{home}/store.node-2 is left by a cluster that does not run any more (1 object, 8" in shown.stdout
+    assert connection.read(home / "store") is None
     with running_cluster(home) as cluster:
         wb.connect(cluster)
         assert wb.get("survivor").sum() == 499500

@@ -12,8 +12,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import codecs
-from workbench.cluster import connection, messages
+from workbench import codecs, connection
+from workbench.cluster import messages
 from workbench.errors import ClusterError, StoreError
 from workbench.objects import ObjectId
 
@@ -141,8 +141,8 @@ class Announcer:
         if not self._joined or now < self._housekeeping:
             return
         self._housekeeping = now + _HOUSEKEEPING
-        if not (self._store.directory / connection.FILE).exists():
-            # Another worker of this host, which has left, had written the file.
+        if not connection.is_kept(self._store.directory):
+            # Another worker of this host, which has left or was killed, had written the file.
             connection.write(self._store.directory, self._scheduler, self._store.id)
         if self._expires and self._announces:
             try:

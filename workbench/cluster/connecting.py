@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Client, Security
 from distributed.comm import core as comms
 
-from workbench import config
-from workbench.cluster import connection
+from workbench import config, connection
 from workbench.cluster.client import ClusterClient
 from workbench.cluster.scheduler_plugin import WorkbenchSchedulerPlugin
 from workbench.cluster.worker_plugin import WorkbenchWorkerPlugin
@@ -76,6 +75,11 @@ def _find(where: Any, store: Store | None) -> str:
             "No cluster was found on this host: no worker left its connection file in "
             f"{store.directory if store else 'the store'}. Start one with wb.LocalCluster(nodes=2), or give the address of a "
             "scheduler."
+        )
+    if why := connection.why_dead(found):
+        raise ClusterError(
+            f"The cluster of this host does not run any more: {why}. Its connection file is left in {store.directory if store else 'the store'}; "
+            "`workbench doctor` removes it. Start a cluster, or give the address of one that runs."
         )
     return found.scheduler
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import math
 import os
@@ -22,14 +21,14 @@ import distributed
 from dask.system import CPU_COUNT
 from distributed.worker_memory import parse_memory_limit
 
-from workbench.cluster import connection, messages
+from workbench import connection, leftovers
+from workbench.cluster import messages
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
 from workbench.store import Store, default_directory
 
 logger = logging.getLogger("workbench.local")
 
-_LOCK: Final = "local-cluster.lock"
 _PRELOAD: Final = "workbench.cluster"
 _START_TIMEOUT: Final = 60.0
 """Seconds until nodes that did not join are an error; a worker process takes about two to start."""
@@ -195,19 +194,15 @@ class _Sibling:
         number = 1
         while True:
             number += 1
-            directory = own.with_name(f"{own.name}.node-{number}")
+            directory = leftovers.sibling(own, number)
             if any(sibling.directory == directory for sibling in claimed):
                 continue
             Store.open(directory, capacity=capacity).close()
-            lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = leftovers.claim(directory)
+            if lock is not None:
                 return cls(directory, lock)
-            except BlockingIOError:
-                os.close(lock)
-            except BaseException:
-                os.close(lock)
-                raise
+            if not directory.exists():
+                number -= 1  # the doctor has just removed it
 
     def remove(self) -> None:
         """Remove the store and all that is in it."""

@@ -18,7 +18,8 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol.pickle import dumps
 from distributed.utils import sync
 
-from workbench.cluster import connection, memory, messages, transfer
+from workbench import connection
+from workbench.cluster import memory, messages, transfer
 from workbench.cluster.announcer import Announcer
 from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError, TransferError
 from workbench.objects import ObjectId

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workbench.listing import Listing
-from workbench.objects import Holder, Key, Memory, Ref
+from workbench.objects import Diagnosis, Holder, Key, Memory, Ref
 from workbench.session.opened import Opened
 from workbench.watching import Watch
 
@@ -70,6 +70,27 @@ class Keeping(Opened):
     def memory(self) -> Memory:
         """Tell where the bytes of this host's store are."""
         return self.store.memory()
+
+    def doctor(self, *, fix: bool = False) -> Diagnosis:
+        """Reclaim what dead processes and dead clusters left, and look for damage.
+
+        Parameters
+        ----------
+        fix : bool
+            Also remove what somebody may still want: the stores of other nodes of clusters that were killed, with all that is in them.
+        """
+        from workbench import leftovers
+
+        directory = self.store.directory
+        if broken := self.store.broken_catalog():
+            return Diagnosis(tuple(broken))
+        reclaimed: list[str] = self.store.reclaim()
+        left: list[str] = []
+        if (found := leftovers.connection_file(directory)) is not None:
+            sentence, removed = found
+            (reclaimed if removed else left).append(sentence)
+        (reclaimed if fix else left).extend(leftovers.siblings(directory, remove=fix))
+        return Diagnosis(tuple(self.store.damage()), tuple(reclaimed), tuple(left))
 
     def save(self, key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
         """Write an object to a file, byte by byte as it lies in the store, with checksums; a dataset with all its partitions.

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from workbench.objects import Namespace
 from workbench.store import directory as places
 
-__all__ = ["names_in", "namespaces"]
+__all__ = ["look", "names_in", "namespaces"]
 
 
 def namespaces(current: Path | None = None) -> list[Namespace]:
@@ -28,15 +28,16 @@ def namespaces(current: Path | None = None) -> list[Namespace]:
     """
     current = places.default_directory() if current is None else current
     found = [
-        _look(name, path, current=path == current)
+        look(name, path, current=path == current)
         for name, path in sorted(places.namespace_directories().items(), key=lambda item: (item[0] != "default", item))
     ]
     if not any(each.current for each in found) and (current / places.CATALOG).exists():
-        found.insert(0, _look("", current, current=True))
+        found.insert(0, look("", current, current=True))
     return found
 
 
-def _look(name: str, path: Path, *, current: bool) -> Namespace:
+def look(name: str, path: Path, *, current: bool) -> Namespace:
+    """Return what a store holds, as far as it can be read."""
     try:
         with _reading(path) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -480,8 +480,19 @@ class Store:
 
         Nothing is removed from a store whose catalog is damaged: what it does not list may be an object.
         """
-        if found := damage.of_catalog(self.catalog):
-            return found
+        broken = self.broken_catalog()
+        return broken or self.reclaim() + self.damage()
+
+    def broken_catalog(self) -> list[str]:
+        """Return a sentence for each thing that is wrong with the catalog itself."""
+        return damage.of_catalog(self.catalog)
+
+    def damage(self) -> list[str]:
+        """Return a sentence for each object that is damaged."""
+        return damage.damage(self.catalog, self.directory)
+
+    def reclaim(self) -> list[str]:
+        """Reclaim what dead processes left and what nobody needs; return a sentence for each thing."""
         self.writer.delete_expired()
         processes(self.directory)
         self.upkeep.give_back()
@@ -493,4 +504,4 @@ class Store:
             found += reclaim(self.catalog, self.directory)
         for segment, nbytes in trim(self.catalog, self.directory).items():
             found.append(f"Segment {segment} had {nbytes} bytes that no object refers to: given back.")
-        return found + damage.damage(self.catalog, self.directory)
+        return found

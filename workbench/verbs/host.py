@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workbench import completion
 from workbench.listing import Listing
-from workbench.objects import Event, Figure, Holder, Namespace
+from workbench.objects import Diagnosis, Event, Figure, Holder, Namespace
 from workbench.verbs.verb import Verb, add_key, seconds
 
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from workbench.session import Session
 
-__all__ = ["TERMINAL_VERBS", "VERBS"]
+__all__ = ["DAMAGED", "TERMINAL_VERBS", "VERBS"]
+
+DAMAGED: Final = 3
+"""Exit code of the doctor where something is broken that it cannot mend."""
 
 
 def _memory(session: Session, _args: argparse.Namespace) -> Any:
@@ -26,8 +29,20 @@ def _holders(session: Session, args: argparse.Namespace) -> Any:
     return Listing(session.holders(args.key), of=Holder)
 
 
-def _doctor(session: Session, _args: argparse.Namespace) -> list[str]:
-    return session.store.doctor()
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Clean up after dead processes, and find damage on this host. Exit code 3: there is damage; 0: there is none, or what "
+        "was found is put right."
+    )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="also remove the stores of other nodes that a killed cluster left, objects and all",
+    )
+
+
+def _doctor(session: Session, args: argparse.Namespace) -> Diagnosis:
+    return session.doctor(fix=args.fix)
 
 
 def _namespaces(session: Session | None, args: argparse.Namespace) -> Any:
@@ -57,18 +72,25 @@ def _bench(_session: None, args: argparse.Namespace) -> Any:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("memory", "show where the bytes of this host's store are", _memory, example="--json"),
+    Verb("memory", "show where the bytes are on this host", _memory, example="--json"),
     Verb(
         "holders",
-        "list the processes that have an object mapped",
+        "list who has objects mapped on this host",
         _holders,
         lambda parser: add_key(parser, optional=True),
         "flights",
+        store="lists",
     ),
-    Verb("doctor", "reclaim what dead processes left, and look for damage", _doctor),
+    Verb(
+        "doctor",
+        "clean up after dead processes, find damage on this host",
+        _doctor,
+        _doctor_arguments,
+        exit_code=lambda found: DAMAGED if found.damage else 0,
+    ),
     Verb("namespaces", "list your stores side by side, with what they use", _namespaces, alone=True),
 )
 TERMINAL_VERBS: tuple[Verb, ...] = (
-    Verb("watch", "show what happens to objects, as it happens", _watch, _watch_arguments, "'runs/*' --json"),
+    Verb("watch", "show what happens to objects on this host", _watch, _watch_arguments, "'runs/*'", store="makes"),
     Verb("bench", "measure how fast this host is, in a few seconds", _bench, _bench_arguments, alone=True),
 )

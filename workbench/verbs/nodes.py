@@ -66,16 +66,16 @@ def _drop(session: Session, args: argparse.Namespace) -> Any:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("nodes", "list the nodes: room, use, workers", _nodes, example="--json", cluster=True),
-    Verb("where", "tell which nodes have a replica of an object", _where, add_key, "flights", cluster=True),
-    Verb("move", "move an object to another node", _move, _move_arguments, "flights --to node-2", cluster=True),
-    Verb("replicate", "put an object on more nodes", _replicate, _replicate_arguments, "flights -n 2", cluster=True),
+    Verb("nodes", "list the nodes: room, use, workers", _nodes, example="--json", cluster="joins", store="lists"),
+    Verb("where", "tell which nodes have a replica of an object", _where, add_key, "flights", cluster="joins"),
+    Verb("move", "move an object to another node", _move, _move_arguments, "flights --to node-2", cluster="needs"),
+    Verb("replicate", "put an object on more nodes", _replicate, _replicate_arguments, "flights -n 2", cluster="needs"),
     Verb(
         "drop",
         "remove the replica of an object on one node",
         _drop,
         _drop_arguments,
         "flights --node node-2",
-        cluster=True,
+        cluster="needs",
     ),
 )

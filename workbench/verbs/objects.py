@@ -133,18 +133,39 @@ def _get(session: Session, args: argparse.Namespace) -> Any:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("ls", "list objects, newest first", _ls, _ls_arguments, "'flights*' --sort nbytes"),
-    Verb("info", "describe one object", _info, add_key, "flights"),
     Verb(
-        "rm", "delete objects everywhere", _rm, _rm_arguments, "'runs/2025*' --yes", cluster=True, aliases=("delete",)
+        "ls",
+        "list objects, newest first",
+        _ls,
+        _ls_arguments,
+        "'flights*' --sort nbytes",
+        cluster="joins",
+        store="lists",
     ),
-    Verb("pin", "never make room at the cost of these objects", _pin, add_keys, "flights"),
-    Verb("unpin", "undo pin", _unpin, add_keys, "flights"),
-    Verb("spill", "move objects from memory to disk, where they stay readable", _spill, add_keys, "flights"),
-    Verb("restore", "bring spilled objects back to memory", _restore, add_keys, "flights"),
-    Verb("save", "write an object to a file, with checksums", _save, _save_arguments, "flights flights.wb"),
-    Verb("load", "share an object from a file that save wrote", _load, _load_arguments, "flights.wb"),
+    Verb("info", "describe one object", _info, add_key, "flights", cluster="joins"),
+    Verb("rm", "delete objects", _rm, _rm_arguments, "'runs/2025*' --yes", cluster="joins", aliases=("delete",)),
+    Verb("pin", "keep objects in memory on this host", _pin, add_keys, "flights"),
+    Verb("unpin", "undo pin on this host", _unpin, add_keys, "flights"),
+    Verb("spill", "move objects to disk on this host, readable there", _spill, add_keys, "flights"),
+    Verb("restore", "bring spilled objects back to memory on this host", _restore, add_keys, "flights"),
+    Verb("save", "write an object to a file, with checksums", _save, _save_arguments, "flights f.wb", cluster="joins"),
+    Verb(
+        "load",
+        "share an object from a file that save wrote",
+        _load,
+        _load_arguments,
+        "flights.wb",
+        cluster="joins",
+        store="makes",
+    ),
 )
 TERMINAL_VERBS: tuple[Verb, ...] = (
-    Verb("get", "show an object, or write it to a file of another format", _get, _get_arguments, "flights -o f.csv"),
+    Verb(
+        "get",
+        "show an object, or write it in another format",
+        _get,
+        _get_arguments,
+        "flights -o f.csv",
+        cluster="joins",
+    ),
 )

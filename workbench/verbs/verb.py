@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from workbench import completion
 
@@ -30,8 +30,12 @@ class Verb:
         Adds the verb's arguments to its parser.
     example : str
         What follows the verb in an example.
-    cluster : bool
-        Whether the verb acts on the cluster where there is one.
+    cluster : str
+        ``never``: it is about this host; ``joins``: it acts on the cluster of this host where one runs; ``needs``: it cannot do without.
+    store : str
+        What a command line does where there is no store yet: ``lists`` (as if it were empty), ``needs`` (an error) or ``makes`` (it makes one).
+    exit_code : callable
+        What a command line's exit code is, by what was answered.
     alone : bool
         The verb needs no store: on the command line its session is None.
     aliases : tuple of str
@@ -43,16 +47,16 @@ class Verb:
     run: Callable[[Any, argparse.Namespace], Any]
     arguments: Callable[[argparse.ArgumentParser], None] = lambda _parser: None
     example: str = ""
-    cluster: bool = False
+    cluster: Literal["never", "joins", "needs"] = "never"
+    store: Literal["lists", "needs", "makes"] = "needs"
+    exit_code: Callable[[Any], int] = lambda _answer: 0
     alone: bool = False
     aliases: tuple[str, ...] = ()
 
 
 def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
     """Give `parser` a sub-command for each verb; the chosen one is ``args.verb`` afterwards."""
-    choices = parser.add_subparsers(
-        metavar="VERB", required=True, prog=parser.prog, help="one of the above; VERB --help tells more"
-    )
+    choices = parser.add_subparsers(metavar="VERB", required=True, prog=parser.prog, help=argparse.SUPPRESS)
     for verb in verbs:
         child = choices.add_parser(
             verb.name,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import connection
 from workbench.errors import ClusterError
 from workbench.objects import NodeInfo, ObjectInfo
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterState", "Link", "Pulse"]
 
-_CONNECTION_FILE = "connection.json"  # cluster/connection.py, which would import Dask
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds between two attempts to reach a scheduler that does not answer."""
 
@@ -152,10 +152,6 @@ class Link:
 
 
 def _read_address(directory: Path) -> str | None:
-    if not (directory / _CONNECTION_FILE).exists():
-        return None  # before Dask is imported
-    from workbench.cluster import connection
-
     found = connection.read(directory)
     return None if found is None else found.scheduler
 

@@ -1,0 +1,142 @@
+"""The connection file: how a kernel, the Jupyter server or the command line finds the cluster of its host.
+
+Covers one small file in the store's directory, mode 0600, that each worker writes when it joins and removes when it leaves in good order, and telling at
+once whether that cluster is dead; it imports nothing of Dask. Read next: ``cluster/announcer.py`` (writes it), ``leftovers.py`` (removes it).
+
+=================================  ===========================================================================
+the cluster ...                    what a reader does
+=================================  ===========================================================================
+runs                               the worker that wrote the file lives: it connects, with patience
+runs, the writer was killed        another worker of the host writes the file anew; until then the scheduler's port answers: it connects
+was killed                         the writer is dead and the port refuses: dead, known in a millisecond
+is on a host that is off           the writer is dead and nothing answers within a second: dead
+wrote it in another container      pids there say nothing here: as if the writer were dead, the port decides
+=================================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+__all__ = ["FILE", "Connection", "is_kept", "read", "remove", "why_dead", "write"]
+
+FILE: Final = "connection.json"
+_KNOCKABLE: Final = frozenset({"tcp", "tls", "ws", "wss"})
+"""Schemes of Dask's addresses whose port takes TCP connections."""
+_PATIENCE: Final = 1.0
+"""Seconds that the port of a cluster whose worker is dead has for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the scheduler is, which node this host is, and who wrote that when.
+
+    `written` is in seconds since the epoch; `pid`, `started` (ticks since the machine began, proc_pid_stat(5)) and `namespace` (the inode of
+    ``/proc/self/ns/pid``) name one process; 0 where they are not known.
+    """
+
+    scheduler: str
+    node: str
+    written: float
+    pid: int
+    started: int = 0
+    namespace: int = 0
+
+
+def read(directory: Path) -> Connection | None:
+    """Return the connection that a worker left in a store's directory, or None if there is none that makes sense."""
+    try:
+        fields = json.loads((directory / FILE).read_text())
+        return Connection(
+            str(fields["scheduler"]),
+            str(fields["node"]),
+            float(fields["written"]),
+            int(fields["pid"]),
+            int(fields.get("started", 0)),
+            int(fields.get("namespace", 0)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write(directory: Path, scheduler: str, node: str) -> None:
+    """Leave the address of the scheduler in a store's directory, at once or not at all."""
+    pid = os.getpid()
+    about = {"written": time.time(), "pid": pid, "started": _started(pid), "namespace": _namespace()}
+    temporary = directory / f".{FILE}.{pid}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, json.dumps({"scheduler": scheduler, "node": node, **about}).encode())
+    finally:
+        os.close(descriptor)
+    temporary.rename(directory / FILE)
+
+
+def remove(directory: Path) -> None:
+    """Remove the file if this process wrote it; another worker of the host may have written it since."""
+    found = read(directory)
+    if found is not None and found.pid == os.getpid():
+        with contextlib.suppress(FileNotFoundError):
+            (directory / FILE).unlink()
+
+
+def is_kept(directory: Path) -> bool:
+    """Tell whether there is a file whose writer lives, or may live, and will remove it."""
+    found = read(directory)
+    return found is not None and _writer_lives(found) is not False
+
+
+def why_dead(found: Connection) -> str | None:
+    """Return what tells that a cluster does not run any more, for people; None: it runs, or nobody can tell so soon.
+
+    Nothing is asked of a cluster whose worker lives. Else one connection to the scheduler's port is tried.
+    """
+    if _writer_lives(found):
+        return None
+    parts = urlsplit(found.scheduler)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in _KNOCKABLE or not parts.hostname or not port:
+        return None
+    writer = f"the worker that left its address, pid {found.pid}, is dead"
+    try:
+        socket.create_connection((parts.hostname, port), _PATIENCE).close()
+    except ConnectionRefusedError:
+        return f"nothing listens at {found.scheduler}"
+    except OSError:
+        return f"nothing answers at {found.scheduler}, and {writer}" if _writer_lives(found) is False else None
+    return None
+
+
+def _writer_lives(found: Connection) -> bool | None:
+    """Tell whether the process that wrote a file lives; None if that cannot be known here."""
+    if not found.started or not found.namespace or found.namespace != _namespace():
+        return None
+    return _started(found.pid) == found.started
+
+
+def _started(pid: int) -> int:
+    """Return when a process began, in ticks; 0 if there is none, or only its remains."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def _namespace() -> int:
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
