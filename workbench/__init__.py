@@ -266,9 +266,9 @@ def namespaces() -> Listing[Namespace]:
     return Listing(namespaces(None if session is None else session.store.directory), of=Namespace)
 
 
-def connect(where: Any = None, *, timeout: float | None = None) -> Client:
+def connect(where: Any = None, *, security: Any = None, timeout: float | None = None) -> Client:
     """Connect to a Dask cluster; see :meth:`Session.connect`."""
-    return current_session().connect(where, timeout=timeout)
+    return current_session().connect(where, security=security, timeout=timeout)
 
 
 def nodes() -> Listing[NodeInfo]:

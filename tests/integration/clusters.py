@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import workbench as wb
 from tests.conftest import PREFIX, SHM
+from tests.processes import environment
 from workbench.local_cluster import LocalCluster
 
 DEADLINE = 30.0
@@ -66,3 +69,23 @@ def clear() -> None:
         with contextlib.suppress(wb.ObjectNotFoundError):
             wb.delete(info.id)
     until(lambda: not wb.ls(parts=True), "the cluster is empty")
+
+
+@contextlib.contextmanager
+def dask(*arguments: str, directory: Path, **more: str) -> Iterator[subprocess.Popen[str]]:
+    """Run Dask's command line as a user does, on a node that is named after its directory."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dask", *arguments],
+        env=environment(directory, WORKBENCH_NODE=directory.name, **more),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()

@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import shutil
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +15,8 @@ import pytest
 from distributed import Client
 
 import workbench as wb
-from tests.integration.clusters import DEADLINE, running_cluster, until
-from tests.processes import Process, environment
+from tests.integration.clusters import dask, running_cluster, until
+from tests.processes import Process
 from workbench import connection
 
 pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
@@ -141,53 +136,6 @@ def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
     assert wb.get("array").sum() == 45
     with pytest.raises(wb.ClusterError, match=r"does not answer|is closed"):
         wb.nodes()
-
-
-def openssl(directory: Path) -> distributed.Security:
-    """Certificates of one's own, for TLS between all."""
-    certificate, key = directory / "certificate.pem", directory / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
-    roles = {
-        f"tls_{role}_{what}": str(path)
-        for role in ("client", "scheduler", "worker")
-        for what, path in (("cert", certificate), ("key", key))
-    }
-    return distributed.Security(tls_ca_file=str(certificate), require_encryption=True, **roles)
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command to make certificates")
-def test_with_tls_everything_flows_over_it_and_a_plain_client_is_refused(home: Path, tmp_path: Path) -> None:
-    """Announcements, transfers and questions use the cluster's own encrypted connections."""
-    with running_cluster(home, security=openssl(tmp_path)) as cluster:
-        assert cluster.scheduler_address.startswith("tls://")
-        wb.connect(cluster)
-        wb.put(np.arange(1_000_000), "array")
-        wb.move("array", to="node-2").wait()
-        assert all(address.startswith("tls://") for node in wb.nodes() for address in node.workers)
-        assert wb.get("array").sum() == 499999500000
-        with pytest.raises(wb.ClusterError, match="does not answer"):
-            wb.connect(cluster.scheduler_address.replace("tls", "tcp"), timeout=1)
-
-
-@contextlib.contextmanager
-def dask(*arguments: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run Dask's command line as a user does."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *arguments],
-        env=environment(directory, WORKBENCH_NODE=directory.name),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.communicate(timeout=DEADLINE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
 
 
 def test_the_preload_makes_nodes_of_scheduler_and_workers_started_by_hand(home: Path, tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """How a session comes to a cluster: from a client, an address, a cluster object, or the connection file of its host.
 
-Covers finding, bounded waiting and bringing the plugins to a cluster that was started without them. The calls afterwards are
-``client.py``'s.
+Covers finding, the certificates of a cluster with TLS, bounded waiting, and bringing the plugins to a cluster that was started without them.
+The calls afterwards are ``client.py``'s.
+
+A connection file holds an address and no secret. Who connects with a cluster at a ``tls://`` address brings the certificates: as an argument, in
+the cluster object that made them, or in Dask's configuration, as any Dask client does (``distributed.client.security-loader``,
+``distributed.comm.tls``).
 """
 
 from __future__ import annotations
@@ -11,8 +15,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import dask.config
 from distributed import Client, Security
 from distributed.comm import core as comms
+from distributed.utils import import_term
 
 from workbench import config, connection
 from workbench.cluster.client import ClusterClient
@@ -24,7 +30,9 @@ if TYPE_CHECKING:
     from workbench.store import Store
 
 
-def connect(where: Any = None, store: Store | None = None, *, timeout: float | None = None) -> ClusterClient:
+def connect(
+    where: Any = None, store: Store | None = None, *, security: Security | None = None, timeout: float | None = None
+) -> ClusterClient:
     """Connect to a cluster and make sure that it has the workbench's plugins.
 
     Parameters
@@ -34,6 +42,8 @@ def connect(where: Any = None, store: Store | None = None, *, timeout: float | N
         the store.
     store : Store, optional
         This process's store.
+    security : distributed.Security, optional
+        Certificates for a cluster with TLS; those of the cluster object `where`, else those that Dask's configuration names.
     timeout : float, optional
         Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``.
 
@@ -49,7 +59,7 @@ def connect(where: Any = None, store: Store | None = None, *, timeout: float | N
         cluster = ClusterClient(where, timeout=patience)
     else:
         found = _find(where, store)
-        cluster = ClusterClient(_new_client(where, found, patience), timeout=patience, owned=True)
+        cluster = ClusterClient(_new_client(where, found, patience, security), timeout=patience, owned=True)
     try:
         add_plugins(cluster, patience)
     except BaseException:
@@ -84,7 +94,40 @@ def _find(where: Any, store: Store | None) -> str:
     return found.scheduler
 
 
-async def knock(address: str, patience: float, security: Security | None = None) -> None:
+def find_security(address: str, security: Security | None = None) -> Security:
+    """Return the certificates for a scheduler: those given, else those that Dask's configuration names.
+
+    Raises
+    ------
+    ClusterError
+        The address is one with TLS, and there is no certificate; or the configured loader cannot be used.
+    """
+    if security is None:
+        security = _configured_security(address)
+    if address.startswith("tls://") and not (security.tls_ca_file and security.tls_client_cert):
+        raise ClusterError(
+            f"The scheduler at {address} speaks TLS, and this process has no certificate for it. Give one with "
+            "wb.connect(address, security=Security(...)), or name its files in Dask's configuration: distributed.comm.tls.ca-file, .client.cert "
+            "and .client.key (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...__CLIENT__CERT, ...__CLIENT__KEY). The certificates of "
+            "Security.temporary() never leave the process that made them: there, say wb.connect(cluster)."
+        )
+    return security
+
+
+def _configured_security(address: str) -> Security:
+    loader = dask.config.get("distributed.client.security-loader", None)
+    if not loader:
+        return Security()
+    try:
+        found = import_term(loader)({"address": address})
+    except Exception as error:  # it is the user's own function
+        raise ClusterError(
+            f"The setting distributed.client.security-loader, {loader!r}, gives no certificates for {address}: {type(error).__name__}: {error}"
+        ) from error
+    return Security() if found is None else found
+
+
+async def knock(address: str, patience: float, security: Security) -> None:
     """See whether a scheduler answers, in bounded time: Dask's own client waits for ever for one that accepts and says nothing.
 
     Raises
@@ -92,25 +135,32 @@ async def knock(address: str, patience: float, security: Security | None = None)
     OSError, TimeoutError, ValueError
         If it does not, or if that is no address.
     """
-    arguments = (security or Security()).get_connection_args("client")
     async with asyncio.timeout(patience):
-        comm = await comms.connect(address, timeout=patience, **arguments)
+        comm = await comms.connect(address, timeout=patience, **security.get_connection_args("client"))
         await comm.close()
 
 
-def _new_client(where: Any, address: str, patience: float) -> Client:
-    security = getattr(where, "security", None)
-    arguments = {} if security is None else {"security": security}
+def _new_client(where: Any, address: str, patience: float, security: Security | None) -> Client:
+    if security is None:
+        security = getattr(where, "security", None)
+    security = find_security(address, security)
     try:
         with ThreadPoolExecutor(1) as thread:  # a notebook's own thread runs an event loop already
             thread.submit(asyncio.run, knock(address, patience, security)).result()
-        return Client(address, timeout=patience, set_as_default=True, **arguments)
-    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        return Client(address, timeout=patience, set_as_default=True, security=security)
+    except comms.FatalCommClosedError as error:
+        raise ClusterError(
+            f"The scheduler at {address} and this process do not trust each other's certificates ({error}). Give wb.connect the Security that "
+            "the cluster was started with, or name its files in Dask's configuration (distributed.comm.tls)."
+        ) from error
+    except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
         origin = (
             " It was named by the connection file of this host, which a cluster that was killed leaves behind."
             if where is None
             else ""
         )
+        if isinstance(error, comms.CommClosedError) and not address.startswith("tls://"):
+            origin += " It hung up: if it speaks TLS, its address begins with tls://."
         raise ClusterError(
             f"The scheduler at {address} does not answer within {patience:.0f} s ({str(error) or type(error).__name__}).{origin} "
             "Start a cluster, or give the address of one that runs."

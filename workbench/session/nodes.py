@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Spanning(Opened):
     """Connects with a cluster; finds, moves and replicates objects there."""
 
-    def connect(self, where: Any = None, *, timeout: float | None = None) -> Client:
+    def connect(self, where: Any = None, *, security: Any = None, timeout: float | None = None) -> Client:
         """Connect to a Dask cluster, so that objects of its nodes can be listed, got, moved and replicated.
 
         Parameters
         ----------
         where : distributed.Client, cluster or str, optional
             A client, anything with a ``scheduler_address``, an address, or None: the cluster found on this host.
+        security : distributed.Security, optional
+            Certificates for a cluster with TLS; those of the cluster object `where`, else those that Dask's configuration names.
         timeout : float, optional
             Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``.
 
@@ -45,7 +47,7 @@ class Spanning(Opened):
         """
         from workbench.cluster import connect
 
-        cluster = connect(where, self.store, timeout=timeout)
+        cluster = connect(where, self.store, security=security, timeout=timeout)
         if self.cluster is not None:
             self.cluster.close()
         self.cluster = cluster

@@ -159,11 +159,14 @@ def _read_address(directory: Path) -> str | None:
 async def _new_client(address: str, seconds: float) -> Any:
     from distributed import Client
 
-    from workbench.cluster.connecting import knock
+    from workbench.cluster.connecting import find_security, knock
 
+    security = find_security(address)
     # A scheduler that accepts and says nothing would keep the client waiting for ever.
-    await knock(address, seconds)
-    return await Client(address, asynchronous=True, set_as_default=False, timeout=seconds, name="workbench-server")
+    await knock(address, seconds, security)
+    return await Client(
+        address, asynchronous=True, set_as_default=False, timeout=seconds, name="workbench-server", security=security
+    )
 
 
 def _new_cluster(client: Any, timeout: float) -> ClusterClient:
