@@ -142,7 +142,7 @@ def test_who_has_no_certificate_is_refused_and_told_what_to_do(lasting_cluster: 
     assert found is not None and found.scheduler == address and address.startswith("tls://")
     file = directory / connection.FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert set(json.loads(file.read_text())) <= {"scheduler", "node", "written", "pid"}
+    assert set(json.loads(file.read_text())) == {"scheduler", "node", "written", "pid", "started", "namespace"}
     for where in (None, address):
         with pytest.raises(
             wb.ClusterError, match="speaks TLS, and this process has no certificate.*distributed.comm.tls.ca-file"
