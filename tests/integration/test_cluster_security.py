@@ -247,8 +247,8 @@ def test_only_who_gets_an_object_unpickles_it(home: Path, tmp_path: Path, monkey
         assert lines(sprung) == []
         assert isinstance(wb.get("trap"), Trap)
         assert lines(sprung) == [str(os.getpid())]
-        [worker] = [node.address for node in wb.nodes() if node.name == "store"]
-        assert client.submit(lambda: type(wb.get("trap")).__name__, workers=[worker]).result(60) == "Trap"
+        [east_address] = [node.address for node in wb.nodes() if node.name == "store"]
+        assert client.submit(lambda: type(wb.get("trap")).__name__, workers=[east_address]).result(60) == "Trap"
         assert lines(sprung) == [str(os.getpid()), str(east.pid)]
         frame = dd.from_pandas(pd.DataFrame({"x": range(8)}), npartitions=2)
         frame.persist_shared("frame")

@@ -104,7 +104,8 @@ def find_security(address: str, security: Security | None = None) -> Security:
     """
     if security is None:
         security = _configured_security(address)
-    if address.startswith("tls://") and not (security.tls_ca_file and security.tls_client_cert):
+    certificate = security.get_tls_config_for_role("client")
+    if address.startswith("tls://") and not (certificate["ca_file"] and certificate["cert"]):
         raise ClusterError(
             f"The scheduler at {address} speaks TLS, and this process has no certificate for it. Give one with "
             "wb.connect(address, security=Security(...)), or name its files in Dask's configuration: distributed.comm.tls.ca-file, .client.cert "
