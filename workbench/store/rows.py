@@ -29,11 +29,13 @@ INSERT_NEXT: Final = """
 INSERT INTO objects (
     seq, id, kind, description, nbytes, shared, charged, total, created, ttl, expires, pinned, tags, header, layout, payload)
 VALUES (?16, ?2, ?3, ?4, ?5, ?6, ?7, ?17, ?8, ?9, ?10,
-    (SELECT CASE WHEN base + ?17 + ?1 - ?7 <= capacity THEN ?11 END FROM store), ?12, ?13, ?14, ?15)"""
-"""The same within a transaction that has asked for the newest object's number and total (:data:`NEWEST`), and counts on from there."""
+    (SELECT CASE WHEN base + ?17 + ?1 - ?7 <= capacity AND latest < ?16 THEN ?11 END FROM store), ?12, ?13, ?14, ?15)"""
+"""The same for who knows the newest object's number and total, and counts on from there. It is refused if an object came since: its number is taken,
+or ``latest`` remembers it."""
 NEWEST: Final = """
 SELECT max(latest, coalesce((SELECT max(seq) FROM objects), 0)),
     max(total, coalesce((SELECT total FROM objects ORDER BY seq DESC LIMIT 1), 0)) FROM store"""
+TOTAL: Final = "SELECT total FROM objects WHERE seq = ?"
 _FOUND: Final = "SELECT seq, id, header, layout, payload, expires FROM objects WHERE "
 BY_SEQ: Final = _FOUND + "seq = ? AND id = ?"
 BY_SEQS: Final = _FOUND + "seq IN"
