@@ -91,5 +91,7 @@ def _scans(session: Session, action: Callable[[], Any]) -> list[str]:
         filtered = "GLOB" in statement or "kind =" in statement
         # A subquery's rows, of which a limit leaves some hundred, come from a step of their own, which says how they are found.
         is_no_table = ("CONSTANT", "(subquery-")
-        found += [step for step in plan if step.startswith("SCAN") and filtered and not any(map(step.count, is_no_table))]
+        found += [
+            step for step in plan if step.startswith("SCAN") and filtered and not any(map(step.count, is_no_table))
+        ]
     return sorted(set(found))

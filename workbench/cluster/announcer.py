@@ -146,6 +146,6 @@ class Announcer:
             connection.write(self._store.directory, self._scheduler, self._store.id)
         if self._expires and self._announces:
             try:
-                await asyncio.to_thread(self._store.writer.delete_expired)
+                await asyncio.to_thread(self._store.writer.names.delete_expired)
             except StoreError as error:
                 logger.warning("Objects whose time is over could not be deleted: %s", error)

@@ -3,7 +3,7 @@
 The only package that touches shared memory or SQLite. It stores encoded objects (``workbench.objects.Encoded``), never
 decodes them, and knows nothing of other hosts.
 
-Reading order: ``store.py`` (the verbs), ``writing.py``, ``reading.py``, ``allocation.py`` (the life of a segment), ``segments.py`` (one file), ``catalog.py``, ``transactions.py``,
+Reading order: ``store.py`` (the verbs), ``writing.py``, ``naming.py``, ``reading.py``, ``allocation.py`` (the life of a segment), ``segments.py`` (one file), ``catalog.py``, ``transactions.py``,
 ``copying.py``, ``pool.py``, ``upkeep.py``, ``eviction.py``, ``spill.py``, ``reclaim.py``, ``residence.py``, ``holders.py``, ``queries.py``, ``listings.py``, ``history.py``, ``raw.py``, ``forking.py``, ``directory.py``.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from workbench.store.creating import InParts, InPlace
 from workbench.store.directory import StoreOnDiskWarning, default_directory, node_name
+from workbench.store.naming import check_name
 from workbench.store.queries import Changes, Version
 from workbench.store.raw import Export, Import
 from workbench.store.reading import Record
 from workbench.store.store import Store
-from workbench.store.writing import check_name
 
 __all__ = [
     "Changes",

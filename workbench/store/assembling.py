@@ -20,6 +20,7 @@ from workbench.store.allocation import Allocator
 from workbench.store.background import Background
 from workbench.store.catalog import Catalog
 from workbench.store.mappings import Mappings
+from workbench.store.naming import Names
 from workbench.store.pool import Pool
 from workbench.store.processes import ProcessFile, processes
 from workbench.store.reading import Reader
@@ -116,7 +117,7 @@ def assemble(place: Path, capacity: int | str | None, options: config.StoreOptio
         process = ProcessFile(place, Mappings.of(place, catalog.id).segments)
         undo.callback(process.close)
         reader = Reader(place, catalog, process, pool)
-        writer = Writer(reader, allocator, spiller, upkeep, settings.inline)
+        writer = Writer(reader, allocator, spiller, Names(reader, allocator, spiller, upkeep), settings.inline)
         residence = Residence(writer, background, settings.restore_after)
         reader.on_disk = residence.on_mapped
         reader.put_right = functools.partial(reclaim, catalog, place)

@@ -66,13 +66,13 @@ def make_room(writer: Writer, nbytes: int) -> Made:
     """Give up what nobody needs until `nbytes` more fit."""
     writer.spiller.trouble = ""
     done = bool(reclaim(writer.catalog, writer.reader.directory))
-    done |= writer.delete_expired() > 0
+    done |= writer.names.delete_expired() > 0
     spill = functools.partial(spill_oldest, writer.spiller)
     for give_up in (writer.allocator.release_free, functools.partial(_trim, writer), spill):
         missing = _missing(writer, nbytes)
         if missing > 0:
             done |= give_up(missing) > 0
-    if done or (_missing(writer, nbytes) > 0 and writer.upkeep.yield_room()):
+    if done or (_missing(writer, nbytes) > 0 and writer.names.upkeep.yield_room()):
         return Made.SOMETHING
     return Made.NOTHING if _missing(writer, nbytes) > 0 else Made.ENOUGH
 

@@ -54,7 +54,7 @@ class Residence:
 
     def _pin_if_in_memory(self, key: Key) -> bool:
         with self.catalog.write() as write:
-            seq, identity = self.writer.find(write, key)
+            seq, identity = self.writer.names.find(write, key)
             if any(row[1] == "spilled" for row in write.execute(_USED, (seq,))):
                 return False
             write.execute("UPDATE objects SET pinned = 1 WHERE seq = ?", (seq,))
@@ -64,14 +64,14 @@ class Residence:
     def unpin(self, key: Key) -> None:
         """Undo :meth:`pin`."""
         with self.catalog.write() as write:
-            seq, identity = self.writer.find(write, key)
+            seq, identity = self.writer.names.find(write, key)
             write.execute("UPDATE objects SET pinned = 0 WHERE seq = ?", (seq,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'pinned')", (identity,))
 
     def set_tag(self, key: Key, tag: str, value: str | None) -> None:
         """Give an object a tag, or take it away (None)."""
         with self.catalog.write() as write:
-            seq, identity = self.writer.find(write, key)
+            seq, identity = self.writer.names.find(write, key)
             row = write.execute("SELECT tags FROM objects WHERE seq = ?", (seq,)).fetchone()
             tags = parse_tags(row[0])
             if tags.get(tag) == value:
@@ -83,14 +83,14 @@ class Residence:
     def can_be_spilled(self, key: Key) -> bool:
         """Tell whether an object lies in segments, and not in the catalog."""
         with self.catalog.write() as write:
-            return write.execute(_USED, (self.writer.find(write, key)[0],)).fetchone() is not None
+            return write.execute(_USED, (self.writer.names.find(write, key)[0],)).fetchone() is not None
 
     # -- to disk ---------------------------------------------------------------------------------------------------
 
     def spill(self, key: Key) -> None:
         """Move an object to disk; see :meth:`Store.spill`."""
         with self.catalog.write() as write:
-            seq, identity = self.writer.find(write, key)
+            seq, identity = self.writer.names.find(write, key)
             used = write.execute(_USED, (seq,)).fetchall()
             pinned = write.execute(_PINNED, (seq,)).fetchone()
         name = _name(key)
@@ -135,7 +135,7 @@ class Residence:
         kept: list[Mapping] = []
         while True:
             with self.catalog.write() as write:
-                seq, _ = self.writer.find(write, identity)
+                seq, _ = self.writer.names.find(write, identity)
                 spilled = [row for row in write.execute(_USED, (seq,)) if row[1] == "spilled"]
             if not spilled:
                 return

@@ -25,13 +25,13 @@ from workbench.store.creating import InParts, InPlace
 from workbench.store.drafts import SHARED_FROM
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
+from workbench.store.naming import check_name
 from workbench.store.processes import processes
 from workbench.store.raw import Export, Import
 from workbench.store.reading import Record
 from workbench.store.reclaim import reclaim
 from workbench.store.rows import Row
 from workbench.store.trimming import trim
-from workbench.store.writing import check_name
 
 _DYING: Final = 0.2
 """Seconds that the doctor waits for writers who may be dying."""
@@ -253,11 +253,11 @@ class Store:
 
     def bind(self, name: str, key: Key) -> None:
         """Give an object a name, atomically taking it from the object that had it."""
-        self.writer.bind(name, key)
+        self.writer.names.bind(name, key)
 
     def unbind(self, name: str, object_id: ObjectId) -> None:
         """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
-        self.writer.unbind(name, object_id)
+        self.writer.names.unbind(name, object_id)
 
     def delete(self, key: Key) -> None:
         """Delete an object; who maps it keeps what it has, until it lets go.
@@ -267,7 +267,7 @@ class Store:
         ObjectNotFoundError
             If no object has this name or id.
         """
-        self.writer.delete(key)
+        self.writer.names.delete(key)
 
     def pin(self, key: Key) -> None:
         """Keep an object in memory, where it is brought if it is on disk, and keep it when its last name goes.
@@ -493,7 +493,7 @@ class Store:
 
     def reclaim(self) -> list[str]:
         """Reclaim what dead processes left and what nobody needs; return a sentence for each thing."""
-        self.writer.delete_expired()
+        self.writer.names.delete_expired()
         processes(self.directory)
         self.upkeep.give_back()
         found = reclaim(self.catalog, self.directory)

@@ -1,6 +1,6 @@
-"""Putting, naming and deleting objects: what changes a store.
+"""Putting objects: how they come into a store, and how room is made for them.
 
-Covers the transactions, and their order with the steps on segments (``allocation.py``). Reading is in ``reading.py``.
+Covers the transactions, and their order with the steps on segments (``allocation.py``). Names and deleting are in ``naming.py``, reading in ``reading.py``.
 
 A put of more than the setting ``inline``: reserve a segment (transaction), write it, seal it and add the object's row (transaction:
 the seal). A process that dies before the second commit leaves a lockable ``writing`` segment, which the next one that opens
@@ -18,17 +18,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from workbench.errors import NameConflictError, StoreError, StoreFullError
-from workbench.objects import Encoded, Key, ObjectId, Ref, is_object_id
+from workbench.errors import StoreError, StoreFullError
+from workbench.objects import Encoded, ObjectId, Ref
 from workbench.store import drafts, eviction, rows, segments
 from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
-from workbench.store.catalog import expired
 from workbench.store.descriptors import with_descriptors
 from workbench.store.mappings import Mappings
-from workbench.store.reading import Reader, find, find_with_seq
-from workbench.store.rows import INSERT, INSERT_NEXT, NEWEST, PLACE, TOTAL, Row
+from workbench.store.naming import Names
+from workbench.store.reading import Reader, find
+from workbench.store.rows import INSERT, INSERT_NEXT, NEWEST, TOTAL, Row
 from workbench.store.spill import Spiller
-from workbench.store.upkeep import Upkeep
 
 _T = TypeVar("_T")
 
@@ -38,8 +37,6 @@ _IN_A_MOMENT: Final = 0.02
 """Seconds until another look, where others have what could be spilled in hand."""
 _MOST_IN_VAIN: Final = 20
 """Times that a put is tried again because there seemed to be room."""
-_LONGEST_NAME: Final = 10_000
-"""Characters."""
 
 
 class SegmentGoneError(Exception):
@@ -54,17 +51,17 @@ class Writer:
     reader : Reader
     allocator : Allocator
     spiller : Spiller
-    upkeep : Upkeep
+    names : Names
     inline : int
         Bytes up to which an object lies in the catalog.
     """
 
-    def __init__(self, reader: Reader, allocator: Allocator, spiller: Spiller, upkeep: Upkeep, inline: int) -> None:
+    def __init__(self, reader: Reader, allocator: Allocator, spiller: Spiller, names: Names, inline: int) -> None:
         self.reader = reader
         self.catalog = reader.catalog
         self.allocator = allocator
         self.spiller = spiller
-        self.upkeep = upkeep
+        self.names = names
         self.inline = inline
         self._unasked = 0
         # The catalog's version after this process's last small put, that object's number, and the total of charges (None: not asked for).
@@ -207,7 +204,7 @@ class Writer:
             if written is not None:
                 self.allocator.finish(written)
         if replaced:
-            self._trim()
+            self.names.trim()
         return ids
 
     def _insert(self, write: sqlite3.Connection, draft: drafts.Draft, segment: int) -> tuple[ObjectId, bool]:
@@ -227,7 +224,7 @@ class Writer:
             write.execute("INSERT INTO aliases VALUES (?, ?)", (row.id, seq))
         used = draft.shared | {segment} if segment else draft.shared
         write.executemany("INSERT INTO uses VALUES (?, ?)", [(seq, each) for each in used])
-        return rows.object_id(seq, values[1]), draft.name is not None and self._bind(write, draft.name, seq)
+        return rows.object_id(seq, values[1]), draft.name is not None and self.names.bind_row(write, draft.name, seq)
 
     def _refer(self, write: sqlite3.Connection, shared: frozenset[int]) -> set[int]:
         """Make sure that segments which this process maps stay the store's; return those that other objects own."""
@@ -301,121 +298,6 @@ class Writer:
             self.catalog, self.reader.directory, nbytes, file_system=file_system, spilling=trouble
         )
 
-    def bind(self, name: str, key: Key) -> None:
-        """Give an object a name, atomically taking it from the object that had it."""
-        check_name(name)
-        with self.catalog.write() as write:
-            seq, object_id = self.find(write, key)
-            replaced = self._bind(write, name, seq)
-            write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
-        if replaced:
-            self._trim()
-
-    def unbind(self, name: str, object_id: ObjectId) -> None:
-        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
-        with self.catalog.write() as write:
-            statement = "SELECT seq, pinned, id FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"
-            row = write.execute(statement, (name,)).fetchone()
-            if row is None or rows.object_id(row[0], row[2]) != object_id:
-                return
-            write.execute("DELETE FROM names WHERE name = ?", (name,))
-            write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
-            gone = not row[1] and not write.execute("SELECT 1 FROM names WHERE object = ?", (row[0],)).fetchone()
-            if gone:
-                self._delete(write, row[0], was=name)
-        if gone:
-            self._trim()
-
-    def find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
-        """Find an object within the transaction, so that its name cannot be rebound in between."""
-        found = find_with_seq(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
-        if found is None or expired(found[1][4]):
-            raise self.reader.not_found(key)
-        return found[0], found[1][0]
-
-    def _bind(self, write: sqlite3.Connection, name: str, seq: int) -> bool:
-        """Bind a name; return whether the object that had it was deleted."""
-        old = write.execute("SELECT object FROM names WHERE name = ?", (name,)).fetchone()
-        write.execute(
-            "INSERT INTO names VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET object = excluded.object", (name, seq)
-        )
-        if old is not None and old[0] != seq:
-            kept = write.execute(
-                "SELECT pinned OR EXISTS (SELECT 1 FROM names WHERE object = seq) FROM objects WHERE seq = ?", (old[0],)
-            ).fetchone()
-            if kept is not None and not kept[0]:
-                self._delete(write, old[0], was=name)
-                return True
-        return False
-
-    def delete(self, key: Key) -> None:
-        """Delete an object; who maps it keeps what it has, until it lets go.
-
-        Raises
-        ------
-        ObjectNotFoundError
-            If no object has this name or id.
-        """
-        try:
-            self._delete_found(key)
-        except StoreFullError:
-            # The catalog needs a few pages to forget an object, and the file system has none: take them from the pool.
-            if not self.allocator.empty_free():
-                raise
-            self._delete_found(key)
-        self._trim()
-
-    def _delete_found(self, key: Key) -> None:
-        with self.catalog.write() as write:
-            self._delete(write, self.find(write, key)[0])
-
-    def delete_expired(self) -> int:
-        """Delete the objects whose `ttl` is over; return how many there were."""
-        with self.catalog.write() as write:
-            over = write.execute("SELECT seq FROM objects WHERE expires < ?", (time.time(),)).fetchall()
-            for (seq,) in over:
-                self._delete(write, seq)
-        if over:
-            self._trim()
-        return len(over)
-
-    def _delete(self, write: sqlite3.Connection, seq: int, was: str = "") -> None:
-        """Delete an object; `was` is the name that it had a moment ago, if that has been taken from it."""
-        used = [row[0] for row in write.execute("SELECT segment FROM uses WHERE object = ?", (seq,))]
-        if used and not was:
-            statement = "SELECT id, (SELECT min(name) FROM names WHERE object = seq) FROM objects WHERE seq = ?"
-            text, name = write.execute(statement, (seq,)).fetchone()
-            was = name or rows.object_id(seq, text)
-        # The names last: the history of changes tells the first of them.
-        write.execute("DELETE FROM objects WHERE seq = ?", (seq,))
-        write.execute("DELETE FROM names WHERE object = ?", (seq,))
-        write.execute("DELETE FROM uses WHERE object = ?", (seq,))
-        for segment in used:
-            heir = write.execute("SELECT min(object) FROM uses WHERE segment = ?", (segment,)).fetchone()[0]
-            if heir is None and not self.spiller.forget(write, segment):
-                write.execute(
-                    "UPDATE segments SET state = 'free', freed = ?, was = ? WHERE segment = ?",
-                    (time.time(), was, segment),
-                )
-            elif heir is not None and heir > seq:
-                self._inherit(write, heir, segment)
-
-    def _inherit(self, write: sqlite3.Connection, seq: int, segment: int) -> None:
-        """Give a segment, whose owner was deleted, to the oldest of those that refer to it."""
-        text, layout = write.execute("SELECT id, layout FROM objects WHERE seq = ?", (seq,)).fetchone()
-        nbytes = sum(size for place, _, size in PLACE.iter_unpack(layout) if place == segment)
-        write.execute("UPDATE objects SET shared = shared - ? WHERE seq = ?", (nbytes, seq))
-        write.execute("INSERT INTO changes (object, what) VALUES (?, 'inherited')", (rows.object_id(seq, text),))
-
-    def _trim(self) -> None:
-        """After the commit of a deletion: the disk, the surplus of the pool, and the catalog's own pages are given back."""
-        self.spiller.discard_deleted()
-        self.upkeep.freed()
-        row = self.catalog.row("SELECT sum(nbytes) FROM segments WHERE state = 'free'")
-        if row is not None and (row[0] or 0) > self.allocator.pool.limit:
-            self.allocator.release_free(keep=self.allocator.pool.limit)
-        self.catalog.compact()
-
 
 class Writing:
     """A reserved segment for the time of a ``with`` block; abandoned on leaving, unless it was sealed."""
@@ -431,29 +313,3 @@ class Writing:
     def __exit__(self, *error: object) -> None:
         if not self._reservation.sealed:
             self._allocator.abandon(self._reservation)
-
-
-def check_name(name: str) -> None:
-    """Refuse what cannot be a name.
-
-    Raises
-    ------
-    TypeError
-        If it is not text.
-    NameConflictError
-        If it is empty, too long, contains a null character, or looks like an object id.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"A name is text, not {type(name).__name__}.")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        encodable = False
-    else:
-        encodable = True
-    if not name or len(name) > _LONGEST_NAME or "\0" in name or not encodable:
-        raise NameConflictError(
-            f"{name[:50]!r} cannot be a name: names have 1 to {_LONGEST_NAME} characters of Unicode, none of them null."
-        )
-    if is_object_id(name):
-        raise NameConflictError(f"{name!r} cannot be a name: it has the form of an object id.")
