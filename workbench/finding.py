@@ -26,6 +26,8 @@ SortOrder = Literal["created", "name", "nbytes", "last_used", "kind"]
 SORT_ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
 
 _BY_CATALOG: Final[dict[SortOrder, Order]] = {"created": "created", "name": "name", "kind": "kind"}
+_PAGED: Final[frozenset[SortOrder]] = frozenset({"created", "name"})
+"""What a cluster has an index for."""
 _LARGEST_FIRST: Final = frozenset({"created", "last_used", "nbytes"})
 _POLL_LOCAL: Final = 0.005
 _POLL_CLUSTER: Final = 0.2
@@ -64,7 +66,8 @@ def members(store: Store, cluster: ClusterClient | None, dataset: ObjectInfo) ->
     """Return the partitions of a dataset, in no order: those of this host and, when connected, of the cluster."""
     if cluster is None:
         return store.ls(dataset=dataset.id)
-    return [info for info in _everywhere(store, cluster) if info.tags.get("dataset") == dataset.id]
+    found = {info.id: info for info in (*store.ls(dataset=dataset.id), *cluster.members(dataset.id))}
+    return list(found.values())
 
 
 def in_cluster(cluster: ClusterClient | None, key: Key) -> ObjectInfo | None:
@@ -98,6 +101,8 @@ def listing(
         if node is not None:
             find_node([here(store)], node)
         found = _here(store, pattern, sort_by, kind, limit, parts=parts, unnamed=unnamed)
+    elif limit is not None and sort_by in _PAGED:
+        found = _page(store, cluster, pattern, sort_by, kind, node, limit, parts=parts, unnamed=unnamed)
     else:
         found = _everywhere(store, cluster)
         found = [info for info in (found if parts else fold_datasets(found)) if _fits(info, pattern, kind, unnamed)]
@@ -128,6 +133,43 @@ def _here(
         partitions = [part for info in found if info.kind == "dataset" for part in store.ls(dataset=info.id)]
         found = fold_datasets(found + partitions)
     return found
+
+
+def _page(
+    store: Store,
+    cluster: ClusterClient,
+    pattern: str,
+    sort_by: SortOrder,
+    kind: str | None,
+    node: str | None,
+    limit: int,
+    *,
+    parts: bool,
+    unnamed: bool,
+) -> list[ObjectInfo]:
+    """Return the first objects of the cluster and this host, read by pages."""
+    filters: dict[str, Any] = {"kind": kind, "node": node, "parts": parts, "unnamed": unnamed}
+    found = cluster.ls(pattern, limit=limit, order=sort_by, **filters)
+    if sort_by == "name" and pattern == "*" and len(found) < limit:
+        found += cluster.ls(limit=limit - len(found), **{**filters, "unnamed": True})
+    here = {}
+    if node is None or find_node(cluster.nodes(), node).id == store.id:
+        order = _BY_CATALOG[sort_by]
+        mine = store.ls(pattern, kind=kind, limit=limit, sort_by=order, parts=parts, unnamed=unnamed)
+        here = {info.id: info for info in mine}
+    found = [_as_here(info, here[info.id]) if info.id in here else info for info in found]
+    known = {info.id for info in found}
+    # What this process put a moment ago may not have been announced yet.
+    found += [info for info in here.values() if info.id not in known and (parts or not _is_part(cluster, info))]
+    if parts:
+        return found
+    partitions = [part for info in found if info.kind == "dataset" for part in members(store, cluster, info)]
+    return fold_datasets(found + partitions)
+
+
+def _is_part(cluster: ClusterClient, info: ObjectInfo) -> bool:
+    owner = info.tags.get("dataset")
+    return owner is not None and in_cluster(cluster, owner) is not None
 
 
 def _fits(info: ObjectInfo, pattern: str, kind: str | None, unnamed: bool) -> bool:

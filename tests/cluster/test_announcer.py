@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from workbench import codecs, connection
-from workbench.cluster import messages
+from workbench.cluster import announcements
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.catalog import ClusterCatalog
-from workbench.cluster.nodes import Announcement
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId
 from workbench.store import Store
@@ -40,11 +39,7 @@ class Scheduler:
         if self.loses:
             self.loses -= 1
             return {"again": False, "join": False}
-        fields = {name: arguments[name] for name in ("node", "sequence", "full", "capacity", "used")}
-        added = tuple(messages.info_from_wire(info) for info in arguments["added"])
-        removed, unbound = tuple(arguments["removed"]), tuple(arguments["unbound"])
-        names = messages.bindings(arguments["names"])
-        announcement = Announcement(**fields, added=added, removed=removed, names=names, unbound=unbound)
+        announcement = announcements.parse(arguments)
         return {"again": self.catalog.announce(announcement) is None, "join": False}
 
     def sees(self) -> dict[str | None, ObjectId]:
@@ -88,7 +83,7 @@ async def test_everything_is_announced_first_and_changes_afterwards(
     await announcer.flush()
     assert scheduler.sees() == {}
     assert [said["full"] for said in scheduler.said] == [True, False, False, False]
-    assert [len(said["added"]) for said in scheduler.said[:2]] == [1, 1]
+    assert [len(said["added"]["objects"]) for said in scheduler.said[:2]] == [1, 1]
 
 
 async def test_nothing_is_said_when_nothing_changed(store: Store, scheduler: Scheduler, announcer: Announcer) -> None:

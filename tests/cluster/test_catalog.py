@@ -51,18 +51,17 @@ class Cluster:
         self.says(B, full=True)
 
     def says(self, node: str, *added: ObjectInfo, full: bool = False, **more: Any) -> list[Order] | None:
-        """Let a node announce; names are those of the added objects unless given."""
+        """Let a node announce."""
         self.sequence[node] += 1
-        names = more.pop("names", {name: one.id for one in added for name in one.names})
+        now = more.pop("now", 0.0)
         fields: dict[str, Any] = {
             "removed": (),
-            "unbound": (),
             "capacity": 1000,
             "used": 10,
             "sequence": self.sequence[node],
         }
         fields.update(more)
-        return self.catalog.announce(Announcement(node=node, full=full, added=added, names=names, **fields))
+        return self.catalog.announce(Announcement(node=node, full=full, added=added, **fields), now)
 
 
 @pytest.fixture
@@ -129,7 +128,7 @@ def test_two_nodes_that_bind_one_name_end_the_same_way(cluster: Cluster, order: 
     said = {A: info(1, "flights"), B: info(2, "flights")}
     told = [cluster.says(node, said[node]) for node in order]
     assert cluster.catalog.resolve("flights") == number(2)
-    assert Order(A, "unbind", number(1), "flights") in (told[1] or [])
+    assert Order(A, "unbind", number(1), "flights", keep=True, winner=number(2)) in (told[1] or [])
     assert cluster.catalog.info(number(1)).names == ()
     assert cluster.catalog.resolve(number(1)) == number(1)
 
@@ -139,16 +138,16 @@ def test_the_newest_is_not_who_has_the_greatest_id(cluster: Cluster) -> None:
     cluster.says(A, dataclasses.replace(info(1000, "flights"), created=1.0))
     told = cluster.says(B, dataclasses.replace(info(1, "flights"), created=2.0))
     assert cluster.catalog.resolve("flights") == number(1)
-    assert told == [Order(A, "unbind", number(1000), "flights")]
+    assert told == [Order(A, "unbind", number(1000), "flights", keep=True, winner=number(1))]
 
 
 def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
     """A name lives as long as one node binds it."""
     cluster.says(A, info(1, "flights"))
     cluster.says(B, info(1, "flights"))
-    cluster.says(A, unbound=("flights",), names={})
+    cluster.says(A, info(1))
     assert cluster.catalog.resolve("flights") == number(1)
-    cluster.says(B, unbound=("flights",), names={})
+    cluster.says(B, info(1))
     with pytest.raises(ObjectNotFoundError):
         cluster.catalog.resolve("flights")
 

@@ -24,7 +24,7 @@ def cluster(*nodes: dict[str, Any]) -> ClusterCatalog:
     for letter, node in zip(NODES, nodes, strict=False):
         has: list[ObjectInfo] = node.get("has", [])
         used = sum(each.nbytes for each in has)
-        said = Announcement(letter * 32, 1, True, tuple(has), (), {}, (), node.get("capacity", 1000), used)
+        said = Announcement(letter * 32, 1, True, tuple(has), (), node.get("capacity", 1000), used)
         catalog.join(letter * 32, letter, f"tcp://{letter}:1", letter)
         catalog.announce(said)
         catalog.nodes[letter * 32].drained = node.get("drained", False)

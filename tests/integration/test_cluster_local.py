@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -10,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from distributed import Scheduler, Worker
 
 import workbench as wb
 from tests.integration.clusters import running_cluster, until
 from tests.processes import Process, environment
 from workbench import connection
+from workbench.cluster import WorkbenchWorkerPlugin
 from workbench.local_cluster import LocalCluster
 from workbench.store import Store
 
@@ -89,12 +92,26 @@ def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: P
     assert [path.name for path in home.iterdir()] == ["store"]
 
 
-def test_two_clusters_beside_each_other_have_stores_of_their_own(home: Path) -> None:
-    """The second one does not take the siblings of one that lives."""
-    with running_cluster(home) as first, running_cluster(home) as second:
-        assert first.directories[1] != second.directories[1]
-        assert second.directories[1].exists()
-    assert [path.name for path in home.iterdir()] == ["store"]
+async def _refused_worker(store: Path, first: str) -> None:
+    """A worker of a second cluster works, but without the workbench: its log, or who adds the plugin, gets the error."""
+    async with (
+        Scheduler(dashboard_address=":0") as scheduler,
+        Worker(scheduler.address, dashboard_address=":0") as worker,
+    ):
+        with pytest.raises(wb.ClusterError, match=f"cluster of the scheduler at {first}, which is running"):
+            await worker.plugin_add(WorkbenchWorkerPlugin(str(store)), "workbench", catch_errors=False)
+        assert "workbench" not in worker.handlers
+
+
+def test_a_second_cluster_on_one_store_is_told(home: Path) -> None:
+    """It is refused at once, with the address of the first, whose nodes it leaves alone; after the first has ended it may start."""
+    with running_cluster(home, nodes=1) as first:
+        with pytest.raises(
+            wb.ClusterError, match=f"belongs to the cluster of the scheduler at {first.scheduler_address}"
+        ):
+            LocalCluster(directory=first.directories[0])
+        asyncio.run(_refused_worker(first.directories[0], first.scheduler_address))
+        assert [path.name for path in home.iterdir()] == ["store"]
 
 
 @pytest.mark.parametrize(

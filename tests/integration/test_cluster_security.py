@@ -264,7 +264,7 @@ async def _look(directory: Path) -> ClusterState:
     link = Link(10.0, logging.getLogger("test"))
     try:
         await link.follow(directory)
-        return await link.look()
+        return await link.look(100)
     finally:
         await link.close()
 

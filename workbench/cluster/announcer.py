@@ -1,7 +1,13 @@
 """A worker tells the scheduler what its host's store holds: everything when it joins, then what changes.
 
-Covers the watch over one store and the order of announcements; what the scheduler makes of them is ``catalog.py``'s. One worker
-of each host announces for all. Announcements are numbered, so the scheduler notices a lost one and asks for everything again.
+Covers the watch over one store and the order of announcements; their form is ``announcements.py``'s, and what the scheduler makes of them
+``catalog.py``'s. One worker of each host announces for all. It looks at the catalog's commit counter 50 times a second, which costs no system call, so a put is known to
+the scheduler, and with that to every node, some 20 milliseconds later; whatever happens while an announcement is under way is in the next one.
+
+Announcements are numbered. One that is lost, or comes twice, shows as a gap, and everything is said again: a resync. A large one is said in pages,
+read one after the other, so that neither side ever holds all of it as one message. What changes meanwhile follows as changes since the version that
+the resync began with. Who is interrupted in the middle, by an error or by its death, leaves a resync without an end, and the scheduler keeps what it knew
+until the next one is complete.
 """
 
 from __future__ import annotations
@@ -13,17 +19,19 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench import codecs, connection
-from workbench.cluster import messages
-from workbench.errors import ClusterError, StoreError
-from workbench.objects import ObjectId
+from workbench.cluster import announcements
+from workbench.errors import StoreError, WorkbenchError
 
 if TYPE_CHECKING:
+    from workbench.objects import ObjectId, ObjectInfo
     from workbench.store import Store, Version
 
 logger = logging.getLogger("workbench.worker")
 
-INTERVAL: Final = 0.05
+INTERVAL: Final = 0.02
 """Seconds between two looks at the store's version; one look is a few microseconds."""
+_SWEEP: Final = 0.05
+"""Seconds between two looks for objects that this process decoded and nobody uses any more."""
 _PAUSE: Final = 0.5
 """Seconds before the next try after the scheduler did not answer, or lacked the plugin."""
 _HOUSEKEEPING: Final = 2.0
@@ -62,11 +70,13 @@ class Announcer:
         self._sequence = 0
         self._since: Version | None = None
         self._data_version: bytes | None = None
-        self._names: dict[str, ObjectId] = {}
         self._used = -1
+        self._sweep = 0.0
         self._housekeeping = 0.0
         self._expires = False
         self.node_name = name
+        self.announced = 0
+        self.resyncs = 0
 
     async def run(self) -> None:
         """Announce until cancelled."""
@@ -74,10 +84,9 @@ class Announcer:
         while True:
             try:
                 await self.flush()
-                codecs.sweep_all()
                 await self._keep_house()
                 pause, warned = INTERVAL, False
-            except (OSError, ClusterError, TimeoutError) as error:
+            except (OSError, WorkbenchError, TimeoutError, ValueError) as error:
                 if not warned:
                     logger.warning("The workbench cannot announce this host's objects: %s", error)
                 warned, pause = True, _PAUSE
@@ -113,31 +122,78 @@ class Announcer:
     async def _announce(self, address: str) -> bool:
         """Return whether the scheduler knows everything now; if not, the next look announces everything."""
         changes = await asyncio.to_thread(self._store.changes, self._since)
-        full = changes.full
-        memory = await asyncio.to_thread(self._store.memory)
-        names = self._names if changes.names is None else changes.names
-        self._expires = self._expires or any(info.ttl is not None for info in changes.added)
-        said = {
-            "full": full,
-            "added": [messages.info_to_wire(info) for info in changes.added],
-            "removed": changes.removed,
-            "names": {name: target for name, target in names.items() if full or self._names.get(name) != target},
-            "unbound": [] if full else [name for name in self._names if name not in names],
-            "capacity": memory.capacity,
-            "used": memory.used,
-        }
-        if any(said[what] for what in ("full", "added", "removed", "names", "unbound")) or memory.used != self._used:
-            self._sequence += 1
-            answer = await self._ask("announce", worker=address, node=self._store.id, sequence=self._sequence, **said)
-            if answer["again"]:
-                self._since = None
-                self._joined = self._joined and not answer["join"]
+        if changes.full:
+            known = await self._say_everything(address, changes.version)
+        else:
+            known = await self._say_changes(address, changes.added, changes.removed)
+        self._since = changes.version if known else None
+        return known
+
+    async def _say_changes(self, address: str, added: list[ObjectInfo], removed: list[ObjectId]) -> bool:
+        if not added and not removed and self._store.catalog.used == self._used:
+            return True
+        back = {info.id for info in added}
+        gone_for_good = [object_id for object_id in removed if object_id not in back]
+        for page, gone in announcements.pages(added, gone_for_good):
+            if not await self._say(address, page, gone, full=False):
                 return False
-        self._since, self._names, self._used = changes.version, dict(names), memory.used
+        return True
+
+    async def _say_everything(self, address: str, until: Version) -> bool:
+        """Say everything that there was at a version."""
+        self.resyncs += 1
+        begins, after = True, 0
+        last: int | None = 0
+        while last is not None:
+            found, last = await asyncio.to_thread(self._store.page, after, until, announcements.PAGE)
+            after = last or 0
+            pages = list(announcements.pages(found, []))
+            for number, (page, _) in enumerate(pages, 1):
+                ends = last is None and number == len(pages)
+                if not await self._say(address, page, [], full=True, begins=begins, ends=ends):
+                    return False
+                begins = False
+        return True
+
+    async def _say(
+        self,
+        address: str,
+        added: list[ObjectInfo],
+        removed: list[ObjectId],
+        *,
+        full: bool,
+        begins: bool = False,
+        ends: bool = False,
+    ) -> bool:
+        """Make one announcement; return whether the next one may follow."""
+        self._expires = self._expires or any(info.ttl is not None for info in added)
+        self._sequence += 1
+        self.announced += 1
+        used = self._store.catalog.used
+        answer = await self._ask(
+            "announce",
+            worker=address,
+            node=self._store.id,
+            sequence=self._sequence,
+            full=full,
+            begins=begins,
+            ends=ends,
+            added=announcements.pack(added),
+            removed=removed,
+            capacity=self._store.catalog.capacity,
+            used=used,
+        )
+        if answer["again"]:
+            self._joined = self._joined and not answer["join"]
+            return False
+        self._used = used
         return True
 
     async def _keep_house(self) -> None:
         now = time.monotonic()
+        if now >= self._sweep:
+            self._sweep = now + _SWEEP
+            codecs.sweep_all()
         if not self._joined or now < self._housekeeping:
             return
         self._housekeeping = now + _HOUSEKEEPING

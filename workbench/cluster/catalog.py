@@ -1,29 +1,35 @@
 """The cluster's catalog: the union of what its nodes announce, as pure data.
 
-Covers nodes, their workers, objects, names and replicas, and what an announcement changes. It sends nothing: what a node
-must be told is returned as orders, and ``scheduler_plugin.py`` gives them. Read next: ``placement.py``.
+Covers nodes, their workers, and what an announcement changes. It sends nothing: what a node
+must be told is returned as orders, and ``scheduler_plugin.py`` gives them. Objects and listings are ``inventory.py``'s, and who has a name is
+decided in ``names.py``: the object that was created last, whatever the order of announcements. Read next: ``inventory.py``, ``names.py``.
 
-Names: a replica carries its object's names, so a name can be bound on several nodes. Where they disagree, the newest object
-has the name (ids grow with time), and the older binding is undone where it lies. The outcome does not depend on the order in
-which announcements arrive.
+The union is merged by three rules. An announcement that is not the next one of its node changes nothing, and the node says everything again, in pages
+(a resync): what it does not mention then, it does not have any more. What was deleted in the cluster is remembered (:data:`_TOMBSTONES` ids), and a node that was away
+is told to delete it, too; a scheduler that starts anew has forgotten that, and such an object is there again. What was deleted or rebound in a store while no worker ran there
+is gone from that node only: other replicas stay.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import fnmatch
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
+from workbench.cluster.indexes import Page
+from workbench.cluster.inventory import Inventory
 from workbench.cluster.messages import not_found
+from workbench.cluster.names import Names
 from workbench.cluster.nodes import Announcement, Node, Order
+from workbench.cluster.records import Entry
 from workbench.cluster.wishes import Wishes
 from workbench.errors import NodeNotFoundError
-from workbench.objects import ObjectId, ObjectInfo, Replica, is_object_id
+from workbench.objects import ObjectId, ObjectInfo, is_object_id
 
 _TOMBSTONES: Final = 100_000
 """Deleted ids that are remembered, so that a node that was away does not bring them back."""
+_AT_ONCE: Final = 1000
+"""Objects that are forgotten in one step at the end of a resync."""
 
 
 class ClusterCatalog:
@@ -32,10 +38,8 @@ class ClusterCatalog:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.wishes = Wishes()
-        self._holders: dict[ObjectId, dict[str, None]] = {}
-        self._bindings: dict[str, dict[str, ObjectId]] = {}
-        self._names_of: dict[ObjectId, dict[str, None]] = {}
-        self._members: dict[str, dict[ObjectId, None]] = {}
+        self.names = Names()
+        self.inventory = Inventory(self.names)
         self._tombstones: OrderedDict[ObjectId, None] = OrderedDict()
         self._of_worker: dict[str, str] = {}
 
@@ -66,7 +70,7 @@ class ClusterCatalog:
         node = self.nodes.get(self._of_worker.pop(worker, ""))
         if node is not None:
             if node.announcer == worker:
-                node.sequence = -1
+                node.sequence, node.resyncing = -1, False
             node.workers.pop(worker, None)
         return node
 
@@ -97,120 +101,105 @@ class ClusterCatalog:
 
     # -- announcements ---------------------------------------------------------------------------------------------
 
-    def announce(self, said: Announcement) -> list[Order] | None:
+    def announce(self, said: Announcement, now: float = 0.0) -> list[Order] | None:
         """Apply an announcement.
+
+        Parameters
+        ----------
+        said : Announcement
+        now : float
+            Seconds of a clock that only goes forward; see ``names.py``.
 
         Returns
         -------
         list of Order, or None
-            What nodes must be told; None if announcements were lost, so that the node must say everything again.
+            What nodes must be told; None if announcements were lost or came twice, so that the node must say everything again.
         """
         node = self.nodes.get(said.node)
-        if node is None or (not said.full and said.sequence != node.sequence + 1):
+        if node is None or not self._follows(node, said):
             return None
         node.sequence, node.capacity, node.used = said.sequence, said.capacity, said.used
+        if said.full and said.begins:
+            node.unseen = dict.fromkeys(node.objects)
+        node.resyncing = said.full and not said.ends
         orders: list[Order] = []
-        gone = set(said.removed)
-        unbound = set(said.unbound)
-        if said.full:
-            gone |= node.objects.keys() - {info.id for info in said.added}
-            unbound |= node.names.keys() - said.names.keys()
+        # A name that moves from an object to the next one is known by the old object, which may be among the removed.
+        before = {name: node.names.get(name) for info in said.added for name in info.names}
+        added = {info.id for info in said.added}
+        for object_id in said.removed:
+            if object_id not in added:
+                orders += self._removed(node, object_id)
         for info in said.added:
+            node.unseen.pop(info.id, None)
             if info.id in self._tombstones:
                 orders.append(Order(node.id, "delete", info.id))
             else:
-                gone.discard(info.id)
-                self.add_replica(node, info)
-        for object_id in gone:
-            orders += self._removed(node, object_id, explicit=not said.full)
-        for name in unbound:
-            self._unbind(node, name)
-        for name, object_id in said.names.items():
-            orders += self._bind(node, name, object_id)
+                entry = self.add_replica(node, info)
+                orders += self._rename(node, entry, info.names, before, resync=said.full, now=now)
+        if said.full and said.ends:
+            self.forget_unseen(node)
         return orders
 
-    def add_replica(self, node: Node, info: ObjectInfo) -> None:
+    @staticmethod
+    def _follows(node: Node, said: Announcement) -> bool:
+        if said.full and said.begins:
+            return said.sequence > node.sequence
+        return said.sequence == node.sequence + 1 and said.full == node.resyncing
+
+    def forget_unseen(self, node: Node) -> bool:
+        """After a resync, forget some of what the node did not mention; return whether there is more of it.
+
+        A node merely did not have it any more when it came back: its host may have lost it, so it takes nothing else along.
+        """
+        if node.resyncing:
+            return False
+        for object_id in list(islice(node.unseen, _AT_ONCE)):
+            del node.unseen[object_id]
+            self.remove_replica(node, object_id)
+        return bool(node.unseen)
+
+    def add_replica(self, node: Node, info: ObjectInfo) -> Entry:
         """Note that a node has an object."""
-        node.objects[info.id] = info
-        self._holders.setdefault(info.id, {})[node.id] = None
         self.wishes.note(info.id, node.id, info.tags)
-        if (dataset := info.tags.get("dataset")) is not None:
-            self._members.setdefault(dataset, {})[info.id] = None
+        return self.inventory.add(node, info)
 
     def remove_replica(self, node: Node, object_id: ObjectId) -> bool:
         """Note that a node has an object no longer; return whether that was the last one."""
-        info = node.objects.pop(object_id, None)
         self.wishes.forget(object_id, node.id)
-        holders = self._holders.get(object_id, {})
-        holders.pop(node.id, None)
-        for name in {*(info.names if info else ()), *self._names_of.get(object_id, ())}:
-            if node.names.get(name) == object_id:
-                self._unbind(node, name)
-        if holders or info is None:
+        copy, entry = node.objects.get(object_id), self.inventory.get(object_id)
+        if copy is None or entry is None:
             return False
-        self._holders.pop(object_id, None)
-        if (dataset := info.tags.get("dataset")) is not None:
-            members = self._members.get(dataset, {})
-            members.pop(object_id, None)
-            if not members:
-                self._members.pop(dataset, None)
-        return True
+        for name in copy.names:
+            if node.names.get(name) is entry:
+                self.names.unbind(node, name)
+        return self.inventory.remove(node, entry)
 
-    def _removed(self, node: Node, object_id: ObjectId, *, explicit: bool) -> list[Order]:
-        info = node.objects.get(object_id)
-        last = self.remove_replica(node, object_id)
-        if not (last and explicit and info is not None and info.kind == "dataset"):
+    def _removed(self, node: Node, object_id: ObjectId) -> list[Order]:
+        entry = self.inventory.get(object_id)
+        if not self.remove_replica(node, object_id) or entry is None or entry.form.kind != "dataset":
             return []
-        # A manifest that was deleted or rebound takes its partitions along. One that a node merely did not have any more
-        # when it came back (explicit is False then) does not: its host may have lost it.
+        # A manifest that was deleted or rebound takes its partitions along.
         return [order for member in self.members(object_id) for order in self.delete(member)]
 
-    # -- names -----------------------------------------------------------------------------------------------------
-
-    def _bind(self, node: Node, name: str, object_id: ObjectId) -> list[Order]:
-        before = self.holder_of(name)
-        node.names[name] = object_id
-        bound = self._bindings.setdefault(name, {})
-        bound[node.id] = object_id
-        winner = self._newest(bound)
-        self._name_changed(name, before, winner)
-        return [
-            Order(at, "unbind", loser, name)
-            for at, loser in bound.items()
-            if loser != winner and self.nodes[at].workers
-        ]
-
-    def _unbind(self, node: Node, name: str) -> None:
-        before = self.holder_of(name)
-        node.names.pop(name, None)
-        bound = self._bindings.get(name, {})
-        bound.pop(node.id, None)
-        if not bound:
-            self._bindings.pop(name, None)
-        self._name_changed(name, before, self._newest(bound))
-
-    def _name_changed(self, name: str, before: ObjectId | None, after: ObjectId | None) -> None:
-        if before is not None and before != after:
-            names = self._names_of.get(before, {})
-            names.pop(name, None)
-            if not names:
-                self._names_of.pop(before, None)
-        if after is not None:
-            self._names_of.setdefault(after, {})[name] = None
-
-    def holder_of(self, name: str) -> ObjectId | None:
-        """Return the id of the object that has a name, or None."""
-        return self._newest(self._bindings.get(name, {}))
-
-    def _newest(self, bound: dict[str, ObjectId]) -> ObjectId | None:
-        """Return the newest of the objects that nodes bind a name to; ids of different nodes say nothing about their age."""
-
-        def age(binding: tuple[str, ObjectId]) -> tuple[float, ObjectId]:
-            node, object_id = binding
-            info = self.nodes[node].objects.get(object_id)
-            return (0.0 if info is None else info.created, object_id)
-
-        return max(bound.items(), key=age)[1] if bound else None
+    def _rename(
+        self,
+        node: Node,
+        entry: Entry,
+        names: tuple[str, ...],
+        before: dict[str, Entry | None],
+        *,
+        resync: bool,
+        now: float,
+    ) -> list[Order]:
+        copy = node.objects[entry.id]
+        for name in copy.names:
+            if name not in names and node.names.get(name) is entry:
+                self.names.unbind(node, name, now)
+        orders = []
+        for name in names:
+            orders += self.names.bind(node, name, entry, before[name], resync=resync, now=now)
+        copy.names = entry.names if entry.names == names else names
+        return orders
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -221,14 +210,15 @@ class ClusterCatalog:
         ------
         ObjectNotFoundError
         """
-        found = ObjectId(key) if is_object_id(key) else self.holder_of(key)
-        if found is None or found not in self._holders:
-            raise not_found(key, self._bindings)
-        return found
+        found = self.inventory.get(key) if is_object_id(key) else self.names.holder(key)
+        if found is None:
+            raise not_found(key, self.names.index.near(key))
+        return found.id
 
     def holders(self, object_id: ObjectId) -> list[Node]:
         """Return the nodes that have an object, lost ones included."""
-        return [self.nodes[node] for node in self._holders.get(object_id, {})]
+        entry = self.inventory.get(object_id)
+        return [] if entry is None else [copy.node for copy in entry.copies]
 
     def wished(self, object_id: ObjectId) -> int:
         """Return how many nodes shall have an object."""
@@ -236,7 +226,7 @@ class ClusterCatalog:
 
     def members(self, object_id: ObjectId) -> list[ObjectId]:
         """Return the partitions of a dataset; empty for other objects."""
-        return list(self._members.get(object_id, {}))
+        return self.inventory.members(object_id)
 
     def info(self, object_id: ObjectId) -> ObjectInfo:
         """Return what is known of an object, with its names and its replicas; those on running nodes first.
@@ -245,31 +235,31 @@ class ClusterCatalog:
         ------
         ObjectNotFoundError
         """
-        holders = sorted(self.holders(object_id), key=lambda node: not node.workers)
-        if not holders:
-            raise not_found(object_id, self._bindings)
-        known = [node.objects[object_id] for node in holders]
-        names = tuple(sorted(self._names_of.get(object_id, ())))
-        return dataclasses.replace(
-            known[0],
-            name=names[0] if names else None,
-            names=names,
-            last_used=max(info.last_used for info in known),
-            replicas=tuple(
-                Replica(node.id, node.name, "memory" if node.workers else "lost", node.objects[object_id].nbytes)
-                for node in holders
-            ),
-        )
+        entry = self.inventory.get(object_id)
+        if entry is None:
+            raise not_found(object_id, ())
+        return entry.info()
 
     def ls(self, pattern: str = "*", *, kind: str | None = None, node: str | None = None) -> list[ObjectInfo]:
-        """List objects, newest first; ``*`` also gives those without a name."""
-        ids: Iterable[ObjectId] = self._holders if node is None else self.find_node(node).objects
-        found = [self.info(object_id) for object_id in ids]
-        if kind is not None:
-            found = [info for info in found if info.kind == kind]
-        if pattern != "*":
-            found = [info for info in found if any(fnmatch.fnmatchcase(name, pattern) for name in info.names)]
-        return sorted(found, key=lambda info: (info.created, info.id), reverse=True)
+        """List objects, newest first; ``*`` also gives those without a name. Of many, ask for pages."""
+        found: list[ObjectInfo] = []
+        after: str | None = None
+        while True:
+            page = self.page(pattern, kind=kind, node=node, after=after)
+            found += [entry.info() for entry in page.entries]
+            if (after := page.after) is None:
+                return found
+
+    def page(self, pattern: str = "*", *, node: str | None = None, **options: Any) -> Page:
+        """Return a page of a listing; see :meth:`Inventory.page`. `node` is an id, a name or a worker.
+
+        Raises
+        ------
+        NodeNotFoundError
+        ValueError
+            The cursor is none.
+        """
+        return self.inventory.page(pattern, node=None if node is None else self.find_node(node), **options)
 
     # -- deleting --------------------------------------------------------------------------------------------------
 

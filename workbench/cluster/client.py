@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from distributed import Client, Worker
@@ -27,6 +28,15 @@ T = TypeVar("T")
 
 _MARGIN: Final = 10.0
 """Seconds that an answer may take beyond what it waits for by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPage:
+    """Some objects of a listing. `after` is the cursor for the next page, None after the last; `total` counts all objects of the cluster."""
+
+    objects: list[ObjectInfo]
+    after: str | None
+    total: int
 
 
 class ClusterClient:
@@ -139,9 +149,50 @@ class ClusterClient:
         found = await self.ask("where", key=messages.key_text(key), patience=_MARGIN)
         return [Replica(**replica) for replica in found["replicas"]]
 
-    async def a_ls(self, pattern: str = "*", *, kind: str | None = None, node: str | None = None) -> list[ObjectInfo]:
-        """List the objects of all nodes, newest first, partitions of datasets included."""
-        return [_info(wire) for wire in await self.ask("ls", pattern=pattern, kind=kind, node=node)]
+    async def a_page(
+        self, pattern: str = "*", *, limit: int | None = None, after: str | None = None, **filters: Any
+    ) -> ObjectPage:
+        """Return a page of a listing.
+
+        Parameters
+        ----------
+        pattern : str
+            Shell pattern for the names; ``*`` also gives objects without a name.
+        limit : int, optional
+            How many objects at most; the scheduler gives no more than some hundred, and fewer, or none, where it had to look at many.
+        after : str, optional
+            What :attr:`ObjectPage.after` of the page before said.
+        **filters
+            `kind`, `node` (id, name or worker), `parts` (partitions of datasets, too: True), `unnamed` (False), and `order`: ``created`` (newest
+            first) or ``name`` (only objects that have one).
+        """
+        asked = {"pattern": pattern, "after": after, **filters}
+        if limit is not None:
+            asked["limit"] = limit
+        reply = await self.ask("ls", **asked)
+        return ObjectPage([_info(wire) for wire in reply["objects"]], reply["after"], int(reply["total"]))
+
+    async def a_ls(self, pattern: str = "*", *, limit: int | None = None, **filters: Any) -> list[ObjectInfo]:
+        """List the objects of all nodes, newest first, partitions of datasets included, page by page; see :meth:`a_page`."""
+        found: list[ObjectInfo] = []
+        after: str | None = None
+        while limit is None or len(found) < limit:
+            left = None if limit is None else limit - len(found)
+            page = await self.a_page(pattern, limit=left, after=after, **filters)
+            found += page.objects
+            if (after := page.after) is None:
+                break
+        return found
+
+    async def a_members(self, dataset: ObjectId) -> list[ObjectInfo]:
+        """List the partitions of a dataset, in no order."""
+        found: list[ObjectInfo] = []
+        start: int | None = 0
+        while start is not None:
+            reply = await self.ask("members", dataset=dataset, start=start)
+            found += [_info(wire) for wire in reply["objects"]]
+            start = reply["next"]
+        return found
 
     async def a_operations(self) -> list[dict[str, Any]]:
         """List the operations that run or ended not long ago, newest first."""
@@ -221,9 +272,17 @@ class ClusterClient:
         """As :meth:`a_where`."""
         return self._sync(self.a_where, key)
 
-    def ls(self, pattern: str = "*", *, kind: str | None = None, node: str | None = None) -> list[ObjectInfo]:
+    def page(self, pattern: str = "*", **options: Any) -> ObjectPage:
+        """As :meth:`a_page`."""
+        return self._sync(self.a_page, pattern, **options)
+
+    def ls(self, pattern: str = "*", *, limit: int | None = None, **filters: Any) -> list[ObjectInfo]:
         """As :meth:`a_ls`."""
-        return self._sync(self.a_ls, pattern, kind=kind, node=node)
+        return self._sync(self.a_ls, pattern, limit=limit, **filters)
+
+    def members(self, dataset: ObjectId) -> list[ObjectInfo]:
+        """As :meth:`a_members`."""
+        return self._sync(self.a_members, dataset)
 
     def operations(self) -> list[dict[str, Any]]:
         """As :meth:`a_operations`."""

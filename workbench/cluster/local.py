@@ -22,7 +22,7 @@ from dask.system import CPU_COUNT
 from distributed.worker_memory import parse_memory_limit
 
 from workbench import connection, leftovers
-from workbench.cluster import messages
+from workbench.cluster import belonging, messages
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
 from workbench.store import Store, default_directory
@@ -83,6 +83,7 @@ class LocalCluster(distributed.LocalCluster):
         self._capacity = capacity
         self._siblings: list[_Sibling] = []
         own = Path(directory).expanduser().absolute() if directory is not None else default_directory()
+        belonging.refuse_new(own, _security(kwargs.get("security")))
         Store.open(own, capacity=capacity).close()
         self._directories = [own]
         try:
@@ -209,6 +210,13 @@ class _Sibling:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.directory)
         os.close(self._lock)
+
+
+def _security(value: Any) -> distributed.Security:
+    """Return what ``distributed.LocalCluster`` makes of its argument; certificates that it would only make now open no other cluster."""
+    if isinstance(value, distributed.Security):
+        return value
+    return distributed.Security(**value) if isinstance(value, dict) else distributed.Security()
 
 
 def _as_list(value: Any) -> list[Any]:

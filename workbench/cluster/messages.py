@@ -7,13 +7,18 @@ here is pickled, so that the scheduler never unpickles; payloads of objects are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+import inspect
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, to_json
 
-PROTOCOL = 1
+logger = logging.getLogger("workbench.messages")
+
+PROTOCOL = 2
 """Changes when a node of an older version could not understand a message any more."""
 
 OP = "workbench"
@@ -23,6 +28,10 @@ PLUGIN = "workbench"
 """Name of the plugins."""
 
 Verb = Callable[..., Awaitable[Any]]
+
+_MOST_ITEMS: Final = 1_000_000
+_LONGEST_TEXT: Final = 1 << 20
+"""What one message may carry; more is refused before anything is done with it."""
 
 
 def key_text(key: Key) -> str:
@@ -42,12 +51,27 @@ def key_text(key: Key) -> str:
 
 def info_to_wire(info: ObjectInfo) -> dict[str, Any]:
     """Return what is known of an object as plain values."""
-    wire: dict[str, Any] = to_json(info)
-    return wire
+    return {
+        "id": info.id,
+        "names": list(info.names),
+        "kind": info.kind,
+        "type": info.type,
+        "shape": None if info.shape is None else list(info.shape),
+        "dtypes": info.dtypes,
+        "nbytes": info.nbytes,
+        "shared_nbytes": info.shared_nbytes,
+        "created": info.created,
+        "last_used": info.last_used,
+        "pinned": info.pinned,
+        "ttl": info.ttl,
+        "tags": info.tags,
+        "replicas": to_json(info.replicas),
+        "notes": list(info.notes),
+    }
 
 
 def info_from_wire(wire: Any) -> ObjectInfo:
-    """Return what :func:`info_to_wire` wrote down; its replicas are left out, for the receiver knows them better.
+    """Return what :func:`info_to_wire` wrote down; its replicas are left out.
 
     Raises
     ------
@@ -56,23 +80,23 @@ def info_from_wire(wire: Any) -> ObjectInfo:
     """
     try:
         shape = wire["shape"]
-        names = tuple(_text(name) for name in wire["names"])
+        names = tuple(text(each) for each in items(wire["names"]))
         return ObjectInfo(
             id=object_id(wire["id"]),
             name=names[0] if names else None,
             names=names,
-            kind=_text(wire["kind"]),
-            type=_text(wire["type"]),
-            shape=None if shape is None else tuple(int(size) for size in shape),
-            dtypes=_texts(wire["dtypes"]),
+            kind=text(wire["kind"]),
+            type=text(wire["type"]),
+            shape=None if shape is None else tuple(integer(size) for size in items(shape)),
+            dtypes=texts(wire["dtypes"]),
             nbytes=nbytes(wire["nbytes"]),
             shared_nbytes=nbytes(wire["shared_nbytes"]),
-            created=float(wire["created"]),
-            last_used=float(wire["last_used"]),
+            created=moment(wire["created"]),
+            last_used=moment(wire["last_used"]),
             pinned=bool(wire["pinned"]),
-            ttl=None if wire["ttl"] is None else float(wire["ttl"]),
-            tags=_texts(wire["tags"]),
-            notes=tuple(_text(note) for note in wire["notes"]),
+            ttl=None if wire["ttl"] is None else moment(wire["ttl"]),
+            tags=texts(wire["tags"]),
+            notes=tuple(text(note) for note in items(wire["notes"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(error) from error
@@ -85,24 +109,70 @@ def object_id(value: Any) -> ObjectId:
     return ObjectId(value)
 
 
-def object_ids(values: Iterable[Any]) -> list[ObjectId]:
+def object_ids(values: Any) -> list[ObjectId]:
     """Return a list of object ids, or raise ClusterError."""
-    return [object_id(value) for value in values]
+    return [object_id(value) for value in items(values)]
 
 
-def bindings(value: Any) -> dict[str, ObjectId]:
-    """Return names with their objects' ids, or raise ClusterError."""
+def items(value: Any, most: int = _MOST_ITEMS) -> Sequence[Any]:
+    """Return a list, or raise TypeError or ValueError: it is none, or is too long."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{type(value).__name__} instead of a list")
+    if len(value) > most:
+        raise ValueError(f"{len(value)} items, which is more than {most}")
+    return value
+
+
+def text(value: Any, longest: int = _LONGEST_TEXT) -> str:
+    """Return text, or raise TypeError or ValueError: it is none, or is too long."""
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} instead of text")
+    if len(value) > longest:
+        raise ValueError(f"text of {len(value)} characters, which is more than {longest}")
+    return value
+
+
+def name(value: Any) -> str:
+    """Return the name of an object, or raise TypeError or ValueError: it is none."""
+    if not text(value) or is_object_id(value):
+        raise ValueError(f"{value!r} instead of a name")
+    return str(value)
+
+
+def texts(value: Any) -> dict[str, str]:
+    """Return a mapping of text to text, or raise TypeError."""
     if not isinstance(value, Mapping):
-        raise damaged(TypeError(f"{type(value).__name__} instead of names"))
-    return {_checked(name): object_id(target) for name, target in value.items()}
+        raise TypeError(f"{type(value).__name__} instead of a mapping")
+    return {text(key): text(item) for key, item in value.items()}
 
 
-def nbytes(value: Any) -> int:
-    """Return a size in bytes, or raise ValueError."""
-    size = int(value)
-    if size < 0:
-        raise ValueError(f"{size} is not a size")
-    return size
+def integer(value: Any, most: int = 2**63 - 1) -> int:
+    """Return a whole number from 0 on, or raise TypeError or ValueError."""
+    if type(value) is not int:
+        raise TypeError(f"{type(value).__name__} instead of a number")
+    if not 0 <= value <= most:
+        raise ValueError(f"{value!r:.40} is not between 0 and {most}")
+    return value
+
+
+nbytes = integer
+"""A size in bytes."""
+
+
+def flag(value: Any) -> bool:
+    """Return True or False, or raise TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{type(value).__name__} instead of true or false")
+    return value
+
+
+def moment(value: Any) -> float:
+    """Return seconds, or raise TypeError or ValueError."""
+    if type(value) not in (int, float):
+        raise TypeError(f"{type(value).__name__} instead of seconds")
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no time")
+    return float(value)
 
 
 def damaged(error: Exception) -> ClusterError:
@@ -111,23 +181,6 @@ def damaged(error: Exception) -> ClusterError:
         f"A message of the cluster is damaged or of another version ({error!r:.200}). "
         "Install the same version of the workbench on the scheduler, the workers and the clients."
     )
-
-
-def _checked(name: Any) -> str:
-    try:
-        return _text(name)
-    except TypeError as error:
-        raise damaged(error) from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} instead of text")
-    return value
-
-
-def _texts(value: Any) -> dict[str, str]:
-    return {_text(key): _text(item) for key, item in value.items()}
 
 
 def _errors(kind: type[WorkbenchError]) -> dict[str, type[WorkbenchError]]:
@@ -141,8 +194,8 @@ def error_to_wire(error: BaseException) -> dict[str, str]:
     """Return an error as its stable kind and its message."""
     if isinstance(error, WorkbenchError):
         return {"kind": error.kind, "message": str(error)}
-    if isinstance(error, (TypeError, ValueError)):
-        return {"kind": "bad-input", "message": str(error)}
+    if isinstance(error, (TypeError, ValueError, OverflowError)):
+        return {"kind": "bad-input", "message": f"{error!s:.1000}"}
     return {"kind": ClusterError.kind, "message": f"{type(error).__name__}: {error}"}
 
 
@@ -154,24 +207,57 @@ def error_from_wire(wire: Mapping[str, Any]) -> Exception:
     return _errors(WorkbenchError).get(kind, ClusterError)(message)
 
 
-async def answer(verbs: Mapping[str, Verb], verb: Any, arguments: Any, version: Any) -> dict[str, Any]:
+async def answer(
+    verbs: Mapping[str, Verb], verb: Any, arguments: Any, version: Any, who: str = "Somebody"
+) -> dict[str, Any]:
     """Run the verb that a message asks for and return the reply; errors become part of it.
 
     An exception that left a handler would be pickled by Dask, and unpickled by whoever asked.
+
+    Parameters
+    ----------
+    verbs : mapping
+    verb, arguments, version : object
+        What came, whatever it is.
+    who : str
+        Address of who asked, for the log.
     """
     try:
         if version != PROTOCOL:
-            raise ClusterError(
-                f"This node speaks version {PROTOCOL} of the workbench's protocol, and was asked in version {version}. "
-                "Install the same version of the workbench everywhere."
-            )
+            raise _another_version(version, who)
         if not isinstance(verb, str) or verb not in verbs or not isinstance(arguments, Mapping):
             raise damaged(ValueError(f"verb {verb!r:.40}"))
+        if not _takes(verbs[verb], arguments):
+            raise damaged(TypeError(f"{verb} does not take {sorted(map(str, arguments))!r:.150}"))
         return {"result": await verbs[verb](**arguments)}
     except asyncio.CancelledError:
         raise
     except Exception as error:  # noqa: BLE001  # the reply is the only way back to who asked
         return {"error": error_to_wire(error)}
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _another_version(version: Any, who: str) -> ClusterError:
+    error = ClusterError(
+        f"This node speaks version {PROTOCOL} of the workbench's protocol, and was asked in version {version!r:.20}. "
+        "Install the same version of the workbench on the scheduler, the workers and the clients."
+    )
+    # Both sides have a log; whoever looks into this one learns who it was, once.
+    host = who.rpartition(":")[0]
+    if (host, f"{version!r:.20}") not in _told and len(_told) < 1000:
+        _told.add((host, f"{version!r:.20}"))
+        logger.warning("%s speaks version %.20r of the workbench's protocol; here it is %d.", who, version, PROTOCOL)
+    return error
+
+
+def _takes(verb: Verb, arguments: Mapping[Any, Any]) -> bool:
+    try:
+        inspect.signature(verb).bind(**arguments)
+    except TypeError:
+        return False
+    return True
 
 
 def unwrap(reply: Any, what: str) -> Any:
@@ -200,7 +286,7 @@ def not_found(key: str, names: Iterable[str]) -> ObjectNotFoundError:
     """Return the error that says that no node has `key`, with the nearest names."""
     import difflib
 
-    names = list(names)
+    names = list(names)  # those around the place of `key`, where there are many
     nearest = difflib.get_close_matches(key[:200], names, n=3, cutoff=0.5)
     if nearest:
         step = "Did you mean " + " or ".join(repr(name) for name in nearest) + "?"

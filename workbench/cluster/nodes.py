@@ -1,18 +1,30 @@
 """What the cluster's catalog is made of: a node, what it announces, and what it is told to do.
 
-Covers values without behaviour of their own. Read next: ``catalog.py``.
+Covers values without behaviour of their own. Read next: ``records.py``, ``catalog.py``.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from workbench.cluster.indexes import by_age
 from workbench.objects import NodeInfo, ObjectId, ObjectInfo
 
+if TYPE_CHECKING:
+    from workbench.cluster.indexes import ByAge
+    from workbench.cluster.records import Copy, Entry
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
-    """One store and the workers beside it. `workers` maps addresses to names; the first one announces for all."""
+    """One store and the workers beside it.
+
+    `workers` maps addresses to names; the first one announces for all. `objects` are its replicas, `names` its own bindings, `entries` its objects by
+    age, `datasets` how many partitions of each dataset it has, `nbytes` what it holds in each state. `unseen` is, during a resync, what the node has
+    not mentioned yet; `resyncing` says that more pages come.
+    """
 
     id: str
     name: str
@@ -21,8 +33,13 @@ class Node:
     sequence: int = -1
     capacity: int = 0
     used: int = 0
-    objects: dict[ObjectId, ObjectInfo] = field(default_factory=dict)
-    names: dict[str, ObjectId] = field(default_factory=dict)
+    objects: dict[ObjectId, Copy] = field(default_factory=dict)
+    names: dict[str, Entry] = field(default_factory=dict)
+    entries: ByAge = field(default_factory=by_age)
+    datasets: Counter[ObjectId] = field(default_factory=Counter)
+    nbytes: Counter[str] = field(default_factory=Counter)
+    unseen: dict[ObjectId, None] = field(default_factory=dict)
+    resyncing: bool = False
     drained: bool = False
     """Somebody wished it to be emptied: it gets nothing any more, and what it has does not count as safe."""
 
@@ -50,24 +67,34 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What a node says about itself: everything (`full`), or what changed since the announcement before."""
+    """What a node says about itself: what changed since the announcement before or, page by page, everything (`full`: a resync).
+
+    `added` are objects that are new or have changed, with the names that they have on that node. Of a resync, `begins` and `ends` mark the first and
+    the last page; what none of them mentions is not there any more.
+    """
 
     node: str
     sequence: int
     full: bool
     added: tuple[ObjectInfo, ...]
     removed: tuple[ObjectId, ...]
-    names: dict[str, ObjectId]
-    unbound: tuple[str, ...]
     capacity: int
     used: int
+    begins: bool = True
+    ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a node must do: ``delete`` an object, or ``unbind`` a name from it."""
+    """What a node must do: ``delete`` an object, or ``unbind`` a name from it.
+
+    `keep`: the object lost a conflict and stays without the name, for whoever put it did not mean to replace it, nor to be replaced. `winner` is the
+    object that has the name.
+    """
 
     node: str
     verb: str
     object: ObjectId
     name: str | None = None
+    keep: bool = False
+    winner: ObjectId | None = None

@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.nodes import Node
 from workbench.cluster.placement import Suggestion, by_room
-from workbench.objects import ObjectId, ObjectInfo, format_nbytes
+from workbench.cluster.records import Copy
+from workbench.objects import ObjectId, format_nbytes
 
 CHEAP: Final = 1 << 20
 """Bytes up to which an object is moved although somebody has it mapped: what its readers keep meanwhile is little."""
@@ -188,7 +189,7 @@ class _Scales:
                     self._movable[node.id].append(piece)
             self._movable[node.id].sort()
 
-    def _why_it_stays(self, info: ObjectInfo, node: Node) -> str:
+    def _why_it_stays(self, info: Copy, node: Node) -> str:
         if info.pinned:
             return f"it is pinned on {node.name}"
         if info.id in self._mapped.get(node.id, ()) and info.nbytes > self._cheap:

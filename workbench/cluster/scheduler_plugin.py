@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from workbench.cluster import messages, placement
+from workbench.cluster import announcements, messages, placement
 from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.indexes import PAGE
 from workbench.cluster.locality import Locality
 from workbench.cluster.manager import Manager
-from workbench.cluster.nodes import Announcement, Node
+from workbench.cluster.nodes import Node, Order
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, to_json
 
@@ -28,13 +30,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("workbench.scheduler")
 
+TOPIC: Final = "workbench"
+"""Of events for ``distributed.Client.get_events`` and ``subscribe_topic``."""
 GRACE: Final = 30.0
 """Seconds that tasks wait for a node that lost its last worker."""
 _FLUSH_TIMEOUT: Final = 2.0
 """Seconds that nodes have to announce what they did not announce yet, when somebody asks for an unknown object."""
 
 _OF_WORKERS: Final = ("join", "leave", "announce", "progress")
-_QUESTIONS: Final = ("hello", "nodes", "locate", "where", "ls", "operations", "operation")
+_QUESTIONS: Final = ("hello", "nodes", "locate", "where", "ls", "members", "operations", "operation")
 _ACTIONS: Final = ("replicate", "move", "bring", "drop", "delete", "forget", "wait", "cancel")
 _VERBS: Final = (*_OF_WORKERS, *_QUESTIONS, *_ACTIONS)
 
@@ -48,6 +52,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     def __init__(self) -> None:
         self.catalog = ClusterCatalog()
         self.version = 0
+        self.announcements = 0
+        self.resyncs = 0
         self._locality = Locality(self.catalog)
         self._manager = Manager(self.catalog, self._ask)
         self._lost: dict[str, asyncio.TimerHandle] = {}
@@ -104,8 +110,10 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    async def _handle(self, verb: Any = None, arguments: Any = None, version: Any = None) -> dict[str, Any]:
-        return await messages.answer(self._verbs, verb, arguments, version)
+    async def _handle(
+        self, comm: Any, verb: Any = None, arguments: Any = None, version: Any = None, **_: Any
+    ) -> dict[str, Any]:
+        return await messages.answer(self._verbs, verb, arguments, version, comm.peer_address)
 
     async def _ask(self, address: str, verb: str, **arguments: Any) -> Any:
         rpc = self._scheduler.rpc(address)
@@ -131,10 +139,10 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         return {"protocol": messages.PROTOCOL, "not_joined": [w for w in self._scheduler.workers if w not in known]}
 
     async def _join(self, node: Any, name: Any, worker: Any) -> dict[str, Any]:
-        if worker not in self._scheduler.workers:
+        if messages.text(worker) not in self._scheduler.workers:
             raise ClusterError(f"The scheduler does not know the worker {worker!r:.200} yet.")
         joined = self.catalog.join(
-            messages.object_id(node), str(name)[:200], worker, str(self._scheduler.workers[worker].name)
+            messages.object_id(node), messages.text(name)[:200], worker, str(self._scheduler.workers[worker].name)
         )
         self.version += 1
         if (timer := self._lost.pop(joined.id, None)) is not None:
@@ -145,32 +153,38 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self._left(self._scheduler, str(worker))
 
     async def _announce(self, worker: Any, **said: Any) -> dict[str, Any]:
-        try:
-            announcement = Announcement(
-                node=messages.object_id(said["node"]),
-                sequence=int(said["sequence"]),
-                full=bool(said["full"]),
-                added=tuple(messages.info_from_wire(info) for info in said["added"]),
-                removed=tuple(messages.object_ids(said["removed"])),
-                names=messages.bindings(said["names"]),
-                unbound=tuple(str(name) for name in said["unbound"]),
-                capacity=messages.nbytes(said["capacity"]),
-                used=messages.nbytes(said["used"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise messages.damaged(error) from error
-        node = self.catalog.node_of(worker)
+        announcement = announcements.parse(said)
+        self.announcements += 1
+        node = self.catalog.node_of(messages.text(worker))
         if node is None or node.id != announcement.node or node.announcer != worker:
             return {"again": True, "join": True}
-        orders = self.catalog.announce(announcement)
+        orders = self.catalog.announce(announcement, time.monotonic())
         self.version += 1
         if orders is None:
+            self.resyncs += 1
             return {"again": True, "join": False}
-        if announcement.full:
+        if announcement.full and announcement.ends:
+            sequence = node.sequence
+            while node.sequence == sequence and self.catalog.forget_unseen(node):  # noqa: ASYNC110  # turns, not waiting
+                await asyncio.sleep(0)  # a node may have lost a million objects
             self._locality.node_joined(self._scheduler)
         if orders:
+            self._report(orders)
             self._spawn(self._manager.obey(orders))
         return {"again": False, "join": False}
+
+    def _report(self, orders: list[Order]) -> None:
+        """Tell of names that were bound on two nodes at once: in the log, and as events of Dask's topic ``workbench``."""
+        for order in orders:
+            if order.keep:
+                node = self.catalog.nodes[order.node].name
+                logger.warning(
+                    "The name %r was bound on two nodes at once. Object %s has it; object %s on %s has lost it and stays, with the tag "
+                    "'conflict'.",
+                    *(order.name, order.winner, order.object, node),
+                )
+                event = {"action": "name-conflict", "name": order.name, "winner": order.winner, "loser": order.object}
+                self._scheduler.log_event(TOPIC, {**event, "node": node})
 
     async def _progress(self, transfer: Any, done: Any) -> None:
         self._manager.progress(str(transfer), messages.nbytes(done))
@@ -205,9 +219,39 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             "soon": any(replica.node in self._lost for replica in info.replicas),
         }
 
-    async def _ls(self, pattern: Any = "*", kind: Any = None, node: Any = None) -> list[dict[str, Any]]:
-        found = self.catalog.ls(str(pattern), kind=kind, node=node)
-        return [messages.info_to_wire(info) for info in found]
+    async def _ls(
+        self,
+        pattern: Any = "*",
+        kind: Any = None,
+        node: Any = None,
+        parts: Any = True,
+        unnamed: Any = False,
+        order: Any = "created",
+        limit: Any = PAGE,
+        after: Any = None,
+    ) -> dict[str, Any]:
+        """Return a page: never all objects of a large cluster at once."""
+        if order not in ("created", "name"):
+            raise ValueError(f"A cluster lists objects in the order 'created' or 'name', not {order!r:.40}.")
+        page = self.catalog.page(
+            messages.text(pattern, 10_000),
+            kind=None if kind is None else messages.text(kind),
+            node=None if node is None else messages.text(node),
+            parts=messages.flag(parts),
+            unnamed=messages.flag(unnamed),
+            order=order,
+            limit=messages.integer(limit),
+            after=None if after is None else messages.text(after),
+        )
+        found = [messages.info_to_wire(entry.info()) for entry in page.entries]
+        return {"objects": found, "after": page.after, "total": self.catalog.inventory.whole}
+
+    async def _members(self, dataset: Any, start: Any = 0) -> dict[str, Any]:
+        """Return some partitions of a dataset, and where the next ones begin, or None."""
+        members = self.catalog.members(messages.object_id(dataset))
+        end = messages.integer(start) + PAGE
+        found = [messages.info_to_wire(self.catalog.info(member)) for member in members[start:end]]
+        return {"objects": found, "next": end if end < len(members) else None}
 
     async def _operations(self) -> dict[str, Any]:
         return {"version": self.version, "operations": self._manager.operations()}

@@ -19,7 +19,7 @@ from distributed.protocol.pickle import dumps
 from distributed.utils import sync
 
 from workbench import connection
-from workbench.cluster import memory, messages, transfer
+from workbench.cluster import belonging, memory, messages, transfer
 from workbench.cluster.announcer import Announcer
 from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError, TransferError
 from workbench.objects import ObjectId
@@ -90,12 +90,13 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
 
         Raises
         ------
-        StoreError
-            If the store cannot be used; the worker then works without the workbench.
+        StoreError, ClusterError
+            If the store cannot be used, or belongs to another cluster; the worker then works without the workbench.
         """
         from workbench.cluster.client import ClusterClient
 
         self._worker = worker
+        await belonging.refuse_second(worker, self._directory)
         self.store = await asyncio.to_thread(Store.open, self._directory, process=("worker", str(worker.name)))
         await asyncio.to_thread(self.store.upkeep.warm_up_for_worker)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="workbench-transfer")
@@ -165,8 +166,10 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
 
     # -- messages --------------------------------------------------------------------------------------------------
 
-    async def _handle(self, verb: Any = None, arguments: Any = None, version: Any = None) -> dict[str, Any]:
-        return await messages.answer(self._verbs, verb, arguments, version)
+    async def _handle(
+        self, comm: Any, verb: Any = None, arguments: Any = None, version: Any = None, **_: Any
+    ) -> dict[str, Any]:
+        return await messages.answer(self._verbs, verb, arguments, version, comm.peer_address)
 
     async def _ask_scheduler(self, verb: str, **arguments: Any) -> Any:
         ask = getattr(self._worker.scheduler, messages.OP)
@@ -213,8 +216,10 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         # The answer must not overtake an announcement that still has the objects in it.
         await self._announcer.flush()
 
-    async def _unbind(self, target: Any, name: Any) -> None:
-        await asyncio.to_thread(self.store.unbind, str(name), messages.object_id(target))
+    async def _unbind(self, target: Any, name: Any, keep: Any = False) -> None:
+        await asyncio.to_thread(
+            self.store.unbind, messages.name(name), messages.object_id(target), keep=messages.flag(keep)
+        )
 
     async def _flush(self) -> None:
         await self._announcer.flush()

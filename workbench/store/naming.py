@@ -53,8 +53,16 @@ class Names:
         if replaced:
             self.trim()
 
-    def unbind(self, name: str, object_id: ObjectId) -> None:
-        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
+    def unbind(self, name: str, object_id: ObjectId, *, keep: bool = False) -> None:
+        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned.
+
+        Parameters
+        ----------
+        name : str
+        object_id : ObjectId
+        keep : bool
+            The object lost a conflict over the name with another node: it stays, with the tag ``conflict``, whose value is the name.
+        """
         with self.catalog.write() as write:
             statement = "SELECT seq, pinned, id FROM objects WHERE seq = (SELECT object FROM names WHERE name = ?)"
             row = write.execute(statement, (name,)).fetchone()
@@ -62,6 +70,11 @@ class Names:
                 return
             write.execute("DELETE FROM names WHERE name = ?", (name,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
+            if keep:
+                tag = "UPDATE objects SET tags = json_set(coalesce(tags, '{}'), '$.conflict', ?) WHERE seq = ?"
+                write.execute(tag, (name, row[0]))
+                write.execute("INSERT INTO changes (object, what, name) VALUES (?, 'conflict', ?)", (object_id, name))
+                return
             gone = not row[1] and not write.execute("SELECT 1 FROM names WHERE object = ?", (row[0],)).fetchone()
             if gone:
                 self.delete_row(write, row[0], was=name)
@@ -83,11 +96,16 @@ class Names:
         )
         if old is not None and old[0] != seq:
             kept = write.execute(
-                "SELECT pinned OR EXISTS (SELECT 1 FROM names WHERE object = seq) FROM objects WHERE seq = ?", (old[0],)
+                "SELECT pinned OR EXISTS (SELECT 1 FROM names WHERE object = seq), id FROM objects WHERE seq = ?",
+                (old[0],),
             ).fetchone()
             if kept is not None and not kept[0]:
                 self.delete_row(write, old[0], was=name)
                 return True
+            if kept is not None:
+                # Who gets the name may be gone before anybody looks.
+                lost = rows.object_id(old[0], kept[1])
+                write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (lost,))
         return False
 
     def delete(self, key: Key) -> None:

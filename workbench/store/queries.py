@@ -39,16 +39,15 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since a version: objects added, ids removed, and all names if any could have changed (else None).
+    """What changed since a version: objects that are new, or about which something changed, and ids of those that are gone.
 
-    `full`: `added` is everything that there is, because nothing was known, or too much has happened since.
+    `full`: nothing was known, or too much has happened since. Then `added` and `removed` are empty: :func:`page` gives everything until `version`.
     """
 
     version: Version
     full: bool
     added: list[ObjectInfo]
     removed: list[ObjectId]
-    names: dict[str, ObjectId] | None
 
 
 def objects(
@@ -131,18 +130,48 @@ def changes(catalog: Catalog, directory: Path, since: Version | None) -> Changes
     )
     assert latest is not None
     version = Version(latest[0], latest[1])
-    names = all_names(catalog)
     if since is None or since.change < latest[2] - 1:
-        added = objects(catalog, directory, where="o.seq <= ?", parameters=(version.object,))
-        return Changes(version, True, added, [], names)
+        return Changes(version, True, [], [])
     changed = catalog.rows(
         "SELECT object, what FROM changes WHERE version > ? AND version <= ?", (since.change, version.change)
     )
     removed = [ObjectId(object_id) for object_id, what in changed if what == "removed"]
     added = objects(catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(since.object, version.object))
-    for object_id in {object_id for object_id, what in changed if what != "removed"}:
+    known = {info.id for info in added}
+    for object_id in {object_id for object_id, what in changed if what != "removed"} - known:
         added += one(catalog, directory, object_id)
-    return Changes(version, False, added, removed, names)
+    return Changes(version, False, added, removed)
+
+
+def page(
+    catalog: Catalog, directory: Path, after: int, until: Version, limit: int
+) -> tuple[list[ObjectInfo], int | None]:
+    """Return the next objects in the order in which they became visible, and what to give as `after` for those that follow.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    directory : Path
+    after : int
+        0 for the first page.
+    until : Version
+        Objects that became visible later are left out: :func:`changes` since that version tells of them.
+    limit : int
+
+    Returns
+    -------
+    list of ObjectInfo
+    int or None
+        None: that was the last page.
+    """
+    numbers = catalog.rows(
+        "SELECT seq FROM objects WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", (after, until.object, limit)
+    )
+    if not numbers:
+        return [], None
+    last: int = numbers[-1][0]
+    found = objects(catalog, directory, where="o.seq > ? AND o.seq <= ?", parameters=(after, last), order="o.seq")
+    return found, last if len(numbers) == limit else None
 
 
 def nbytes_of(catalog: Catalog, numbers: Iterable[int]) -> int:

@@ -255,9 +255,9 @@ class Store:
         """Give an object a name, atomically taking it from the object that had it."""
         self.writer.names.bind(name, key)
 
-    def unbind(self, name: str, object_id: ObjectId) -> None:
-        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned."""
-        self.writer.names.unbind(name, object_id)
+    def unbind(self, name: str, object_id: ObjectId, *, keep: bool = False) -> None:
+        """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned or is to be kept."""
+        self.writer.names.unbind(name, object_id, keep=keep)
 
     def delete(self, key: Key) -> None:
         """Delete an object; who maps it keeps what it has, until it lets go.
@@ -409,8 +409,12 @@ class Store:
         return self.catalog.version()
 
     def changes(self, since: queries.Version | None = None) -> queries.Changes:
-        """Return what changed since a version (None: everything that there is)."""
+        """Return what changed since a version; of None, or of what is too long ago, that everything has to be read (:meth:`page`)."""
         return queries.changes(self.catalog, self.directory, since)
+
+    def page(self, after: int, until: queries.Version, limit: int) -> tuple[list[ObjectInfo], int | None]:
+        """Return the next objects of all that there were at a version, oldest first; see :func:`queries.page`."""
+        return queries.page(self.catalog, self.directory, after, until, limit)
 
     def news(self, since: queries.Version | None = None) -> history.News | None:
         """Return what happened since a version as a few ids and names (None: everything that there is); None if nothing did."""

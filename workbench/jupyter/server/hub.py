@@ -79,7 +79,7 @@ class Hub:
         """Return the body of ``GET state``, as of now."""
         await self.start()
         version = self.version
-        host, cluster = await asyncio.gather(self._host.look(), self._link.look())
+        host, cluster = await asyncio.gather(self._host.look(), self._link.look(self._max_objects))
         return state_json(version, host, cluster, self._max_objects)
 
     async def move(self, object_id: ObjectId, to: str) -> dict[str, Any]:

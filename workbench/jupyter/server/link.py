@@ -29,7 +29,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """What one look at the cluster found; `state` is ``none``, ``connected`` or ``unreachable``."""
+    """What one look at the cluster found; `state` is ``none``, ``connected`` or ``unreachable``.
+
+    `objects` are the newest ones, with the partitions of the datasets among them; `total` counts all but partitions.
+    """
 
     state: str = "none"
     address: str | None = None
@@ -37,6 +40,7 @@ class ClusterState:
     nodes: tuple[NodeInfo, ...] = ()
     objects: tuple[ObjectInfo, ...] = ()
     operations: tuple[dict[str, Any], ...] = ()
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +103,18 @@ class Link:
             if address is not None and self._cluster is None and time.monotonic() >= self._next_attempt:
                 await self._connect(address)
 
-    async def look(self) -> ClusterState:
-        """Return what the cluster holds, or why it cannot be told."""
+    async def look(self, limit: int) -> ClusterState:
+        """Return what the cluster holds, its newest `limit` objects, or why it cannot be told."""
         cluster = self._cluster
         if self._address is None or cluster is None or self._client.status != "running":
             return self._away()
         try:
-            nodes, objects, operations = await asyncio.gather(cluster.a_nodes(), cluster.a_ls(), cluster.a_operations())
+            nodes, (objects, total), operations = await asyncio.gather(
+                cluster.a_nodes(), _objects(cluster, limit), cluster.a_operations()
+            )
         except ClusterError as error:
             return ClusterState("unreachable", self._address, str(error))
-        return ClusterState("connected", self._address, None, tuple(nodes), tuple(objects), tuple(operations))
+        return ClusterState("connected", self._address, None, tuple(nodes), tuple(objects), tuple(operations), total)
 
     async def pulse(self) -> Pulse:
         """Return what differs whenever :meth:`look` would; cheaper, whatever the number of objects."""
@@ -149,6 +155,21 @@ class Link:
         if client is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 await client.close()
+
+
+async def _objects(cluster: ClusterClient, limit: int) -> tuple[list[ObjectInfo], int]:
+    """Return the newest objects with the partitions of datasets among them, and how many there are in all."""
+    found: list[ObjectInfo] = []
+    after: str | None = None
+    total = 0
+    while len(found) < limit:
+        page = await cluster.a_page(limit=limit - len(found), after=after, parts=False)
+        found += page.objects
+        total = max(total, page.total)
+        if (after := page.after) is None:
+            break
+    parts = await asyncio.gather(*(cluster.a_members(info.id) for info in found if info.kind == "dataset"))
+    return found + [part for members in parts for part in members], total
 
 
 def _read_address(directory: Path) -> str | None:

@@ -109,7 +109,7 @@ def state_json(version: str, host: HostState, cluster: ClusterState, limit: int)
         "objects": [{**to_json(info), "holders": to_json(holders_of.get(info.id, []))} for info in infos[:limit]],
         "deleted": to_json(holders_of.get(None, [])),
         "operations": list(cluster.operations),
-        "truncated": max(0, len(infos) - limit),
+        "truncated": max(0, max(len(infos), cluster.total) - limit),
     }
 
 
