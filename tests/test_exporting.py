@@ -76,7 +76,7 @@ def test_an_index_that_says_something_is_in_the_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "suffix"),
     [({"a": 1}, ".npy"), (object(), ".json"), ("text", ".parquet"), (3, ".csv"), (np.array([object()]), ".npy")],
-    ids=str,
+    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )
 def test_what_a_format_cannot_hold_leaves_no_file(value: Any, suffix: str, tmp_path: Path) -> None:
     """The error names the object, its type and another way; a file that was there is as it was."""

@@ -96,34 +96,37 @@ def steps_of(store: Store, **wish: object) -> int:
     return steps
 
 
-@pytest.mark.parametrize(
-    "wish",
-    [
-        {},
-        {"parts": False},
-        {"unnamed": True},
-        {"kind": "array"},
-        {"pattern": "*9"},
-        {"pattern": "few/*"},
-        {"sort_by": "name"},
-        {"sort_by": "name", "kind": "array", "parts": False},
-        {"pattern": "many/*"},
-        {"pattern": "many/*", "sort_by": "name"},
-        {"dataset": new_object_id()},
-    ],
-    ids=str,
-)
-def test_a_page_costs_a_page(store: Store, wish: dict[str, object]) -> None:
-    """The catalog does the same work for ten objects out of 8,000 as for ten out of 2,200."""
+WISHES: list[dict[str, object]] = [
+    {},
+    {"parts": False},
+    {"unnamed": True},
+    {"kind": "array"},
+    {"pattern": "*9"},
+    {"pattern": "few/*"},
+    {"sort_by": "name"},
+    {"sort_by": "name", "kind": "array", "parts": False},
+    {"pattern": "many/*"},
+    {"pattern": "many/*", "sort_by": "name"},
+    {"dataset": new_object_id()},
+]
+
+
+def test_a_page_costs_a_page(store: Store) -> None:
+    """The catalog does the same work for ten objects out of 8,000 as for ten out of 2,200, whatever is wished for."""
 
     def fill(start: int, stop: int) -> None:
         with store.catalog.write():
             for number in range(start, stop):
                 store.put(encoded(10), f"many/{number}" if number % 2 else None)
 
+    def steps() -> list[int]:
+        return [steps_of(store, limit=10, **wish) for wish in WISHES]
+
     for number in range(10):
         store.put(encoded(10), f"few/{number}")
     fill(0, 2200)
-    before = steps_of(store, limit=10, **wish)
+    steps()  # the first who asks for one kind makes an index of them
+    before = steps()
     fill(2200, 8000)
-    assert steps_of(store, limit=10, **wish) < 1.3 * before + 100
+    for wish, few, many in zip(WISHES, before, steps(), strict=True):
+        assert many < 1.3 * few + 100, wish

@@ -17,7 +17,7 @@ from tests.processes import Process, run
 from tests.store.encoding import encoded, same
 from tests.store.mounts import root_only, tmpfs
 from workbench.errors import ObjectNotFoundError, StoreError, StoreFullError
-from workbench.store import Store, spill
+from workbench.store import Store, spilled_files
 
 MIB = 1 << 20
 
@@ -317,7 +317,7 @@ def test_disk_that_is_full_loses_nothing_and_is_named(store_directory: Path, tmp
             assert same(store.read(name), encoded(20 * MIB, seed=ord(name)))
         gc.collect()
         # It fills up between the check and the write.
-        copy = spill._copy
+        copy = spilled_files.copy
 
         def fill_first(*arguments: object) -> None:
             with (disk / "filler").open("wb") as filler, pytest.raises(OSError, match="No space"):
@@ -326,7 +326,7 @@ def test_disk_that_is_full_loses_nothing_and_is_named(store_directory: Path, tmp
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(store.spiller.place), "refusal", lambda *_: "")
-            patch.setattr(spill, "_copy", fill_first)
+            patch.setattr(spilled_files, "copy", fill_first)
             with pytest.raises(StoreFullError, match=r"writing to .* failed \(No space left on device"):
                 store.put(encoded(20 * MIB), "y")
         assert state(store) == before
@@ -380,7 +380,7 @@ def test_file_on_disk_that_is_gone_is_named(store: Store, root: Path) -> None:
 SETUP = """
 import os, signal
 from tests.store.encoding import encoded, same
-from workbench.store import Store, allocation, segments, spill
+from workbench.store import Store, allocation, segments, spill, spilled_files
 store = Store.open(spill_directory={root!r}, restore_after="never")
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -393,11 +393,11 @@ def after(module, name):
 """
 
 SPILL_STEPS = {
-    "with a file on disk": "spill._copy = die",
-    "after the copy": "after(spill, '_copy')",
+    "with a file on disk": "spilled_files.copy = die",
+    "after the copy": "after(spilled_files, 'copy')",
     "before the rename": "os.symlink = die",
     "between link and rename": "after(os, 'symlink')",
-    "after the rename": "after(spill, '_link')",
+    "after the rename": "after(spilled_files, 'link')",
     "before the pages are given back": "spill._empty = die",
     "after all": "after(spill, '_empty')",
 }
@@ -425,8 +425,8 @@ def test_process_that_dies_while_it_spills_loses_nothing(
 
 
 RESTORE_STEPS = {
-    "with a reservation": "spill._copy = die",
-    "after the copy": "after(spill, '_copy')",
+    "with a reservation": "spilled_files.copy = die",
+    "after the copy": "after(spilled_files, 'copy')",
     "before the rename": "os.rename = die",
     "after the rename": "after(os, 'rename')",
     "before the disk is given back": "os.unlink = die",
@@ -462,7 +462,7 @@ def test_process_that_dies_after_it_deleted_leaves_nothing_on_disk(
     """The row is gone, the file is still there: whoever comes next removes it."""
     store.put(encoded(MIB), "x")
     store.spill("x")
-    done = run(SETUP.format(root=str(root)) + "spill.discard = die\nstore.delete('x')", store_directory)
+    done = run(SETUP.format(root=str(root)) + "spilled_files.discard = die\nstore.delete('x')", store_directory)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not store.exists("x")
     assert len(store.doctor()) == 1
@@ -503,7 +503,7 @@ def test_stopped_spiller_does_not_stop_others(store: Store, store_directory: Pat
     with Process(store_directory) as stopped:
         stopped.do(SETUP.format(root=str(root)))
         stopped.do(
-            "copy = spill._copy\ndef slow(*a):\n    copy(*a); os.kill(os.getpid(), signal.SIGSTOP)\nspill._copy = slow"
+            "copy = spilled_files.copy\ndef slow(*a):\n    copy(*a); os.kill(os.getpid(), signal.SIGSTOP)\nspilled_files.copy = slow"
         )
         stopped.start("store.spill('x')")
         while Path(f"/proc/{stopped.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":

@@ -1,6 +1,7 @@
 """Getting room for one object's buffers, writing them, and giving the room back.
 
-Covers the life of a segment from free or fresh to sealed or abandoned. States in the catalog, and who may leave them:
+Covers the life of a segment that is being written, until it is sealed or abandoned; what becomes of free ones is in ``free_segments.py``. States in
+the catalog, and who may leave them:
 
 =========  =================================================  ==========================================================
 state      meaning                                            a process that dies here leaves
@@ -21,12 +22,10 @@ import contextlib
 import errno
 import fcntl
 import io
-import math
 import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from mmap import PAGESIZE
 from pathlib import Path
 
@@ -34,20 +33,11 @@ from workbench.errors import StoreError, StoreFullError
 from workbench.store import copying, segments, syscalls
 from workbench.store.catalog import Catalog
 from workbench.store.directory import available_nbytes
+from workbench.store.free_segments import FreeSegments, Reservation
 from workbench.store.headroom import Headroom
-from workbench.store.pool import KEEP_FROM, Pool, WarmMapping, map_writable
+from workbench.store.pool import KEEP_FROM, Pool, map_writable
 
-
-@dataclass(slots=True)
-class Reservation:
-    """A segment that this process is writing; `file` has the exclusive lock, `warm` is there when it may be copied into."""
-
-    segment: int
-    path: str
-    nbytes: int
-    file: io.FileIO
-    warm: WarmMapping | None
-    sealed: bool = False
+__all__ = ["Allocator", "OutOfRoomError", "Reservation", "out_of_room"]
 
 
 class OutOfRoomError(Exception):
@@ -70,13 +60,8 @@ def out_of_room(nbytes: int) -> Iterator[None]:
         raise
 
 
-def most_for(nbytes: int) -> int:
-    """Return how large a free segment may be that is given to so many bytes."""
-    return nbytes + max(nbytes // 4, KEEP_FROM)
-
-
 class Allocator:
-    """Reserves, writes, seals and removes segments of one store.
+    """Reserves, writes, seals and abandons segments of one store.
 
     Parameters
     ----------
@@ -88,6 +73,11 @@ class Allocator:
         not written through mappings.
     threads : int
         How many threads copy one large object.
+
+    Attributes
+    ----------
+    free : FreeSegments
+        What is recycled and given back.
     """
 
     def __init__(self, directory: Path, catalog: Catalog, pool: Pool, *, in_memory: bool, threads: int) -> None:
@@ -97,6 +87,8 @@ class Allocator:
         self.in_memory = in_memory
         self.threads = threads
         self.headroom = Headroom()
+        self.free = FreeSegments(directory, catalog, pool, in_memory=in_memory)
+        self.release_free, self.empty_free = self.free.release, self.free.empty
 
     def reserve(self, nbytes: int) -> Reservation:
         """Return a locked segment of at least `nbytes` bytes, recycled if a free one fits.
@@ -110,70 +102,13 @@ class Allocator:
         reservation: Reservation | None = None
         try:
             with self.catalog.write() as write:
-                reservation = self._recycle(write, nbytes) or self._make(write, nbytes)
+                reservation = self.free.recycle(write, nbytes) or self._make(write, nbytes)
         except BaseException:
             # Rolled back: a renamed or new file has no row now, and without the lock the next reclaim removes it.
             if reservation is not None:
                 _close(reservation)
             raise
         return reservation
-
-    def _recycle(self, write: sqlite3.Connection, nbytes: int) -> Reservation | None:
-        most = most_for(nbytes)
-        # One that was never used (made when the pool was warmed up) may be larger: it is cut to size. Cutting off more than three
-        # quarters costs more than new memory.
-        rows = write.execute(
-            "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' AND nbytes >= ? "
-            "AND (nbytes <= ? OR (was IS NULL AND freed IS NOT NULL AND nbytes <= ?)) ORDER BY nbytes",
-            (nbytes, most, 4 * nbytes if nbytes >= KEEP_FROM else 0),
-        ).fetchall()
-        mapped = self.pool.inodes()
-        for segment, inode, size in sorted(rows, key=lambda row: (row[2] > most, row[1] not in mapped)):
-            path = segments.segment_path(self.directory, segment)
-            locked = self._lock_free(path, inode)
-            if locked is None:
-                continue
-            file, warm = locked
-            if size > most or os.fstat(file.fileno()).st_size > size:
-                # Made to be cut, or trimmed in its former life and longer than what it is charged for.
-                size = self._cut(file, warm, nbytes if size > most else size)  # noqa: PLW2901  # it has another size now
-            number = write.execute(
-                "INSERT INTO segments (inode, nbytes, state) VALUES (?, ?, 'writing')", (inode, size)
-            ).lastrowid
-            write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
-            renamed = segments.segment_path(self.directory, number or 0)
-            segments.stamp(file, number or 0)
-            os.rename(path, renamed)
-            if warm is None and self.in_memory and size >= KEEP_FROM:
-                warm = map_writable(file, size)
-            return Reservation(number or 0, renamed, size, file, warm)
-        return None
-
-    def _cut(self, file: io.FileIO, warm: WarmMapping | None, nbytes: int) -> int:
-        """Make a free segment shorter, under its exclusive lock; mappings of it in pools stay as long as they were.
-
-        Nobody touches what is beyond the new end: pools are only written to, under this lock, within the length in the catalog, and after
-        asking how long the file is (:func:`segments.is_allocated`).
-        """
-        os.ftruncate(file.fileno(), nbytes)
-        if warm is not None:
-            warm.nbytes = nbytes
-        return nbytes
-
-    def _lock_free(self, path: str, inode: int) -> tuple[io.FileIO, WarmMapping | None] | None:
-        warm = self.pool.take(inode)
-        if warm is None:
-            file = segments.open_exclusive(path)
-            return None if file is None else (file, None)
-        if not segments.try_exclusive(warm.file):
-            self.pool.keep(warm)
-            return None
-        if not _names(path, inode):
-            # A process that died between renaming the file and its commit: the next reclaim removes it.
-            warm.close()
-            return None
-        os.fchmod(warm.file.fileno(), 0o600)
-        return warm.file, warm
 
     def make_free(self, nbytes: int) -> tuple[int, io.FileIO]:
         """Make a new segment that is free from the beginning, and locked; its pages are still to be allocated.
@@ -315,76 +250,6 @@ class Allocator:
             # No such row: Ctrl-C came right after the seal was committed, and the object is there.
             if write.execute(statement, (reservation.segment,)).rowcount and is_there:
                 segments.remove(reservation.path, reservation.file)
-
-    def release_free(self, wanted: int | None = None, *, keep: int = 0, before: float | None = None) -> int:
-        """Remove free segments that nobody maps, oldest first.
-
-        Parameters
-        ----------
-        wanted : int, optional
-            Stop when so many bytes are released; None: all that `keep` allows.
-        keep : int
-            Bytes of free segments that may stay.
-        before : float, optional
-            Only what became free before that time, in seconds since the epoch.
-
-        Returns
-        -------
-        int
-            Bytes released.
-        """
-        released = 0
-        with self.catalog.write() as write:
-            rows = write.execute(
-                "SELECT segment, inode, nbytes FROM segments WHERE state = 'free' AND coalesce(freed, 0) < ? ORDER BY segment",
-                (math.inf if before is None else before,),
-            ).fetchall()
-            total = sum(row[2] for row in rows)
-            for segment, inode, nbytes in rows:
-                if total - released <= keep or (wanted is not None and released >= wanted):
-                    break
-                if self._remove_free(write, segment, inode):
-                    released += nbytes
-        return released
-
-    def _remove_free(self, write: sqlite3.Connection, segment: int, inode: int) -> bool:
-        path = segments.segment_path(self.directory, segment)
-        file = segments.open_exclusive(path)
-        if file is None and os.path.exists(path):
-            return False
-        self.pool.forget(inode)
-        write.execute("DELETE FROM segments WHERE segment = ?", (segment,))
-        if file is not None:
-            segments.remove(path, file)
-        return True
-
-    def empty_free(self) -> int:
-        """Take the pages of free segments that nobody maps, without writing to the catalog: the file system is full.
-
-        The rows stay; such a segment is written with system calls when it is recycled, which allocate its pages anew.
-
-        Returns
-        -------
-        int
-            How many segments were emptied.
-        """
-        emptied = 0
-        with self.catalog.write() as write:
-            for (segment,) in write.execute("SELECT segment FROM segments WHERE state = 'free'").fetchall():
-                file = segments.open_exclusive(segments.segment_path(self.directory, segment))
-                if file is not None:
-                    segments.stamp(file, 0)
-                    syscalls.punch_hole(file.fileno(), os.fstat(file.fileno()).st_size)
-                    segments.close(file)
-                    emptied += 1
-        return emptied
-
-
-def _names(path: str, inode: int) -> bool:
-    try:
-        return os.stat(path).st_ino == inode
-    except FileNotFoundError:
-        return False
 
 
 def _close(reservation: Reservation) -> None:

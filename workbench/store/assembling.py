@@ -26,6 +26,7 @@ from workbench.store.processes import ProcessFile, processes
 from workbench.store.reading import Reader
 from workbench.store.reclaim import reclaim
 from workbench.store.residence import Residence
+from workbench.store.restore import Restorer
 from workbench.store.spill import Spiller
 from workbench.store.upkeep import Upkeep
 from workbench.store.writing import Writer
@@ -118,7 +119,7 @@ def assemble(place: Path, capacity: int | str | None, options: config.StoreOptio
         undo.callback(process.close)
         reader = Reader(place, catalog, process, pool)
         writer = Writer(reader, allocator, spiller, Names(reader, allocator, spiller, upkeep), settings.inline)
-        residence = Residence(writer, background, settings.restore_after)
+        residence = Residence(writer, Restorer(place, catalog, allocator), background, settings.restore_after)
         reader.on_disk = residence.on_mapped
         reader.put_right = functools.partial(reclaim, catalog, place)
         parts = Parts(place, catalog, allocator, process, background, upkeep, spiller, reader, writer, residence)

@@ -27,7 +27,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from workbench.store import segments, spill, trimming
+from workbench.store import segments, spilled_files, trimming
 from workbench.store.catalog import Catalog
 
 
@@ -62,7 +62,7 @@ def _segments(directory: Path) -> tuple[set[int], set[int]]:
             number = segments.segment_number(entry.name)
             if number is not None:
                 (links if entry.is_symlink() else files).add(number)
-            elif entry.name.endswith(spill.LINK):
+            elif entry.name.endswith(spilled_files.LINK):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(entry.path)
     return files, links
@@ -92,7 +92,7 @@ def _reclaim_one(
 
 def _reclaim_link(write: sqlite3.Connection, number: int, path: str, state: str | None) -> str:
     if state is None:
-        spill.discard(path)
+        spilled_files.discard(path)
         return "was left on disk by a process that died after its object was deleted: removed"
     if state == "sealed" and os.path.exists(path):
         inode = os.stat(path).st_ino
@@ -110,7 +110,7 @@ def _remove_unnamed(place: Path, named: set[str]) -> list[str]:
         return []  # not mounted now, or removed by hand
     for name in names:
         path = f"{place}/{name}"
-        if name.endswith(segments.SUFFIX) and path not in named and spill.is_unlocked(path):
+        if name.endswith(segments.SUFFIX) and path not in named and spilled_files.is_unlocked(path):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             found.append(f"The spilled file {path} belongs to nothing: removed.")

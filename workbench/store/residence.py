@@ -1,7 +1,7 @@
 """Where an object is kept, as its user wishes: pinned in memory, spilled to disk, restored.
 
-Covers what is refused and why, and which segments an object means; moving one segment is in ``spill.py``, what the store spills by itself in
-``eviction.py``.
+Covers what is refused and why, and which segments an object means; moving one segment is in ``spill.py`` and ``restore.py``, what the
+store spills by itself in ``eviction.py``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from workbench.store.allocation import OutOfRoomError
 from workbench.store.background import Background
 from workbench.store.holders import holders
 from workbench.store.mappings import Mapping
+from workbench.store.restore import Restorer
 from workbench.store.rows import object_id, parse_tags
 from workbench.store.writing import Writer
 
@@ -35,15 +36,17 @@ class Residence:
     Parameters
     ----------
     writer : Writer
+    restorer : Restorer
     background : Background
     restore_after : float, optional
         Seconds: a spilled object that is mapped again so soon after its last use goes back to memory; None: never by itself.
     """
 
-    def __init__(self, writer: Writer, background: Background, restore_after: float | None) -> None:
+    def __init__(self, writer: Writer, restorer: Restorer, background: Background, restore_after: float | None) -> None:
         self.writer = writer
         self.catalog = writer.catalog
         self.spiller = writer.spiller
+        self.restorer = restorer
         self.background = background
         self.restore_after = restore_after
 
@@ -140,7 +143,7 @@ class Residence:
             if not spilled:
                 return
             number, _, nbytes = spilled[0]
-            self.writer.with_room(nbytes, lambda number=number: self.spiller.restore(number))  # type: ignore[misc]
+            self.writer.with_room(nbytes, lambda number=number: self.restorer.restore(number))  # type: ignore[misc]
             self._keep(number, kept)
 
     def _keep(self, number: int, kept: list[Mapping]) -> None:
@@ -158,7 +161,7 @@ class Residence:
 
     def _restore_hot(self, number: int) -> None:
         try:
-            self.spiller.restore(number)
+            self.restorer.restore(number)
         except OutOfRoomError:
             logger.debug("Segment %s is hot, but there is no room for it in memory.", number)
 

@@ -29,6 +29,11 @@ def object_id(row: str) -> str:
     return f"CASE length({row}id) WHEN 20 THEN printf('%012x', {row}seq) || {row}id ELSE {row}id END"
 
 
+MOVED: Final = f"""
+INSERT INTO changes (object, what, name) SELECT {object_id("o.")}, ?, (SELECT min(name) FROM names WHERE object = o.seq)
+FROM uses JOIN objects o ON o.seq = object WHERE segment = ?"""
+"""Notes that the objects of a segment were ``spilled`` or ``restored``: that word, then the segment."""
+
 _STORE = """
 CREATE TABLE store (
     one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, capacity INTEGER NOT NULL, base INTEGER NOT NULL,

@@ -3,7 +3,7 @@
 Each store has a directory of its own, named after its id, in the *spill root*, which the stores of a user share. A small file in it, the
 owner file, says which store that is, so that whoever opens a store on the same root can remove what belongs to none.
 
-Covers directories only; the files in them are written in ``spill.py``.
+Covers directories only; the files in them are written in ``spill.py`` and ``spilled_files.py``.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from workbench.store import segments, syscalls
-from workbench.store.allocation import most_for
 from workbench.store.catalog import Catalog
+from workbench.store.free_segments import most_for
 from workbench.store.rows import PLACE
 
 TRIMMING: Final = "\0trimming"

@@ -5,7 +5,7 @@ room that nobody uses, and gives it back as any other free segment. Such a segme
 locked until it is ready: nobody recycles it meanwhile, so that a put does not wait for it, unless there is no other room
 (:meth:`Upkeep.yield_room`).
 
-Covers the pool of one store as this process sees it. Recycling is in ``allocation.py``, the thread in ``background.py``.
+Covers the pool of one store as this process sees it. Recycling is in ``free_segments.py``, the thread in ``background.py``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import Final
 
 from workbench import config
 from workbench.store import copying
-from workbench.store.allocation import Allocator, OutOfRoomError, most_for, out_of_room
+from workbench.store.allocation import Allocator, OutOfRoomError, out_of_room
 from workbench.store.background import Background
+from workbench.store.free_segments import most_for
 from workbench.store.holders import held_free
 from workbench.store.pool import KEEP_FROM, WarmMapping, map_writable
 

@@ -184,14 +184,14 @@ def test_others_go_on_whichever_line_a_writer_stands_at(
 
 STOP = """
 import os, signal
-from workbench.store import Store, spill
+from workbench.store import Store, spilled_files
 store = Store.open()
-copy = spill._copy
+copy = spilled_files.copy
 def half(source, target, nbytes):
     copy(source, target, nbytes // 2)
     os.kill(os.getpid(), signal.SIGSTOP)
     copy(source, target, nbytes)
-spill._copy = half
+spilled_files.copy = half
 """
 
 
