@@ -113,7 +113,7 @@ def check(old: OldStore) -> None:
         assert same(store.read("new"), new)
         for name in ("small", "large", "new"):
             store.delete(name)
-        store.allocator.release_free()
+        store.allocator.free.release()
         assert store.catalog.used == 0
 
 

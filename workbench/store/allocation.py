@@ -88,7 +88,6 @@ class Allocator:
         self.threads = threads
         self.headroom = Headroom()
         self.free = FreeSegments(directory, catalog, pool, in_memory=in_memory)
-        self.release_free, self.empty_free = self.free.release, self.free.empty
 
     def reserve(self, nbytes: int) -> Reservation:
         """Return a locked segment of at least `nbytes` bytes, recycled if a free one fits.

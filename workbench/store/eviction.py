@@ -68,7 +68,7 @@ def make_room(writer: Writer, nbytes: int) -> Made:
     done = bool(reclaim(writer.catalog, writer.reader.directory))
     done |= writer.names.delete_expired() > 0
     spill = functools.partial(spill_oldest, writer.spiller)
-    for give_up in (writer.allocator.release_free, functools.partial(_trim, writer), spill):
+    for give_up in (writer.allocator.free.release, functools.partial(_trim, writer), spill):
         missing = _missing(writer, nbytes)
         if missing > 0:
             done |= give_up(missing) > 0

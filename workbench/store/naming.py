@@ -120,7 +120,7 @@ class Names:
             self._delete_found(key)
         except StoreFullError:
             # The catalog needs a few pages to forget an object, and the file system has none: take them from the pool.
-            if not self.allocator.empty_free():
+            if not self.allocator.free.empty():
                 raise
             self._delete_found(key)
         self.trim()
@@ -173,7 +173,7 @@ class Names:
         self.upkeep.freed()
         row = self.catalog.row("SELECT sum(nbytes) FROM segments WHERE state = 'free'")
         if row is not None and (row[0] or 0) > self.allocator.pool.limit:
-            self.allocator.release_free(keep=self.allocator.pool.limit)
+            self.allocator.free.release(keep=self.allocator.pool.limit)
         self.catalog.compact()
 
 

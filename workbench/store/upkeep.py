@@ -81,7 +81,7 @@ class Upkeep:
         self.allocator.pool.sweep()
         oldest = self._oldest()
         if oldest is not None and oldest < time.time() - self.idle:
-            self.allocator.release_free(before=time.time() - self.idle)
+            self.allocator.free.release(before=time.time() - self.idle)
             oldest = self._oldest()
         # What somebody maps stays; it is looked for again, but not all the time.
         return None if oldest is None else max(oldest + self.idle - time.time(), self.idle / 2) + _LATE
@@ -166,7 +166,7 @@ class Upkeep:
             if row is None or row[0] <= len(held_free(catalog, directory)):
                 return waited
             # What is free and not held, and was not given up either: another process has it locked, and is about to be done.
-            if self.allocator.release_free():
+            if self.allocator.free.release():
                 return True
             waited = True
             time.sleep(_STEP)

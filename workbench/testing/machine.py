@@ -85,7 +85,7 @@ class StoreMachine(RuleBasedStateMachine):
             for label in self.model.state():
                 self.performer.perform(Operation("delete", key=f"#{label}"))
             assert self.performer.perform(Operation("doctor")) is None
-            self.performer.store.allocator.release_free()
+            self.performer.store.allocator.free.release()
             memory = self.performer.store.memory()
             assert (memory.used, memory.spilled) == (0, 0), memory
             assert not list((self.directory / "store").glob("*.segment"))

@@ -175,6 +175,6 @@ class StoreTests:
         for number, sizes in enumerate(SHAPES):
             contract_store.put(contents.make(f"{number}", sizes), f"n{number}", id=contents.object_id(f"{number}"))
             contract_store.delete(f"n{number}")
-        contract_store.allocator.release_free()
+        contract_store.allocator.free.release()
         assert contract_store.memory().used == 0
         assert not list(Path(contract_store.directory).glob("*.segment"))

@@ -170,7 +170,7 @@ def _end(store: Store) -> list[str]:
     found = inconsistencies(store)
     for info in store.ls():
         store.delete(info.id)
-    store.allocator.release_free()
+    store.allocator.free.release()
     found += store.doctor()
     memory = store.memory()
     if memory.used or memory.spilled:
