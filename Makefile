@@ -8,6 +8,7 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 TOOLS := $(PY) extension/toolchain.py
 PYTEST_ARGS ?=
+JOBS ?= auto
 SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -50,8 +51,9 @@ test: build browser test-js test-py ## Run every test: TypeScript, Python, serve
 test-js: build ## Run the tests of the extension (jest)
 	@$(TOOLS) run jest
 
-test-py: build ## Run the tests in Python (PYTEST_ARGS="-k name" for some)
-	$(PY) -m pytest $(PYTEST_ARGS)
+# All tests are shared among JOBS processes, a file at a time. Some (PYTEST_ARGS) run in one: to start others takes longer than they do.
+test-py: build ## Run the tests in Python (PYTEST_ARGS="-k name" for some, JOBS=1 for one after the other)
+	$(PY) -m pytest $(or $(PYTEST_ARGS),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 
 test-all: build browser ## Run the Python tests on each supported Python of this machine (nox)
 	$(PY) -m nox

@@ -12,6 +12,8 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
+SHARED = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""All tests are shared among processes, as in `make test`; those that are asked for by name run in one."""
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.error_on_missing_interpreters = False
@@ -40,4 +42,4 @@ add_pyenv_to_path()
 def tests(session: nox.Session) -> None:
     """Install the project with its tests, and run all but the browser tests."""
     session.install("--quiet", "--editable", ".[test]")
-    session.run("python", "-m", "pytest", "-m", "not ui", *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "not ui", *(session.posargs or SHARED))

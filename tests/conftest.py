@@ -1,9 +1,14 @@
-"""Fixtures for all tests: a store of one's own for each test, and nothing left behind."""
+"""Fixtures for all tests: a store of one's own for each test, and nothing left behind.
+
+The tests run in one process or, as `make test` does it, in one for each processor (pytest-xdist). All tests of a file run in the same one, one
+after the other, so that they may share a cluster. What two processes must not share has the process's id in its name.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +28,34 @@ PREFIX = f"workbench-test-{os.getpid()}-"
 """Of this run of the tests alone: two runs beside each other do not see each other's directories."""
 
 no_leaks = leak_check(SHM, prefix=PREFIX)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose what random tests are drawn with, before the processes that run them start, and say it however short the report is."""
+    chosen = os.environ.setdefault("WORKBENCH_SEED", str(random.SystemRandom().randrange(1 << 32)))
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"faults are drawn with WORKBENCH_SEED={chosen}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process for each processor that this one may use; beyond eight they only wait for the longest file."""
+    return min(8, len(os.sched_getaffinity(0)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, the files that take long come first: none is left to the end alone."""
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(scope="session")
+def seed() -> int:
+    """WORKBENCH_SEED: what the environment says, else a new one for each run."""
+    return int(os.environ["WORKBENCH_SEED"])
 
 
 @pytest.fixture(autouse=True, scope="session")

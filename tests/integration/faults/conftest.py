@@ -1,21 +1,10 @@
-"""The seed of a run: printed always, taken from the environment to play a run again."""
+"""What the faults of a run are drawn from: the run's seed and the test's name."""
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def seed(request: pytest.FixtureRequest) -> int:
-    """WORKBENCH_SEED, else a new one."""
-    chosen = int(os.environ.get("WORKBENCH_SEED") or random.SystemRandom().randrange(1 << 32))
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"\nfaults are drawn with WORKBENCH_SEED={chosen}")
-    return chosen
 
 
 @pytest.fixture
