@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from workbench.listing import Listing, age, fields_of, printable, shape_text, text_fields
+from workbench.listing import Listing
 from workbench.objects import Event, Figure, Holder, Memory, Namespace, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+from workbench.texts import age, printable, shape_text
 
 NASTY = "<script>alert(1)</script>\n\x1b[31m\u202e\"'&"
 INFO = ObjectInfo(
@@ -109,9 +110,21 @@ def test_listing_is_a_sequence() -> None:
 
 
 def test_memory_shows_each_kind_of_byte() -> None:
-    """A single value is a list of its fields."""
-    text = text_fields(fields_of(Memory(1 << 30, 5, 4, 3, 2, 1, 0, 9)))
-    assert "capacity  1.0 GiB" in text and "pooled    4 B" in text
+    """Printed, shown by Python and in a notebook, it says what each kind is: what is used need not be an object."""
+    memory = Memory(1 << 30, 0, 4096, 0, 0, 9, 0, 0)
+    text = str(memory)
+    assert text == repr(memory) and "capacity  1.0 GiB" in text and "used      4.0 KiB" in text
+    assert "pooled    4.0 KiB   no objects: kept ready for the next put" in text
+    assert memory._repr_html_().startswith("<table")
+
+
+def test_an_object_shows_its_fields() -> None:
+    """Printed, shown by Python and in a notebook, with sizes and times for people."""
+    text = repr(INFO)
+    assert text == str(INFO) and "nbytes         3.0 MiB (3,145,728 bytes)" in text and "336,776 x 19" in text
+    nasty = dataclasses.replace(INFO, name=NASTY)
+    assert "\x1b" not in str(nasty) and "<script>" not in nasty._repr_html_()
+    assert str(INFO.replicas[1]).splitlines()[2] == "state      disk"
 
 
 @pytest.mark.parametrize(("shape", "text"), [(None, ""), ((), "scalar"), ((5,), "5"), ((1000, 2), "1,000 x 2")])

@@ -14,6 +14,7 @@ import pytest
 
 import workbench as wb
 from tests.processes import Process
+from workbench.cli import main
 from workbench.store.directory import default_directory, namespace_directories
 from workbench.store.namespaces import names_in
 
@@ -162,3 +163,53 @@ def test_names_by_their_beginning() -> None:
     assert names_in(directory, "*", limit=10) == ["*"]
     assert names_in(directory, "ü", limit=10) == ["ünï"]
     assert names_in(directory, "\ud800", limit=10) == []
+
+
+def test_a_store_is_removed_with_all_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In memory, on disk, and what a killed cluster left beside it; what was in it is returned."""
+    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path))
+    name = f"{START}-b"
+    with wb.Session(namespace=name) as session:
+        session.put(np.arange(100_000), "x")
+        session.spill("x")
+        assert list(tmp_path.glob("*/*.segment"))
+    with wb.Session(directory_of(f"{name}.node-2")):
+        pass
+    removed = wb.remove_namespace(name)
+    assert (removed.name, removed.objects) == (name, 1)
+    assert list(Path("/dev/shm").glob(f"*{name}*")) == [] and list(tmp_path.glob("*/*.segment")) == []
+    with pytest.raises(wb.StoreError, match=f"There is no store '{name}'"):
+        wb.remove_namespace(name)
+    wb.use(name)
+    assert not wb.exists("x")
+
+
+def test_a_store_in_use_is_not_removed() -> None:
+    """Who has it open, or still maps an object of it, is named; nothing is removed."""
+    wb.put(np.arange(100_000), "x")
+    array = wb.get("x")
+    with pytest.raises(wb.StoreError, match=rf"is in use by .*pid {os.getpid()}.*wb.use"):
+        wb.remove_namespace(START)
+    wb.use(f"{START}-b")
+    with pytest.raises(wb.StoreError, match=rf"still mapped by .*pid {os.getpid()}"):
+        wb.remove_namespace(START)
+    assert array.sum() == 4999950000
+    del array
+    with Process(Path("/unused"), WORKBENCH_DIR="", WORKBENCH_NAMESPACE=START) as other:
+        assert other.do("import workbench as wb; result = wb.exists('x')")
+        with pytest.raises(wb.StoreError, match=f"pid {other.pid}"):
+            wb.remove_namespace(START)
+    assert wb.remove_namespace(START).objects == 1
+    assert not directory_of(START).exists()
+
+
+def test_a_terminal_removes_a_store_with_objects_only_with_yes(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty one goes at once."""
+    wb.put(1, "x")
+    wb.use(f"{START}-b")
+    assert main(["remove-namespace", START]) == 1
+    assert "holds 1 object" in capsys.readouterr().err
+    assert main(["remove-namespace", START, "--yes"]) == 0
+    assert START in capsys.readouterr().out and not directory_of(START).exists()
+    wb.use(f"{START}-c")
+    assert main(["remove-namespace", f"{START}-b"]) == 0

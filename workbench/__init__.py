@@ -97,6 +97,7 @@ __all__ = [
     "pin",
     "put",
     "put_many",
+    "remove_namespace",
     "replicate",
     "restore",
     "save",
@@ -264,6 +265,29 @@ def namespaces() -> Listing[Namespace]:
 
     session = active_session()
     return Listing(namespaces(None if session is None else session.store.directory), of=Namespace)
+
+
+def remove_namespace(name: str) -> Namespace:
+    """Remove one of this user's stores with all that is in it, in memory and on disk.
+
+    Parameters
+    ----------
+    name : str
+        Of the namespace, as :func:`namespaces` lists it.
+
+    Returns
+    -------
+    Namespace
+        What it held.
+
+    Raises
+    ------
+    StoreError
+        There is no such store, or a process has it open or still maps objects of it (this one counts, too); nothing was removed.
+    """
+    from workbench.removing import remove_namespace
+
+    return remove_namespace(name)
 
 
 def connect(where: Any = None, *, security: Any = None, timeout: float | None = None) -> Client:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import os
 import sys
@@ -17,9 +16,10 @@ from typing import Any
 
 from workbench import __version__, completion
 from workbench.errors import WorkbenchError
-from workbench.listing import Listing, fields_of, printable, rows_of, text_fields
-from workbench.objects import Diagnosis, ObjectInfo, format_nbytes, to_json
+from workbench.listing import Listing, rows_of
+from workbench.objects import ObjectInfo, Ref, to_json
 from workbench.reaching import reached
+from workbench.texts import fields_of, format_nbytes, printable, text_fields
 from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, overview
 
 __all__ = ["main"]
@@ -165,11 +165,7 @@ def _show(answer: Any, *, as_json: bool) -> None:
 def _text(answer: Any) -> str:
     if answer is None:
         return ""
-    if isinstance(answer, Diagnosis):
-        return str(answer)
-    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        return text_fields(fields_of(answer))
-    return str(answer)
+    return text_fields(fields_of(answer)) if isinstance(answer, Ref) else str(answer)
 
 
 def _json(answer: Any) -> str:

@@ -79,6 +79,10 @@ def active_session() -> Session | None:
 def use_session(session: Session | None) -> Session | None:
     """Make `session` the current one; return the one it replaces, which stays open."""
     global _current
+    if session is not None and not isinstance(session, Session):
+        raise TypeError(
+            f"use_session takes a wb.Session or None, not {type(session).__name__}. For a namespace: wb.use(name)."
+        )
     previous, _current = _current, session
     return previous
 

@@ -30,8 +30,7 @@ def preview(info: ObjectInfo, value: Any) -> str:
     """Return a few lines that show what an object is and holds."""
     import pandas as pd
 
-    from workbench.listing import shape_text
-    from workbench.objects import format_nbytes
+    from workbench.texts import format_nbytes, shape_text
 
     title = ", ".join(part for part in (info.type, shape_text(info.shape), format_nbytes(info.nbytes)) if part)
     with pd.option_context("display.max_rows", _LINES, "display.min_rows", _LINES, "display.width", _WIDTH):

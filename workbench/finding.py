@@ -95,8 +95,6 @@ def listing(
     """List objects; see :meth:`Session.ls`."""
     if sort_by not in SORT_ORDERS:
         raise ValueError(f"sort_by is {sort_by!r}; it can be {', '.join(SORT_ORDERS[:-1])} or {SORT_ORDERS[-1]}.")
-    if limit is not None and limit < 0:
-        raise ValueError(f"limit is {limit}; it is a number of objects, from 0 on.")
     if cluster is None:
         if node is not None:
             find_node([here(store)], node)
@@ -205,8 +203,8 @@ def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:
 
 def here(store: Store) -> NodeInfo:
     """Return this host as a node of its own."""
-    catalog = store.catalog
-    return NodeInfo(store.id, node_name(), "", (), catalog.capacity, catalog.used, "local")
+    memory = store.memory()
+    return NodeInfo(store.id, node_name(), "", (), memory.capacity, memory.used, "local", memory.pooled)
 
 
 def find_node(nodes: Sequence[NodeInfo], node: str) -> NodeInfo:

@@ -90,7 +90,7 @@ def siblings(own: Path, *, remove: bool) -> Iterator[str]:
             found = look("", path, current=False)
             holds = "what is in it cannot be read"
             if found.objects is not None and found.used is not None:
-                holds = f"{found.objects:,} object{'' if found.objects == 1 else 's'}, {format_nbytes(found.used)}"
+                holds = f"{found.objects:,} object{'' if found.objects == 1 else 's'}, {format_nbytes(found.used - found.pooled)}"
             if remove:
                 shutil.rmtree(path)
                 yield f"The store {path} of a cluster that does not run any more was removed ({holds})."

@@ -1,7 +1,7 @@
 """Values as tables: text for a terminal, HTML for a notebook, a DataFrame for whoever wants to compute.
 
-Covers how objects, nodes, replicas, holders and memory look when many of them are shown. What they are is in
-``objects.py``; how IPython is told about single values is in ``jupyter/display.py``. Nothing here needs IPython, and
+Covers which columns objects, nodes, replicas, holders and so on have when many of them are shown. What they are, and how one looks, is in
+``objects.py``; how cells become a table is in ``texts.py``. Nothing here needs IPython, and
 pandas is imported only by :meth:`Listing.to_pandas`.
 """
 
@@ -13,45 +13,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from workbench.objects import Event, Figure, Holder, Memory, Namespace, NodeInfo, ObjectInfo, Ref, Replica, to_json
-from workbench.objects import format_nbytes as size
+from workbench.objects import Event, Figure, Holder, Namespace, NodeInfo, ObjectInfo, Ref, Replica, to_json
+from workbench.texts import age, html_table, shape_text, text_table
+from workbench.texts import format_nbytes as size
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Listing", "age", "html_table", "printable", "shape_text", "text_table"]
+__all__ = ["Listing", "rows_of"]
 
 T = TypeVar("T")
 
 Column = tuple[str, Callable[[Any], str]]
-
-_LONGEST_CELL = 60
-_NUMBERS = frozenset({"size", "shared", "used", "capacity", "pid", "workers", "objects", "value", "of memcpy"})
-
-
-def age(moment: float, now: float | None = None) -> str:
-    """Write how long ago `moment` (seconds since the epoch) was."""
-    seconds = max(0.0, (time.time() if now is None else now) - moment)
-    for limit, divisor, unit in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
-        if seconds < limit:
-            return f"{int(seconds // divisor)} {unit} ago"
-    return f"{int(seconds // 86400)} d ago"
-
-
-def shape_text(shape: Sequence[int] | None) -> str:
-    """Write a shape for people: ``336,776 x 19``; empty where there is none."""
-    if shape is None:
-        return ""
-    return " x ".join(f"{length:,}" for length in shape) if shape else "scalar"
-
-
-def printable(text: str, limit: int | None = None) -> str:
-    """Make a name safe for one line of a terminal: what does not print is escaped, what is too long is cut.
-
-    Names may hold anything, also newlines, escape sequences and marks that turn the direction of writing.
-    """
-    safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    return safe if limit is None or len(safe) <= limit else safe[: limit - 1] + "…"
 
 
 def _held_name(holder: Holder) -> str:
@@ -70,6 +43,12 @@ def _nodes(info: ObjectInfo) -> str:
     )
 
 
+def _used(place: NodeInfo | Namespace) -> str:
+    if place.used is None:
+        return "?"
+    return size(place.used) + (f" (pool: {size(place.pooled)})" if place.pooled else "")
+
+
 _OBJECT: tuple[Column, ...] = (
     ("name", _object_name),
     ("kind", lambda info: info.kind),
@@ -86,7 +65,7 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
     NodeInfo: (
         ("name", lambda node: node.name),
         ("state", lambda node: node.state),
-        ("used", lambda node: size(node.used)),
+        ("used", _used),
         ("capacity", lambda node: size(node.capacity)),
         ("workers", lambda node: str(len(node.workers))),
         ("address", lambda node: node.address),
@@ -102,7 +81,7 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("name", lambda each: each.name),
         ("in use", lambda each: "*" if each.current else ""),
         ("objects", lambda each: "?" if each.objects is None else f"{each.objects:,}"),
-        ("used", lambda each: "?" if each.used is None else size(each.used)),
+        ("used", _used),
         ("capacity", lambda each: "?" if each.capacity is None else size(each.capacity)),
         ("directory", lambda each: each.directory),
     ),
@@ -167,76 +146,6 @@ def rows_of(items: Sequence[Any]) -> tuple[list[str], list[list[str]]]:
         return [], []
     columns = _columns_of(items)
     return [title for title, _ in columns], [[cell(item) for _, cell in columns] for item in items]
-
-
-def fields_of(value: Any) -> list[tuple[str, str]]:
-    """Return the fields of one value as pairs of a title and a text, sizes and times written for people."""
-    if isinstance(value, Memory):
-        names = ("capacity", "sealed", "pooled", "writing", "deleted", "cached", "free", "spilled")
-        return [(name, size(getattr(value, name))) for name in names]
-    pairs = []
-    for field in dataclasses.fields(value):
-        item = getattr(value, field.name)
-        if field.name in {"nbytes", "shared_nbytes", "capacity", "used"}:
-            pairs.append((field.name, f"{size(item)} ({item:,} bytes)"))
-        elif field.name in {"created", "last_used", "since"}:
-            pairs.append((field.name, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(item))} ({age(item)})"))
-        else:
-            pairs.append((field.name, _field_text(field.name, item)))
-    return pairs
-
-
-def _field_text(name: str, item: Any) -> str:
-    if item is None:
-        return ""
-    if name == "shape":
-        return shape_text(item)
-    if name == "replicas":
-        return ", ".join(f"{replica.node_name} ({replica.state})" for replica in item)
-    if isinstance(item, dict):
-        return ", ".join(f"{key}: {value}" if key else str(value) for key, value in item.items())
-    if isinstance(item, tuple):
-        return ", ".join(str(part) for part in item)
-    return str(item)
-
-
-def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align cells under their titles for a terminal; numbers go to the right."""
-    cells = [[printable(cell, _LONGEST_CELL) for cell in row] for row in rows]
-    widths = [max([len(title), *(len(row[at]) for row in cells)]) for at, title in enumerate(titles)]
-    lines = []
-    for row in [list(titles), *cells]:
-        padded = [
-            cell.rjust(width) if title in _NUMBERS else cell.ljust(width)
-            for cell, width, title in zip(row, widths, titles, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
-
-
-def text_fields(pairs: Iterable[tuple[str, str]]) -> str:
-    """Align the fields of one value for a terminal."""
-    pairs = list(pairs)
-    width = max((len(title) for title, _ in pairs), default=0)
-    return "\n".join(f"{title.ljust(width)}  {printable(text)}".rstrip() for title, text in pairs)
-
-
-def html_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as pandas would show it; every text is escaped."""
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    body = "".join("<tr>" + "".join(f"<td>{_html_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-def html_fields(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return the fields of one value as a table of two columns; every text is escaped."""
-    body = "".join(f"<tr><th>{html.escape(title)}</th><td>{_html_cell(text)}</td></tr>" for title, text in pairs)
-    return f'<table border="1" class="dataframe"><tbody>{body}</tbody></table>'
-
-
-def _html_cell(text: str) -> str:
-    short = printable(text, 4 * _LONGEST_CELL)
-    return f"<bdi>{html.escape(short)}</bdi>"
 
 
 class Listing(Sequence[T], Generic[T]):

@@ -12,7 +12,10 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NewType, TypeAlias
+from typing import Any, Final, NewType, TypeAlias
+
+from workbench.texts import fields_of, html_fields, text_fields
+from workbench.texts import format_nbytes as format_nbytes  # noqa: PLC0414  # whoever has the values writes their sizes
 
 ObjectId = NewType("ObjectId", str)
 """32 hexadecimal digits; the same on every node that has a replica."""
@@ -57,6 +60,22 @@ _OBJECT_ID = re.compile("[0-9a-f]{32}").fullmatch
 def is_object_id(text: str) -> bool:
     """Tell whether `text` has the form of an object id."""
     return _OBJECT_ID(text) is not None
+
+
+class Shown:
+    """A value that shows itself to people: its fields, one a line; a notebook shows a table."""
+
+    __slots__ = ()
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Return what is shown: pairs of a title and a text."""
+        return fields_of(self)
+
+    def __str__(self) -> str:
+        return text_fields(self.fields())
+
+    def _repr_html_(self) -> str:
+        return html_fields(self.fields())
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +149,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class Replica(Shown):
     """One sealed copy of an object on one node.
 
     Parameters
@@ -149,8 +168,8 @@ class Replica:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+@dataclass(frozen=True, slots=True, repr=False)
+class ObjectInfo(Shown):
     """Everything the catalog knows about one object.
 
     `name` is the first of `names`, or None. `nbytes` are the bytes that the object owns, `shared_nbytes` those that it
@@ -175,6 +194,9 @@ class ObjectInfo:
     replicas: tuple[Replica, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return str(self)
+
     @property
     def ref(self) -> Ref:
         """The reference to this object."""
@@ -182,11 +204,11 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeInfo:
+class NodeInfo(Shown):
     """A host as the cluster sees it: one store and the workers that share it.
 
-    `address` is the address of one of its workers, empty where it has none; `workers` are all of them. `state` is
-    ``running``, ``drained`` (it runs, and gets no replicas any more), ``lost`` (it was there, and no worker of it is left), or ``local``
+    `address` is the address of one of its workers, empty where it has none; `workers` are all of them. Of the bytes that are `used`,
+    no object has those that are `pooled`, as far as that is known. `state` is ``running``, ``drained`` (it runs, and gets no replicas any more), ``lost`` (it was there, and no worker of it is left), or ``local``
     (this host's store, no cluster).
     """
 
@@ -197,10 +219,11 @@ class NodeInfo:
     capacity: int
     used: int
     state: str
+    pooled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Shown):
     """A process that has a lease on an object, or on what is left of one.
 
     Parameters
@@ -239,8 +262,8 @@ class Holder:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+@dataclass(frozen=True, slots=True, repr=False)
+class Memory(Shown):
     """Where the bytes of one store are; each byte is counted once, whoever maps it.
 
     `sealed` + `pooled` + `writing` + `deleted` (deleted but still mapped) + `cached` is what is used; `free` is what is
@@ -261,13 +284,36 @@ class Memory:
         """Bytes in use, the pool included."""
         return self.sealed + self.pooled + self.writing + self.deleted + self.cached
 
+    def __repr__(self) -> str:
+        return str(self)
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Return what is shown: each kind of bytes, and what it is."""
+        pairs = [("capacity", format_nbytes(self.capacity)), ("used", format_nbytes(self.used))]
+        pairs += [(name, f"{format_nbytes(getattr(self, name)):<10}{what}") for name, what in _BYTES.items()]
+        return [
+            *pairs,
+            ("free", format_nbytes(self.free)),
+            ("spilled", f"{format_nbytes(self.spilled):<10}on disk, not used"),
+        ]
+
+
+_BYTES: Final = {
+    "sealed": "objects",
+    "pooled": "no objects: kept ready for the next put, given back when it is not needed",
+    "writing": "being put",
+    "deleted": "deleted, and still mapped by somebody",
+    "cached": "replicas that can be fetched again",
+}
+"""The kinds of bytes that are used, as :class:`Memory` has them."""
+
 
 @dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Shown):
     """One of several stores of a user side by side.
 
     `name` is empty for a store whose directory was chosen by hand. `objects` (a number), `used` and `capacity` are None where its catalog cannot
-    be read. `current` tells whether it is the one in use.
+    be read. `pooled` bytes of what is used are no objects. `current` tells whether it is the one in use.
     """
 
     name: str
@@ -276,6 +322,7 @@ class Namespace:
     used: int | None
     capacity: int | None
     current: bool
+    pooled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +358,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(Shown):
     """Something that happened to an object in this host's store.
 
     `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``tag``, ``spill`` or ``restore``. `names` are those that it has
@@ -363,18 +410,6 @@ def _fold_replicas(members: Iterable[ObjectInfo]) -> tuple[Replica, ...]:
             nbytes = replica.nbytes + (found[replica.node].nbytes if replica.node in found else 0)
             found[replica.node] = dataclasses.replace(replica, nbytes=nbytes)
     return tuple(found.values())
-
-
-def format_nbytes(nbytes: int) -> str:
-    """Return a size for people, in binary units: ``512 B``, ``1.5 GiB``."""
-    if abs(nbytes) < 1024:
-        return f"{nbytes} B"
-    size = float(nbytes)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if abs(size) < 1024:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1024:.1f} TiB"
 
 
 def to_json(value: Any) -> Any:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from workbench import completion, connection
 from workbench.errors import ClusterError, StoreError
-from workbench.listing import printable
 from workbench.session import Session
+from workbench.texts import printable
 
 if TYPE_CHECKING:
     import argparse

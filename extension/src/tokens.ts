@@ -55,6 +55,8 @@ export interface INode {
   readonly workers: readonly string[];
   readonly capacity: number;
   readonly used: number;
+  /** Bytes of what is used that no object has: kept ready for the next put. */
+  readonly pooled?: number;
   readonly state: string;
 }
 

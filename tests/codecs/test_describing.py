@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,37 @@ def test_columns_of_python_objects_are_named() -> None:
     assert "the series is dtype object" in describe(value["texts"]).notes[0]
     assert "Python objects" in describe(pd.Series(["a"], dtype=pd.StringDtype("python"))).notes[0]
     assert describe(pd.MultiIndex.from_arrays([[1], pd.Index(["a"], dtype=object)], names=["a", "b"])).notes
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        ([None, "a"], "astype('str')"),
+        ([None, True], "astype('boolean')"),
+        ([1, None], "astype('Int64')"),
+        ([float("nan"), 1.5], "astype('Float64')"),
+        ([[1, 2], [3]], "astype(pd.ArrowDtype(pa.list_(pa.int64())))"),
+        ([np.array([1.5]), None], "astype(pd.ArrowDtype(pa.list_(pa.float64())))"),
+        ([[["a"], []]], "astype(pd.ArrowDtype(pa.list_(pa.list_(pa.string()))))"),
+        ([dt.date(2024, 1, 1)], "astype(pd.ArrowDtype(pa.date32()))"),
+        ([decimal.Decimal("1.5")], "astype(pd.ArrowDtype(pa.decimal128(38, 9)))"),
+        ([b"a"], "astype(pd.ArrowDtype(pa.binary()))"),
+    ],
+)
+def test_the_advice_for_python_objects_works(values: list[Any], advice: str) -> None:
+    """What a column is advised to be converted to fits its values, and leaves nothing to be pickled."""
+    series = pd.Series(values, dtype=object)
+    (note,) = describe(series.to_frame("c")).notes
+    assert note.endswith(f"convert it with {advice} to share it")
+    converted = eval(f"series.{advice}", {"series": series, "pd": pd, "pa": pa})
+    assert describe(converted).notes == () and len(converted) == len(series)
+
+
+def test_what_nothing_fits_gets_no_advice() -> None:
+    """Values of other classes, and columns that are empty, are said to be pickled, no more."""
+    for values in ([object()], [None], []):
+        (note,) = describe(pd.DataFrame({"c": pd.Series(values, dtype=object)})).notes
+        assert note == "column 'c' is dtype object: pickled, copied by each reader"
 
 
 def test_labels_become_text_and_stay_apart() -> None:

@@ -1,4 +1,4 @@
-"""What an object is, told from its types and labels alone: never a look at rows, never a cost that grows with them.
+"""What an object is, told from its types and labels alone: never a cost that grows with the rows (of columns of Python objects the first values are looked at).
 
 The kinds and fields are those of :class:`workbench.objects.Description`. Each adapter has one of these functions as its
 ``describe``; None means that the value is none of those that it knows. Read next: ``registry.py``, which asks them.
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from workbench.codecs.advice import conversion
 from workbench.codecs.culprits import type_name
 from workbench.objects import Description
 
@@ -60,14 +61,19 @@ def _is_pickled(dtype: Any) -> bool:
     return dtype.hasobject if isinstance(dtype, np.dtype) else getattr(dtype, "storage", None) == "python"
 
 
-def _pickled_note(what: str, dtype: Any) -> str:
-    kind = "object" if str(dtype) == "object" else "string in Python objects"
-    return f"{what} is dtype {kind}: pickled, copied by each reader; convert it with astype('str') to share it"
+def _pickled_note(what: str, dtype: Any, values: Iterable[Any]) -> str:
+    kind, how = "string in Python objects", "astype('str')"
+    if str(dtype) == "object":
+        kind, how = "object", conversion(values)
+    note = f"{what} is dtype {kind}: pickled, copied by each reader"
+    return f"{note}; convert it with {how} to share it" if how else note
 
 
-def _column_notes(columns: Iterable[tuple[Any, Any]]) -> list[str]:
-    pickled = [(label, dtype) for label, dtype in columns if _is_pickled(dtype)]
-    notes = [_pickled_note(f"column {str(label)!r}", dtype) for label, dtype in pickled[:_MAX_NOTES]]
+def _column_notes(frame: Any, columns: Iterable[tuple[Any, Any]]) -> list[str]:
+    pickled = [(at, label, dtype) for at, (label, dtype) in enumerate(columns) if _is_pickled(dtype)]
+    notes = [
+        _pickled_note(f"column {str(label)!r}", dtype, frame.iloc[:, at]) for at, label, dtype in pickled[:_MAX_NOTES]
+    ]
     if len(pickled) > _MAX_NOTES:
         notes.append(f"{len(pickled) - _MAX_NOTES:,} more columns are pickled too")
     return notes
@@ -81,7 +87,7 @@ def describe_pandas(value: Any) -> Description | None:
     if isinstance(value, pd.DataFrame):
         columns = list(zip(value.columns, value.dtypes, strict=True))
         dtypes, notes = _by_column(columns, len(columns))
-        notes += [*_column_notes(columns), *_index_notes(value.index)]
+        notes += [*_column_notes(value, columns), *_index_notes(value.index)]
         return Description("dataframe", name, value.shape, dtypes, tuple(notes))
     if isinstance(value, pd.MultiIndex):
         levels = ((label, level.dtype) for label, level in zip(value.names, value.levels, strict=True))
@@ -89,12 +95,12 @@ def describe_pandas(value: Any) -> Description | None:
         return Description("index", name, value.shape, dtypes, (*notes, *_index_notes(value)))
     dtypes = {"": str(getattr(value, "dtype", ""))}
     if isinstance(value, pd.Series):
-        notes = [_pickled_note("the series", value.dtype)] if _is_pickled(value.dtype) else []
+        notes = [_pickled_note("the series", value.dtype, value)] if _is_pickled(value.dtype) else []
         return Description("series", name, value.shape, dtypes, (*notes, *_index_notes(value.index)))
     if isinstance(value, pd.Index):
         return Description("index", name, value.shape, dtypes, tuple(_index_notes(value)))
     if isinstance(value, pd.api.extensions.ExtensionArray):
-        notes = [_pickled_note("the array", value.dtype)] if _is_pickled(value.dtype) else []
+        notes = [_pickled_note("the array", value.dtype, value)] if _is_pickled(value.dtype) else []
         return Description("array", name, tuple(value.shape), dtypes, tuple(notes))
     return None
 
@@ -104,7 +110,7 @@ def _index_notes(index: Any) -> list[str]:
         return [note for level in index.levels for note in _index_notes(level)]
     if not _is_pickled(index.dtype) or len(index) == 0:
         return []
-    return [_pickled_note("the index" if index.name is None else f"the index {index.name!r}", index.dtype)]
+    return [_pickled_note("the index" if index.name is None else f"the index {index.name!r}", index.dtype, index)]
 
 
 def describe_arrow(value: Any) -> Description | None:

@@ -1,7 +1,7 @@
-"""How single values look in a notebook: a reference, a description, the memory of the store.
+"""How single values look in a notebook: a reference, a node, a holder.
 
-Covers the formatters that ``%load_ext workbench`` registers with IPython. The values of ``objects.py`` stay plain, and
-tables of many are ``listing.py``. Every text is escaped: a name is text, whatever it holds.
+Covers the formatters that ``%load_ext workbench`` registers with IPython for what does not show itself as a user wants it. Tables of many are
+``listing.py``. Every text is escaped: a name is text, whatever it holds.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from workbench.listing import fields_of, html_fields, printable, text_fields
-from workbench.objects import Holder, Memory, NodeInfo, ObjectInfo, Ref, Replica
-from workbench.objects import format_nbytes as size
+from workbench.objects import Event, Holder, Namespace, NodeInfo, Ref, Replica
+from workbench.texts import format_nbytes as size
+from workbench.texts import printable
 
 __all__ = ["ref_html", "ref_text", "register"]
 
@@ -31,17 +31,10 @@ def ref_html(ref: Ref) -> str:
     return f"<div>{name}{html.escape(ref.kind)} · {size(ref.nbytes)} · <code>{html.escape(ref.id)}</code></div>"
 
 
-def _fields_text(value: Any) -> str:
-    return text_fields(fields_of(value))
-
-
-def _fields_html(value: Any) -> str:
-    return html_fields(fields_of(value))
-
-
 _VIEWS: dict[type, tuple[Callable[[Any], str], Callable[[Any], str]]] = {
     Ref: (ref_text, ref_html),
-    **dict.fromkeys((ObjectInfo, NodeInfo, Replica, Holder, Memory), (_fields_text, _fields_html)),
+    # Their repr is Python's; the others show themselves.
+    **dict.fromkeys((NodeInfo, Replica, Holder, Namespace, Event), (str, lambda value: value._repr_html_())),
 }
 
 

@@ -27,10 +27,11 @@ from workbench.current import current_session
 from workbench.errors import WorkbenchError
 from workbench.jupyter import causes, display
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
-from workbench.listing import Listing, printable, shape_text
+from workbench.listing import Listing
 from workbench.objects import Holder, ObjectInfo, Ref
-from workbench.objects import format_nbytes as size
 from workbench.session import Session
+from workbench.texts import format_nbytes as size
+from workbench.texts import printable, shape_text
 from workbench.verbs import VERBS, Verb, add_verbs, overview
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]

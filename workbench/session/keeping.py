@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workbench.arguments import check_pattern, check_seconds, check_url
 from workbench.listing import Listing
 from workbench.objects import Diagnosis, Holder, Key, Memory, Ref
 from workbench.session.opened import Opened
@@ -112,6 +113,7 @@ class Keeping(Opened):
         """
         from workbench import saving
 
+        check_url(url)
         return saving.save(self.store, self.cluster, key, url, storage_options)
 
     def load(self, url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
@@ -138,6 +140,7 @@ class Keeping(Opened):
         """
         from workbench import saving
 
+        check_url(url)
         return saving.load(self.store, self.cluster, url, name, storage_options)
 
     def watch(self, pattern: str = "*", *, timeout: float | None = None) -> Watch:
@@ -163,4 +166,6 @@ class Keeping(Opened):
         >>> for event in session.watch("runs/*"):  # doctest: +SKIP
         ...     print(event.what, event.name)
         """
+        check_pattern(pattern)
+        check_seconds("timeout", timeout)
         return Watch(self.store, pattern, timeout=timeout)

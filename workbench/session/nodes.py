@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench import finding
+from workbench.arguments import check_number, check_seconds
 from workbench.errors import ClusterError
 from workbench.listing import Listing
 from workbench.objects import Key, NodeInfo, Replica
@@ -45,6 +46,7 @@ class Spanning(Opened):
         ClusterError
             No cluster is found or answers, or a worker lacks the workbench's plugin.
         """
+        check_seconds("timeout", timeout)
         from workbench.cluster import connect
 
         cluster = connect(where, self.store, security=security, timeout=timeout)
@@ -87,6 +89,8 @@ class Spanning(Opened):
         """
         if (n is None) == (to is None):
             raise TypeError("replicate takes either n (how many nodes) or to (which nodes).")
+        if n is not None:
+            n = check_number("n", n, 1, "nodes")
         cluster = self._require_cluster("Replicating an object")
         nodes: Sequence[str] | None = [to] if isinstance(to, str) else None if to is None else list(to)
         return cluster.replicate(self._resolve(key).id, to=nodes, n=n)

@@ -31,6 +31,8 @@ class Opened:
         **options: Unpack[StoreOptions],
     ) -> None:
         if namespace is not None:
+            if not isinstance(namespace, str):
+                raise TypeError(f"A namespace is a name, not {type(namespace).__name__}.")
             if directory is not None:
                 raise ValueError("Give a session a directory or a namespace, not both.")
             directory = default_directory(namespace)

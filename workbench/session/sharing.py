@@ -10,6 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench import codecs, finding
+from workbench.arguments import (
+    check_keys,
+    check_number,
+    check_objects,
+    check_pattern,
+    check_seconds,
+    check_tags,
+    check_ttl,
+)
 from workbench.creating import NewArray, NewTable
 from workbench.errors import ObjectNotFoundError
 from workbench.finding import SortOrder
@@ -67,7 +76,11 @@ class Sharing(Spanning):
         """
         if name is not None:
             check_name(name)
+        if ttl is not None or tags is not None:
+            ttl = check_ttl(ttl)
+            check_tags(tags)
         if replicas != 1:
+            replicas = check_number("replicas", replicas, 1, "nodes")
             self._require_cluster(f"put with replicas={replicas}")
         ref = self.store.put(
             codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True), name, pin=pin, ttl=ttl, tags=tags
@@ -91,6 +104,8 @@ class Sharing(Spanning):
         ObjectNotFoundError
             If there is no such object (within the timeout); the message lists the nearest names.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         try:
             record = self.store.read(key)
         except ObjectNotFoundError:
@@ -124,6 +139,9 @@ class Sharing(Spanning):
         StoreFullError
             There is no room for all of them; nothing was written.
         """
+        check_objects(objects)
+        ttl = check_ttl(ttl)
+        check_tags(tags)
         named = objects if isinstance(objects, Mapping) else None
         values = list(objects if named is None else named.values())
         encoded = [codecs.encode(value, is_shared=self.store.is_shared, in_rows=True) for value in values]
@@ -190,6 +208,8 @@ class Sharing(Spanning):
         StoreFullError
             At the beginning of the block: there is no room for the array. In ``append``: none for these rows.
         """
+        ttl = check_ttl(ttl)
+        check_tags(tags)
         if hasattr(shape, "empty_table") and dtype is not float:
             if name is not None or not isinstance(dtype, str):
                 raise TypeError("A table's types are in its schema: create takes no dtype for it.")
@@ -214,6 +234,7 @@ class Sharing(Spanning):
         ObjectNotFoundError
             If one of them is not there.
         """
+        check_keys(keys)
         wanted = list(keys)
         try:
             records = self.store.read_many(wanted)
@@ -266,6 +287,9 @@ class Sharing(Spanning):
         limit : int, optional
             At most so many, the first ones in this order.
         """
+        check_pattern(pattern)
+        if limit is not None:
+            limit = check_number("limit", limit, 0, "objects")
         found = finding.listing(
             self.store,
             self.cluster,

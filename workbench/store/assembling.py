@@ -131,9 +131,13 @@ def assemble(place: Path, capacity: int | str | None, options: config.StoreOptio
 
 def _open_catalog(place: Path, wanted: int | None) -> Catalog:
     default = places.default_capacity(place)
+    new = not (place / places.CATALOG).exists()
     catalog = Catalog(place / places.CATALOG, lambda: places.new_store(place, wanted or default))
+    if new and wanted is not None:
+        places.warn_if_too_large(place, wanted)
     if wanted is not None and wanted != catalog.capacity:
         catalog.set_capacity(wanted)
+        places.warn_if_too_large(place, wanted)
     return catalog
 
 

@@ -34,6 +34,10 @@ class StoreOnDiskWarning(UserWarning):
     """The default store lies on disk, because /dev/shm is too small."""
 
 
+class CapacityWarning(UserWarning):
+    """A store's capacity is more than its file system holds."""
+
+
 def default_directory(namespace: str | None = None) -> Path:
     """Return the directory of this user's store: that of a namespace, else the setting ``workbench.directory``, else one in /dev/shm.
 
@@ -176,6 +180,18 @@ def default_capacity(directory: Path) -> int:
         )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(MINIMUM_CAPACITY, min(file_system * 9 // 10, min(memory, headroom.limit() or memory) // 2))
+
+
+def warn_if_too_large(directory: Path, capacity: int) -> None:
+    """Warn of a capacity that the file system cannot hold: puts would fail before it is reached."""
+    file_system = _file_system_nbytes(directory)
+    if capacity > file_system:
+        warnings.warn(
+            f"The capacity of the store in {directory} is {capacity / 2**30:,.1f} GiB, and its file system has only "
+            f"{file_system / 2**30:,.1f} GiB: puts will fail, or spill, when that is full. Set workbench.capacity to less, or make the file system larger.",
+            CapacityWarning,
+            stacklevel=2,
+        )
 
 
 def available_nbytes(directory: Path) -> int:

@@ -45,10 +45,13 @@ def look(name: str, path: Path, *, current: bool) -> Namespace:
             table = "store" if version == 1 else "usage"
             capacity, used = connection.execute(f"SELECT capacity, used FROM {table}").fetchone()  # one of two
             (count,) = connection.execute("SELECT count(*) FROM objects").fetchone()
+            (pooled,) = connection.execute(
+                "SELECT coalesce(sum(nbytes), 0) FROM segments WHERE state = 'free'"
+            ).fetchone()
     except (sqlite3.Error, TypeError):
         # Damaged, or of a version that this code does not know: it is there all the same, and can be seen.
         return Namespace(name, str(path), None, None, None, current)
-    return Namespace(name, str(path), count, used, capacity, current)
+    return Namespace(name, str(path), count, used, capacity, current, pooled)
 
 
 def names_in(directory: Path, prefix: str, *, limit: int) -> list[str]:

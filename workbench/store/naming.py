@@ -185,7 +185,7 @@ def check_name(name: str) -> None:
     TypeError
         If it is not text.
     NameConflictError
-        If it is empty, too long, contains a null character, or looks like an object id.
+        If it is empty or blank, too long, contains a null character, or looks like an object id.
     """
     if not isinstance(name, str):
         raise TypeError(f"A name is text, not {type(name).__name__}.")
@@ -195,9 +195,9 @@ def check_name(name: str) -> None:
         encodable = False
     else:
         encodable = True
-    if not name or len(name) > _LONGEST_NAME or "\0" in name or not encodable:
+    if not name.strip() or len(name) > _LONGEST_NAME or "\0" in name or not encodable:
         raise NameConflictError(
-            f"{name[:50]!r} cannot be a name: names have 1 to {_LONGEST_NAME} characters of Unicode, none of them null."
+            f"{name[:50]!r} cannot be a name: names have 1 to {_LONGEST_NAME} characters of Unicode, none of them null, not only blanks."
         )
     if is_object_id(name):
         raise NameConflictError(f"{name!r} cannot be a name: it has the form of an object id.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workbench import completion
 from workbench.listing import Listing
 from workbench.objects import Diagnosis, Event, Figure, Holder, Namespace
-from workbench.verbs.verb import Verb, add_key, seconds
+from workbench.verbs.verb import Verb, add_key, complete, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,27 @@ def _namespaces(session: Session | None, args: argparse.Namespace) -> Any:
     return Listing(namespaces(directory), of=Namespace)
 
 
+def _remove_arguments(parser: argparse.ArgumentParser) -> None:
+    complete(parser.add_argument("name", metavar="NAME", help="of the store"), completion.namespace_names)
+    parser.add_argument("--yes", "-y", action="store_true", help="also if there are objects in it")
+
+
+def _remove(_session: Session | None, args: argparse.Namespace) -> Listing[Namespace]:
+    from workbench.removing import find_namespace, remove_namespace
+
+    found = find_namespace(args.name)
+    if found.objects != 0 and not args.yes:
+        many = (
+            "objects that cannot be counted"
+            if found.objects is None
+            else f"{found.objects:,} object{'' if found.objects == 1 else 's'}"
+        )
+        raise ValueError(
+            f"The store {args.name!r} holds {many}. Nothing was removed. Add --yes to remove it with them."
+        )
+    return Listing([remove_namespace(args.name)], of=Namespace)
+
+
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pattern", metavar="PATTERN", nargs="?", default="*", help="names to watch, such as 'runs/*'")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="end after so long (default: at Ctrl-C)")
@@ -89,6 +110,7 @@ VERBS: tuple[Verb, ...] = (
         exit_code=lambda found: DAMAGED if found.damage else 0,
     ),
     Verb("namespaces", "list your stores side by side, with what they use", _namespaces, alone=True),
+    Verb("remove-namespace", "remove a store that nobody uses", _remove, _remove_arguments, "old --yes", alone=True),
 )
 TERMINAL_VERBS: tuple[Verb, ...] = (
     Verb("watch", "show what happens to objects on this host", _watch, _watch_arguments, "'runs/*'", store="makes"),

@@ -55,6 +55,12 @@ describe('panel', () => {
     expect(screen.getByText('this host, 2 workers')).toBeTruthy();
   });
 
+  it('says what of the used bytes is the pool', async () => {
+    await show({ nodes: [{ ...NODE_B, pooled: 900 }] });
+    const bar = screen.getByRole('meter', { name: 'Shared memory used on node-b' });
+    expect(bar.getAttribute('aria-valuetext')).toBe('960 B of 1000 B (pool: 900 B)');
+  });
+
   it('shows name, kind, shape, size, nodes and holders of each object', async () => {
     const holder = { pid: 5, kind: 'kernel', label: 'work/a.ipynb', since: 0, nbytes: 1 };
     await show({ objects: [makeObject({ holders: [holder] })] });

@@ -41,7 +41,9 @@ export function NodesView({ model, trans }: IProps): JSX.Element {
 function Node({ node, local, trans }: { node: INode; local: boolean; trans: TranslationBundle }): JSX.Element {
   const part = fraction(node.used, node.capacity);
   const level = part >= FULL ? 'full' : part >= NEARLY_FULL ? 'nearly-full' : 'normal';
-  const used = trans.__('%1 of %2', formatBytes(node.used), formatBytes(node.capacity));
+  const used = node.pooled
+    ? trans.__('%1 of %2 (pool: %3)', formatBytes(node.used), formatBytes(node.capacity), formatBytes(node.pooled))
+    : trans.__('%1 of %2', formatBytes(node.used), formatBytes(node.capacity));
   return (
     <li className="wb-Node" data-workbench-node={node.id} data-state={node.state} title={node.address || undefined}>
       <div className="wb-Node-line">
