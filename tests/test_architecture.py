@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -265,6 +266,23 @@ def test_public_names_are_these() -> None:
 def test_public_names_have_docstrings(name: str) -> None:
     """Whoever asks with ``?`` in a notebook gets an answer."""
     assert getattr(workbench, name).__doc__
+
+
+FUNCTIONS = [name for name in PUBLIC if name[0].islower()]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_public_functions_are_documented_in_full(name: str) -> None:
+    """``help`` shows each parameter and what comes back; a verb of the session has its docstring, and its signature."""
+    function = getattr(workbench, name)
+    parameters = list(inspect.signature(function).parameters.values())
+    for parameter in parameters:
+        assert re.search(rf"^ *(\w+, )*{parameter.name}(, \w+)*( :|$)", function.__doc__, re.MULTILINE), parameter.name
+    assert len(function.__doc__.splitlines()) > 1 or not parameters
+    method = getattr(workbench.Session, name, None)
+    if method is not None:
+        assert function.__doc__ == method.__doc__
+        assert parameters == list(inspect.signature(method).parameters.values())[1:]
 
 
 def test_settings_are_documented() -> None:

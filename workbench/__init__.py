@@ -13,7 +13,8 @@ The functions here act on the current session of this process, which opens this 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from workbench.collections.registration import register
 from workbench.current import active_session, current_session, use, use_session
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from workbench.watching import Watch
 
 __version__ = "0.1.0"
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
     "ClusterError",
@@ -110,6 +113,13 @@ __all__ = [
 ]
 
 
+def _documented(function: F) -> F:
+    """Give a function the docstring of the session's method of the same name; what stands in it is for who reads this file."""
+    function.__doc__ = getattr(Session, function.__name__).__doc__
+    return function
+
+
+@_documented
 def put(
     obj: Any,
     name: str | None = None,
@@ -123,11 +133,13 @@ def put(
     return current_session().put(obj, name, pin=pin, ttl=ttl, replicas=replicas, tags=tags)
 
 
+@_documented
 def get(key: Key, *, timeout: float | None = None) -> Any:
     """Return a shared object, mapped read-only; see :meth:`Session.get`."""
     return current_session().get(key, timeout=timeout)
 
 
+@_documented
 def put_many(
     objects: Mapping[str, Any] | Iterable[Any], *, ttl: float | None = None, tags: dict[str, str] | None = None
 ) -> list[Ref]:
@@ -155,6 +167,7 @@ def create(
     ttl: float | None = ...,
     tags: dict[str, str] | None = ...,
 ) -> NewTable: ...
+@_documented
 def create(
     shape: Any,
     dtype: npt.DTypeLike = float,
@@ -172,21 +185,25 @@ def create(
     return created
 
 
+@_documented
 def get_many(keys: Iterable[Key]) -> list[Any]:
     """Return several shared objects; see :meth:`Session.get_many`."""
     return current_session().get_many(keys)
 
 
+@_documented
 def exists(key: Key) -> bool:
     """Tell whether an object has this name or id."""
     return current_session().exists(key)
 
 
+@_documented
 def info(key: Key) -> ObjectInfo:
     """Return what is known about an object; see :meth:`Session.info`."""
     return current_session().info(key)
 
 
+@_documented
 def ls(
     pattern: str = "*",
     *,
@@ -203,63 +220,80 @@ def ls(
     )
 
 
+@_documented
 def delete(key: Key) -> None:
     """Delete an object everywhere; who has it mapped keeps it. See :meth:`Session.delete`."""
     current_session().delete(key)
 
 
+@_documented
 def delete_unnamed() -> Listing[ObjectInfo]:
     """Delete all objects that have no name and are not pinned; see :meth:`Session.delete_unnamed`."""
     return current_session().delete_unnamed()
 
 
+@_documented
 def pin(key: Key) -> None:
     """Keep an object in memory on this host, and keep it when its last name goes."""
     current_session().pin(key)
 
 
+@_documented
 def unpin(key: Key) -> None:
     """Undo :func:`pin`."""
     current_session().unpin(key)
 
 
+@_documented
 def spill(key: Key) -> None:
     """Move an object from memory to disk, where it stays readable; see :meth:`Session.spill`."""
     current_session().spill(key)
 
 
+@_documented
 def restore(key: Key) -> None:
     """Bring a spilled object back to memory; see :meth:`Session.restore`."""
     current_session().restore(key)
 
 
+@_documented
 def holders(key: Key | None = None) -> Listing[Holder]:
     """List the processes of this host that have an object mapped; see :meth:`Session.holders`."""
     return current_session().holders(key)
 
 
+@_documented
 def memory() -> Memory:
     """Tell where the bytes of this host's store are."""
     return current_session().memory()
 
 
+@_documented
 def save(key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
     """Write an object to a file at any URL, with checksums; see :meth:`Session.save`."""
     return current_session().save(key, url, storage_options=storage_options)
 
 
+@_documented
 def load(url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
     """Share an object from a file that :func:`save` wrote; see :meth:`Session.load`."""
     return current_session().load(url, name, storage_options=storage_options)
 
 
+@_documented
 def watch(pattern: str = "*", *, timeout: float | None = None) -> Watch:
     """Watch what happens to objects of this host from now on, in a ``for`` loop; see :meth:`Session.watch`."""
     return current_session().watch(pattern, timeout=timeout)
 
 
 def namespaces() -> Listing[Namespace]:
-    """List this user's stores side by side; :func:`use` changes to another one."""
+    """List this user's stores side by side; :func:`use` changes to another one.
+
+    Returns
+    -------
+    Listing of Namespace
+        With objects, use and capacity of each; the one in use is marked. Looking at them changes nothing.
+    """
     from workbench.listing import Listing
     from workbench.store.namespaces import namespaces
 
@@ -290,38 +324,62 @@ def remove_namespace(name: str) -> Namespace:
     return remove_namespace(name)
 
 
+@_documented
 def connect(where: Any = None, *, security: Any = None, timeout: float | None = None) -> Client:
     """Connect to a Dask cluster; see :meth:`Session.connect`."""
     return current_session().connect(where, security=security, timeout=timeout)
 
 
+@_documented
 def nodes() -> Listing[NodeInfo]:
     """List the nodes of the cluster; without one, this host."""
     return current_session().nodes()
 
 
+@_documented
 def where(key: Key) -> Listing[Replica]:
     """List the replicas of an object."""
     return current_session().where(key)
 
 
+@_documented
 def move(key: Key, to: str) -> Operation:
     """Move an object to a node; see :meth:`Session.move`."""
     return current_session().move(key, to)
 
 
+@_documented
 def replicate(key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None) -> Operation:
     """Make more replicas of an object; see :meth:`Session.replicate`."""
     return current_session().replicate(key, n, to=to)
 
 
+@_documented
 def drop(key: Key, node: str, *, force: bool = False) -> None:
     """Remove the replica of an object on one node; the last one only with `force`."""
     current_session().drop(key, node, force=force)
 
 
 def open(key: Key) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa: A001  # the verb of the design  # as in the public API
-    """Open a dataset that ``persist_shared`` put: a lazy Dask collection whose partitions are mapped, not copied."""
+    """Open a dataset that ``persist_shared`` put: a lazy Dask collection whose partitions are mapped, not copied.
+
+    Parameters
+    ----------
+    key : str or Ref
+        Name, id or reference of the dataset.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame or dask.dataframe.Series
+        With the divisions and dtypes that were put; computing it needs a Dask client where a cluster has the partitions.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        There is no such dataset; the message lists the nearest names.
+    TypeError
+        The key names another object than a dataset.
+    """
     from workbench.collections import open_dataset
 
     opened: dask.dataframe.DataFrame | dask.dataframe.Series = open_dataset(key)

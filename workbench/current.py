@@ -77,7 +77,18 @@ def active_session() -> Session | None:
 
 
 def use_session(session: Session | None) -> Session | None:
-    """Make `session` the current one; return the one it replaces, which stays open."""
+    """Make a session the current one, which the module functions act on.
+
+    Parameters
+    ----------
+    session : Session, optional
+        None: the next verb opens one, as the settings say.
+
+    Returns
+    -------
+    Session or None
+        The one that was current before; it stays open, and is yours to close.
+    """
     global _current
     if session is not None and not isinstance(session, Session):
         raise TypeError(

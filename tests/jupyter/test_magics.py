@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -44,7 +45,9 @@ def test_share_and_fetch_keep_the_value(shell: InteractiveShell) -> None:
     with capture_output() as shown:
         run(shell, "%fetch df as again")
     pd.testing.assert_frame_equal(shell.user_ns["again"], shell.user_ns["df"])
-    assert shown.stdout.startswith(f"again: pandas.DataFrame, 3 x 2, {format_nbytes(ref.nbytes)}, fetched in ")
+    assert shown.stdout.startswith(
+        f"again = 'df': pandas.DataFrame, 3 x 2, {format_nbytes(ref.nbytes)}, small: a copy, fetched in "
+    )
     del shell.user_ns["df"]
     run(shell, "%fetch df")
     assert list(shell.user_ns["df"]["x"]) == [1, 2, 3]
@@ -56,6 +59,23 @@ def test_several_variables_are_shared_under_their_own_names(shell: InteractiveSh
     found = run(shell, "%share df n")
     assert [ref.name for ref in found] == ["df", "n"]
     assert {"df", "n"} <= set(wb.current_session().store.names())
+
+
+def test_several_objects_are_fetched_and_each_is_told(shell: InteractiveShell) -> None:
+    """A line for each says what it is; no value stays in Out; if one is not there, no variable is assigned."""
+    wb.put(np.arange(100_000), "a")
+    wb.put(1, "b")
+    with capture_output() as shown:
+        assert run(shell, "%fetch a b") is None
+    first, second = shown.stdout.splitlines()
+    assert first.startswith("a: numpy.ndarray, 100,000, 781.") and ", shared, fetched in " in first
+    assert second.startswith("b: int, ")
+    assert shell.user_ns["a"].sum() == 4999950000 and shell.user_ns["b"] == 1
+    del shell.user_ns["a"]
+    assert wb.holders() == []
+    with pytest.raises(wb.ObjectNotFoundError):
+        run(shell, "%fetch a nope")
+    assert "a" not in shell.user_ns
 
 
 def test_an_expression_is_shared_under_a_given_name(shell: InteractiveShell) -> None:
@@ -108,6 +128,10 @@ def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
         ("%share --ttl soon df", MagicError, "number of seconds"),
         ("%share --colour df", MagicError, "--colour is not an option"),
         ("%fetch", MagicError, "Say what to fetch"),
+        ("%share df --ttl", MagicError, "number of seconds"),
+        ("%share df --colour", MagicError, "--colour is not an option"),
+        ("%fetch --pin df", MagicError, "--pin is not an option of %fetch"),
+        ("%fetch a df as b", MagicError, "on a line of its own: %fetch df as b"),
         ("%fetch 'my flights'", MagicError, "%fetch 'my flights' as VAR"),
         ("%fetch df as class", MagicError, "cannot be the name of a variable"),
         ("%fetch 'df", MagicError, "No closing quotation"),
@@ -190,6 +214,10 @@ def test_loading_opens_no_store(shell: InteractiveShell, store_directory: Path) 
         ("f('x as y') as 'my z'", ShareWish(expression="f('x as y')", name="my z")),
         ("--pin --replicas 2 df", ShareWish(variables=("df",), pin=True, replicas=2)),
         ("--ttl=1.5 df", ShareWish(variables=("df",), ttl=1.5)),
+        ("df --pin", ShareWish(variables=("df",), pin=True)),
+        ("df --ttl 60", ShareWish(variables=("df",), ttl=60)),
+        ("--pin df n --ttl=60 --replicas 2", ShareWish(variables=("df", "n"), pin=True, ttl=60, replicas=2)),
+        ("df.x - 1 as 'the x' --ttl 60 --pin", ShareWish(expression="df.x - 1", name="the x", pin=True, ttl=60)),
     ],
 )
 def test_share_lines(line: str, wish: ShareWish) -> None:
@@ -200,9 +228,10 @@ def test_share_lines(line: str, wish: ShareWish) -> None:
 @pytest.mark.parametrize(
     ("line", "wish"),
     [
-        ("flights", FetchWish("flights", "flights")),
-        ("flights as f", FetchWish("flights", "f")),
-        ("'a b' as f --timeout 5", FetchWish("a b", "f", 5.0)),
+        ("flights", FetchWish({"flights": "flights"})),
+        ("flights as f", FetchWish({"f": "flights"})),
+        ("'a b' as f --timeout 5", FetchWish({"f": "a b"}, 5.0)),
+        ("--timeout=5 a, b c", FetchWish({"a": "a", "b": "b", "c": "c"}, 5.0)),
     ],
 )
 def test_fetch_lines(line: str, wish: FetchWish) -> None:

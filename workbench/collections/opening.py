@@ -17,24 +17,7 @@ from workbench.objects import Key, Ref
 
 
 def open_dataset(key: Key) -> Any:
-    """Return a dataset that ``persist_shared`` made, as a lazy collection.
-
-    Parameters
-    ----------
-    key : str or Ref
-        Name, id or reference.
-
-    Returns
-    -------
-    dask.dataframe.DataFrame or dask.dataframe.Series
-
-    Raises
-    ------
-    ObjectNotFoundError
-        There is no such dataset; the message lists the nearest names.
-    TypeError
-        The key names another object than a dataset.
-    """
+    """Open a dataset; see :func:`workbench.open`."""
     if not isinstance(key, (str, Ref)):
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
     session = current_session()

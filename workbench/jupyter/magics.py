@@ -39,7 +39,7 @@ __all__ = ["WorkbenchMagics", "register", "unregister"]
 _HELP = """\
 %share VAR ..., EXPR as NAME  put values under names  (--pin, --ttl, --replicas)
 %%share NAME                  put the value of the cell's last line
-%fetch NAME [as VAR]          map an object: no copy, read-only  (--timeout waits)
+%fetch NAME ..., NAME as VAR  map objects: no copy, read-only  (--timeout waits)
 """
 
 
@@ -134,7 +134,7 @@ class WorkbenchMagics(Magics):
         %share EXPRESSION as NAME   one value under another name
         %%share NAME                the value of the cell's last line
 
-        Options, before the rest: --pin, --ttl SECONDS, --replicas N.
+        Options, before the rest or after it: --pin, --ttl SECONDS, --replicas N.
         """
         wish = parse_share(line, cell=cell is not None)
         values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
@@ -148,24 +148,38 @@ class WorkbenchMagics(Magics):
 
     @line_magic
     def fetch(self, line: str) -> None:
-        """Map an object of the workbench and assign it to a variable.
+        """Map objects of the workbench and assign them to variables; a line for each says what it is.
 
-        %fetch NAME [as VAR]   the pages are shared with everyone who fetched it, and read-only
+        %fetch NAME [NAME ...]   each as the variable of that name
+        %fetch NAME as VAR       the pages are shared with everyone who fetched it, and read-only
 
         Option: --timeout SECONDS waits until somebody has shared it.
         """
         wish = parse_fetch(line)
+        fetched: dict[str, tuple[Any, str]] = {}
         with one_message():
             session = current_session()
-            _import_for(session, wish.name)
-            start = time.perf_counter()
-            value = session.get(wish.name, timeout=wish.timeout)
-            seconds = time.perf_counter() - start
-            info = session.info(wish.name)
-            if info.kind == "dataset":
-                value = workbench.open(wish.name)
-        self._ip.user_ns[wish.variable] = value
-        print(_fetched(wish.variable, info, seconds))  # noqa: T201  # a magic answers by printing
+            try:
+                for variable, name in wish.variables.items():
+                    fetched[variable] = self._fetch(session, variable, name, wish.timeout)
+            except BaseException:
+                fetched.clear()  # or the traceback would keep what was mapped before
+                raise
+        # All of them or none: a line that failed can be run again.
+        for variable, (value, said) in fetched.items():
+            self._ip.user_ns[variable] = value
+            print(said)  # noqa: T201  # a magic answers by printing: a value that it returned would stay in Out
+
+    def _fetch(self, session: Session, variable: str, name: str, timeout: float | None) -> tuple[Any, str]:
+        _import_for(session, name)
+        start = time.perf_counter()
+        value = session.get(name, timeout=timeout)
+        seconds = time.perf_counter() - start
+        info = session.info(name)
+        if info.kind == "dataset":
+            return workbench.open(name), _fetched(variable, name, info, "lazy", seconds)
+        is_mapped = session.store.exists(name) and bool(session.store.segments_of(name))
+        return value, _fetched(variable, name, info, "shared" if is_mapped else "small: a copy", seconds)
 
     @line_magic
     def wb(self, line: str) -> Any:
@@ -224,14 +238,16 @@ def _import_for(session: Session, name: str) -> None:
             importlib.import_module(library)
 
 
-def _fetched(variable: str, info: ObjectInfo, seconds: float) -> str:
+def _fetched(variable: str, name: str, info: ObjectInfo, how: str, seconds: float) -> str:
+    title = variable if name == variable else f"{variable} = {printable(name, 60)!r}"
     parts = [
         info.type,
         shape_text(info.shape),
         size(info.nbytes + info.shared_nbytes),
+        how,
         f"fetched in {_duration(seconds)}",
     ]
-    lines = [f"{variable}: {', '.join(part for part in parts if part)}"]
+    lines = [f"{title}: {', '.join(part for part in parts if part)}"]
     return "\n".join([*lines, *(f"note: {printable(note)}" for note in info.notes)])
 
 

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 __all__ = ["FetchWish", "MagicError", "ShareWish", "parse_fetch", "parse_share", "split"]
 
 _AS = re.compile(r"""^(?P<what>.*?)\s+as\s+(?P<name>"[^"]*"|'[^']*'|[^\s"']+)$""", re.DOTALL)
-_OPTION = re.compile(r"^--(?P<option>pin|ttl|replicas)(?:[\s=]+|$)")
+_ONE = r"--(?:(?P<flag>pin)|(?P<option>ttl|replicas)(?:[\s=]+(?P<value>\S+))?)"
+_FIRST = re.compile(rf"^{_ONE}(?=\s|$)")
+_LAST = re.compile(rf"(?<=\s){_ONE}$")
+_UNKNOWN = re.compile(r"(?:^|\s)(?P<word>--[a-z]\S*)")
+_OPTIONS = "--pin, --ttl SECONDS and --replicas N"
 
 
 class MagicError(Exception):
@@ -41,10 +45,9 @@ class ShareWish:
 
 @dataclass(frozen=True, slots=True)
 class FetchWish:
-    """What a ``%fetch`` line asks for: the object `name` as the variable `variable`, waiting at most `timeout` seconds."""
+    """What a ``%fetch`` line asks for: objects by the variables that they become, each awaited for at most `timeout` seconds."""
 
-    name: str
-    variable: str
+    variables: dict[str, str]
     timeout: float | None = None
 
 
@@ -63,7 +66,7 @@ def split(line: str) -> list[str]:
 
 
 def parse_share(line: str, *, cell: bool = False) -> ShareWish:
-    """Understand ``[--pin] [--ttl SECONDS] [--replicas N] VAR [VAR ...] [as NAME]``, or ``NAME`` for a whole cell.
+    """Understand ``VAR [VAR ...] [as NAME]``, or ``NAME`` for a whole cell, with options before it or after it.
 
     Raises
     ------
@@ -83,26 +86,22 @@ def parse_share(line: str, *, cell: bool = False) -> ShareWish:
         return ShareWish(expression=match["what"], name=name, pin=pin, ttl=ttl, replicas=replicas)
     variables = tuple(rest.replace(",", " ").split())
     if not all(variable.isidentifier() for variable in variables):
+        if option := _UNKNOWN.search(rest):
+            raise MagicError(f"{option['word']} is not an option of %share; it has {_OPTIONS}.")
         raise MagicError(f"{rest!r} is not the name of a variable; give the value a name: %share {rest} as NAME.")
     return ShareWish(variables=variables, pin=pin, ttl=ttl, replicas=replicas)
 
 
 def _options(rest: str) -> tuple[str, bool, float | None, int]:
-    pin, ttl, replicas = False, None, 1
-    while match := _OPTION.match(rest):
-        rest = rest[match.end() :]
-        if match["option"] == "pin":
-            pin = True
-            continue
-        word, _, rest = rest.partition(" ")
-        rest = rest.lstrip()
-        if match["option"] == "ttl":
-            ttl = _number(word, "--ttl takes a number of seconds")
-        else:
-            replicas = int(_number(word, "--replicas takes a number of nodes"))
+    found: dict[str, str] = {}
+    while match := _FIRST.match(rest) or _LAST.search(rest):
+        found[match["flag"] or match["option"]] = match["value"] or ""
+        rest = (rest[: match.start()] + rest[match.end() :]).strip()
     if rest.startswith("--"):
-        raise MagicError(f"{rest.split()[0]} is not an option of %share; it has --pin, --ttl SECONDS and --replicas N.")
-    return rest, pin, ttl, replicas
+        raise MagicError(f"{rest.split()[0]} is not an option of %share; it has {_OPTIONS}.")
+    ttl = _number(found["ttl"], "--ttl takes a number of seconds") if "ttl" in found else None
+    replicas = int(_number(found["replicas"], "--replicas takes a number of nodes")) if "replicas" in found else 1
+    return rest, "pin" in found, ttl, replicas
 
 
 def _number(word: str, what: str) -> float:
@@ -116,28 +115,39 @@ def _number(word: str, what: str) -> float:
 
 
 def parse_fetch(line: str) -> FetchWish:
-    """Understand ``NAME [as VAR] [--timeout SECONDS]``.
+    """Understand ``NAME [as VAR] [--timeout SECONDS]``, or several names, which are those of variables, too.
 
     Raises
     ------
     MagicError
-        If the line says something else, or if the name cannot be that of a variable and none was given.
+        If the line says something else, or if a name cannot be that of a variable and none was given.
     """
-    words = split(line)
+    words = [part for word in split(line) for part in ([word.rstrip(",")] if word.rstrip(",") else [])]
     timeout = None
-    if "--timeout" in words:
-        at = words.index("--timeout")
-        timeout = _number(words[at + 1] if at + 1 < len(words) else "", "--timeout takes a number of seconds")
-        del words[at : at + 2]
+    for at, word in enumerate(words):
+        if word == "--timeout" or word.startswith("--timeout="):
+            value = word.partition("=")[2] or (words[at + 1] if at + 1 < len(words) else "")
+            timeout = _number(value, "--timeout takes a number of seconds")
+            del words[at : at + (1 if "=" in word else 2)]
+            break
     match words:
-        case [name]:
-            variable = name
+        case []:
+            raise MagicError(
+                "Say what to fetch: %fetch NAME [as VAR] [--timeout SECONDS], or several: %fetch NAME NAME ..."
+            )
         case [name, "as", variable]:
-            pass
+            variables = {variable: name}
+        case [*_, name, "as", _]:
+            raise MagicError(
+                f"Fetch what gets another name on a line of its own: %fetch {shlex.quote(name)} as {words[-1]}."
+            )
         case _:
-            raise MagicError("Say what to fetch: %fetch NAME [as VAR] [--timeout SECONDS].")
-    if not variable.isidentifier() or keyword.iskeyword(variable):
-        raise MagicError(
-            f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR."
-        )
-    return FetchWish(name, variable, timeout)
+            variables = {name: name for name in words}
+    for variable, name in variables.items():
+        if variable.startswith("--"):
+            raise MagicError(f"{variable} is not an option of %fetch; it has --timeout SECONDS.")
+        if not variable.isidentifier() or keyword.iskeyword(variable):
+            raise MagicError(
+                f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR."
+            )
+    return FetchWish(variables, timeout)

@@ -21,15 +21,44 @@ class Keeping(Opened):
     """Pins, spills, saves and watches objects, and tells who holds them."""
 
     def pin(self, key: Key) -> None:
-        """Keep an object in memory on this host, and keep it when its last name goes; one that is on disk is restored first."""
+        """Keep an object in memory on this host, and keep it when its last name goes; one that is on disk is restored first.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            It is not on this host.
+        StoreFullError
+            It is on disk, and there is no room for it in memory; it is not pinned then.
+        """
         self.store.pin(key)
 
     def unpin(self, key: Key) -> None:
-        """Undo :meth:`pin`."""
+        """Undo :meth:`pin`: the object may be spilled again, and goes with its last name.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            It is not on this host.
+        """
         self.store.unpin(key)
 
     def spill(self, key: Key) -> None:
         """Move an object from this host's memory to its disk, where it stays readable; a dataset with its partitions.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
 
         Raises
         ------
@@ -44,6 +73,11 @@ class Keeping(Opened):
 
     def restore(self, key: Key) -> None:
         """Bring a spilled object back to this host's memory, making room as a put does; a dataset with its partitions.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
 
         Raises
         ------
@@ -65,11 +99,31 @@ class Keeping(Opened):
 
         Each says which kernel, worker or script it is, since when, and how many bytes it maps. A notebook also says what in it
         keeps the object, as of the end of its last cell.
+
+        Parameters
+        ----------
+        key : str or Ref, optional
+            Name, id or reference.
+
+        Returns
+        -------
+        Listing of Holder
+
+        Raises
+        ------
+        ObjectNotFoundError
+            There is no such object on this host.
         """
         return Listing(self.store.holders(key), of=Holder)
 
     def memory(self) -> Memory:
-        """Tell where the bytes of this host's store are."""
+        """Tell where the bytes of this host's store are; each is counted once, whoever maps it.
+
+        Returns
+        -------
+        Memory
+            Bytes by what they are for. The pool is used, too: memory without objects, kept ready for the next put.
+        """
         return self.store.memory()
 
     def doctor(self, *, fix: bool = False) -> Diagnosis:
@@ -104,6 +158,11 @@ class Keeping(Opened):
         storage_options : dict, optional
             For the file system, as in pandas.
 
+        Returns
+        -------
+        Ref
+            To the object, which stays where it is.
+
         Raises
         ------
         ObjectNotFoundError
@@ -128,6 +187,11 @@ class Keeping(Opened):
             Whatever has this name is replaced, as in :meth:`put`; None: the name that the object was saved under.
             If that is already here under the name, it is not loaded again.
         storage_options : dict, optional
+            For the file system, as in pandas.
+
+        Returns
+        -------
+        Ref
 
         Raises
         ------

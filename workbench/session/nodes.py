@@ -64,15 +64,60 @@ class Spanning(Opened):
         return self.cluster
 
     def nodes(self) -> Listing[NodeInfo]:
-        """List the nodes of the cluster; without one, this host."""
+        """List the nodes of the cluster that this session is connected with; without one, this host.
+
+        Returns
+        -------
+        Listing of NodeInfo
+
+        Raises
+        ------
+        ClusterError
+            The cluster does not answer any more.
+        """
         return Listing([finding.here(self.store)] if self.cluster is None else self.cluster.nodes(), of=NodeInfo)
 
     def where(self, key: Key) -> Listing[Replica]:
-        """List the replicas of an object."""
+        """List the replicas of an object: on which node, in memory or on disk, how many bytes.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+
+        Returns
+        -------
+        Listing of Replica
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
         return Listing(finding.describe(self.store, self.cluster, key).replicas, of=Replica)
 
     def move(self, key: Key, to: str) -> Operation:
-        """Move an object to a node (name or id): replicate it there, then drop its other replicas."""
+        """Move an object to a node: replicate it there, then drop its other replicas.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+        to : str
+            Name or id of the node.
+
+        Returns
+        -------
+        Operation
+            It goes on by itself; ``wait()`` waits for its end, ``cancel()`` stops it. A notebook shows its progress.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer.
+        ObjectNotFoundError
+        NodeNotFoundError
+            The message lists the nodes.
+        """
         cluster = self._require_cluster("Moving an object")
         return cluster.move(self._resolve(key).id, to)
 
@@ -86,6 +131,19 @@ class Spanning(Opened):
             How many nodes shall have it.
         to : str or iterable of str, optional
             Names or ids of nodes that shall have it.
+
+        Returns
+        -------
+        Operation
+            As for :meth:`move`.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer.
+        ObjectNotFoundError
+        NodeNotFoundError
+            The message lists the nodes.
         """
         if (n is None) == (to is None):
             raise TypeError("replicate takes either n (how many nodes) or to (which nodes).")
@@ -96,6 +154,26 @@ class Spanning(Opened):
         return cluster.replicate(self._resolve(key).id, to=nodes, n=n)
 
     def drop(self, key: Key, node: str, *, force: bool = False) -> None:
-        """Remove the replica on one node; the last one only with `force`."""
+        """Remove the replica on one node; the last one only with `force`.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+        node : str
+            Name or id of the node.
+        force : bool
+            Also if nobody else has the object, which is then gone.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer.
+        ObjectNotFoundError
+        NodeNotFoundError
+            The message lists the nodes.
+        LastReplicaError
+            It is the last one, and `force` is not given.
+        """
         cluster = self._require_cluster("Dropping a replica")
         cluster.drop(self._resolve(key).id, node, force=force)

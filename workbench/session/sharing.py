@@ -99,6 +99,11 @@ class Sharing(Spanning):
         timeout : float, optional
             Seconds to wait for the object to appear; None: not at all.
 
+        Returns
+        -------
+        object
+            Equal to what was put. Arrays are read-only; assigning to a column of a frame copies that column, for this process alone.
+
         Raises
         ------
         ObjectNotFoundError
@@ -133,6 +138,10 @@ class Sharing(Spanning):
             By name, or without names.
         ttl, tags
             As for :meth:`put`, for each of them.
+
+        Returns
+        -------
+        list of Ref
 
         Raises
         ------
@@ -227,7 +236,15 @@ class Sharing(Spanning):
         return NewArray(self.store, shape, dtype, order, seal)
 
     def get_many(self, keys: Iterable[Key]) -> list[Any]:
-        """Return several objects; see :meth:`get`. For many small ones, references are several times as fast as names.
+        """Return several objects, each as :meth:`get` does. For many small ones, references are several times as fast as names.
+
+        Parameters
+        ----------
+        keys : iterable of str or Ref
+
+        Returns
+        -------
+        list of object
 
         Raises
         ------
@@ -243,17 +260,38 @@ class Sharing(Spanning):
         return [self._decode(record) for record in records]
 
     def exists(self, key: Key) -> bool:
-        """Tell whether an object has this name or id, here or in the cluster."""
+        """Tell whether an object has this name or id, here or, when connected, in the cluster.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+
+        Returns
+        -------
+        bool
+        """
         if self.store.exists(key):
             return True
         return finding.in_cluster(self.cluster, key) is not None
 
     def info(self, key: Key) -> ObjectInfo:
-        """Return what is known about an object.
+        """Return what is known about an object: kind, type, shape, dtypes, sizes, names, tags and where its replicas are.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
+
+        Returns
+        -------
+        ObjectInfo
+            Sizes in bytes, times in seconds since the epoch; `notes` say what could not be shared. A dataset has the bytes of its partitions.
 
         Raises
         ------
         ObjectNotFoundError
+            The message lists the nearest names.
         """
         return finding.describe(self.store, self.cluster, key)
 
@@ -286,6 +324,11 @@ class Sharing(Spanning):
             Only objects without a name; :meth:`delete_unnamed` deletes them.
         limit : int, optional
             At most so many, the first ones in this order.
+
+        Returns
+        -------
+        Listing of ObjectInfo
+            A sequence that shows itself as a table; ``to_pandas()`` makes a DataFrame of it.
         """
         check_pattern(pattern)
         if limit is not None:
@@ -304,11 +347,17 @@ class Sharing(Spanning):
         return Listing(found, of=ObjectInfo)
 
     def delete(self, key: Key) -> None:
-        """Delete an object everywhere; who has it mapped keeps it.
+        """Delete an object everywhere: here and, when connected, in the cluster. Who has it mapped keeps what it has.
+
+        Parameters
+        ----------
+        key : str or Ref
+            Name, id or reference.
 
         Raises
         ------
         ObjectNotFoundError
+            The message lists the nearest names.
         """
         info = self._resolve(key)
         if self.cluster is not None and finding.in_cluster(self.cluster, info.id) is not None:
@@ -330,6 +379,10 @@ class Sharing(Spanning):
         """Delete all objects that have no name and are not pinned, in one action; return them.
 
         ``ls(unnamed=True)`` shows what that would be. Who has one of them mapped keeps it.
+
+        Returns
+        -------
+        Listing of ObjectInfo
         """
         return self.delete_all(finding.clearable(self.ls(unnamed=True)))
 

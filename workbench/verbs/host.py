@@ -110,9 +110,9 @@ VERBS: tuple[Verb, ...] = (
         exit_code=lambda found: DAMAGED if found.damage else 0,
     ),
     Verb("namespaces", "list your stores side by side, with what they use", _namespaces, alone=True),
-    Verb("remove-namespace", "remove a store that nobody uses", _remove, _remove_arguments, "old --yes", alone=True),
 )
 TERMINAL_VERBS: tuple[Verb, ...] = (
+    Verb("remove-namespace", "remove a store that nobody uses", _remove, _remove_arguments, "old --yes", alone=True),
     Verb("watch", "show what happens to objects on this host", _watch, _watch_arguments, "'runs/*'", store="makes"),
     Verb("bench", "measure how fast this host is, in a few seconds", _bench, _bench_arguments, alone=True),
 )
