@@ -361,7 +361,8 @@ class Figure:
 class Event(Shown):
     """Something that happened to an object in this host's store.
 
-    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``tag``, ``spill`` or ``restore``. `names` are those that it has
+    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``tag``, ``spill``, ``restore`` or ``keep`` (a cached replica
+    became an ordinary one). `names` are those that it has
     after that, or had when it was deleted; `name` is the first of them, or None. `time` is when the watcher noticed.
     """
 

@@ -21,7 +21,7 @@ __all__ = ["Watch"]
 
 _INTERVAL: Final = 0.02
 """Seconds between two looks; one takes about ten microseconds."""
-_WHAT: Final = {"spilled": "spill", "restored": "restore", "tagged": "tag"}
+_WHAT: Final = {"spilled": "spill", "restored": "restore", "kept": "keep", "tagged": "tag"}
 """What the catalog notes, and what it is called in an event."""
 
 

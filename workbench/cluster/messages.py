@@ -18,7 +18,7 @@ from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, to_j
 
 logger = logging.getLogger("workbench.messages")
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Changes when a node of an older version could not understand a message any more."""
 
 OP = "workbench"

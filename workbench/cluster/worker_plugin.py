@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
+from distributed.comm.core import connect
 from distributed.core import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol.pickle import dumps
 from distributed.utils import sync
 
 from workbench import connection
-from workbench.cluster import belonging, memory, messages, transfer
+from workbench.cluster import belonging, lines, memory, messages, transfer
 from workbench.cluster.announcer import Announcer
-from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError, TransferError
+from workbench.cluster.fetching import Fetching
+from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError, TransferError
 from workbench.objects import ObjectId
 from workbench.store import Store, node_name
 from workbench.store.directory import is_memory
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("workbench.worker")
 
-_REPORT: Final = 0.1
-"""Seconds between two reports of a transfer's progress."""
 _PAUSE: Final = 0.2
 """Seconds between two looks for a node that was lost."""
 _ATTEMPTS: Final = 3
@@ -76,8 +75,6 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     def __init__(self, directory: str | None = None) -> None:
         self._directory = directory
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._transfers: dict[str, asyncio.Task[Any]] = {}
-        self._pulls: dict[ObjectId, asyncio.Task[Any]] = {}
         self._undo: list[Callable[[], None]] = []
 
     def __reduce__(self) -> tuple[type[WorkbenchWorkerPlugin], tuple[str | None]]:
@@ -100,6 +97,12 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         self.store = await asyncio.to_thread(Store.open, self._directory, process=("worker", str(worker.name)))
         await asyncio.to_thread(self.store.upkeep.warm_up_for_worker)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="workbench-transfer")
+        limits = transfer.Limits.read()
+        self._server = lines.Server(self.store, limits.seconds)
+        linked = lines.Lines(self._connect, limits.seconds, checks=transfer.checks())
+        self._fetching = Fetching(
+            self.store, self._ask_worker, self._ask_scheduler, self._executor, linked, limits, self._spawn
+        )
         self.client = ClusterClient(worker)
         self._announcer = Announcer(
             self.store, node_name(), self._address, worker.scheduler.address, self._ask_scheduler
@@ -107,6 +110,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         verbs = ("read", "fetch", "cancel", "delete", "unbind", "flush", "announce_from_now_on")
         self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in verbs}
         worker.handlers[messages.OP] = self._handle
+        worker.handlers[lines.OP] = self._server.handle
         files = is_memory(self.store.directory)
         self._undo.append(memory.correct_worker(worker, files=files))
         self._spawn(self._correct_nanny(worker, files))
@@ -119,16 +123,19 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             _here.remove(self)
         if not hasattr(self, "_executor"):
             return
-        tasks = [*self._tasks, *self._transfers.values(), *self._pulls.values()]
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetching.close()
+        await self._server.close()
         with contextlib.suppress(OSError, ClusterError, TimeoutError):  # the scheduler may have gone first
             await asyncio.wait_for(
                 self._ask_scheduler("leave", worker=worker.contact_address or worker.address), _GOODBYE
             )
         if worker.handlers.get(messages.OP) == self._handle:
             del worker.handlers[messages.OP]
+            worker.handlers.pop(lines.OP, None)
         for undo in self._undo:
             undo()
         self._executor.shutdown()
@@ -181,33 +188,24 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         reply = await ask(verb=verb, arguments=arguments, version=messages.PROTOCOL)
         return messages.unwrap(reply, f"The worker at {address}")
 
+    async def _connect(self, address: str) -> Any:
+        return await connect(address, **self._worker.connection_args)
+
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     async def _read(self, target: Any, offset: Any, nbytes: Any, meta: Any = False) -> dict[str, Any]:
         return transfer.serve(self.store, messages.object_id(target), int(offset), int(nbytes), meta=bool(meta))
 
-    async def _fetch(self, target: Any, sources: Any, names: Any, transfer: Any = None) -> None:
+    async def _fetch(self, target: Any, sources: Any, names: Any, transfer: Any = None, cached: Any = False) -> None:
         object_id = messages.object_id(target)
-        task = asyncio.ensure_future(self._pull(object_id, [str(source) for source in sources], transfer))
-        if transfer is not None:
-            self._transfers[str(transfer)] = task
-        try:
-            await asyncio.wait([task])
-            if task.cancelled():
-                raise OperationCancelledError(f"The transfer of object {object_id} was cancelled; nothing of it stays.")
-            task.result()
-        finally:
-            task.cancel()
-            self._transfers.pop(str(transfer), None)
+        token = None if transfer is None else str(transfer)
+        await self._fetching.fetch(object_id, [str(source) for source in sources], token, cached=bool(cached))
         for name in names:
             await asyncio.to_thread(self.store.bind, str(name), object_id)
         await self._announcer.flush()
 
     async def _cancel(self, transfer: Any) -> None:
-        task = self._transfers.get(str(transfer))
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._fetching.cancel(str(transfer))
 
     async def _delete(self, targets: Any) -> None:
         for target in messages.object_ids(targets):
@@ -227,39 +225,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     async def _announce_from_now_on(self) -> None:
         self._announcer.start_over()
 
-    # -- pulling ---------------------------------------------------------------------------------------------------
-
-    async def _pull(self, object_id: ObjectId, sources: list[str], token: Any = None) -> None:
-        task = self._pulls.get(object_id)
-        if task is None:
-            if self.store.exists(object_id):
-                return
-            pull = transfer.Pull(
-                self.store, object_id, sources, self._ask_worker, self._executor, self._reporter(token)
-            )
-            task = self._pulls[object_id] = asyncio.create_task(pull.run())
-            task.add_done_callback(lambda _: self._pulls.pop(object_id, None))
-            # Whoever began the pull may cancel it; whoever joined it may not.
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                task.cancel()
-                await asyncio.wait([task])
-                raise
-        else:
-            await asyncio.shield(task)
-
-    def _reporter(self, token: Any) -> Callable[[int], None]:
-        last = 0.0
-
-        def report(done: int) -> None:
-            nonlocal last
-            now = time.monotonic()
-            if token is not None and now - last >= _REPORT:
-                last = now
-                self._spawn(self._ask_scheduler("progress", transfer=token, done=done))
-
-        return report
+    # -- readers ---------------------------------------------------------------------------------------------------
 
     async def fetch(self, object_id: ObjectId) -> None:
         """Make a replica of an object on this host, if there is none; a node that was just lost is waited for.
@@ -278,7 +244,10 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             found = await self._ask_scheduler("where", key=object_id)
             if found["sources"]:
                 try:
-                    await self._pull(object_id, list(found["sources"]))
+                    # Through the scheduler, which knows of other processes on this host that wish for it now.
+                    await self._ask_scheduler("bring", key=object_id, node=self.store.id)
+                except NodeNotFoundError:
+                    pass  # this host has not joined yet
                 except TransferError:
                     failures += 1
                     if failures == _ATTEMPTS:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _PARALLEL_FROM: Final = 16 << 20
 """Bytes; below, starting a thread costs more than it brings."""
-_CHUNK: Final = 4 << 20
+CHUNK: Final = 4 << 20
 """Bytes of fresh memory that a thread takes at a time; a multiple of the size of a page, so that no two threads write to one."""
 _POPULATE_STEP: Final = 32 << 20
 """Bytes; the kernel holds the address space's lock for one step."""
@@ -109,9 +109,9 @@ def fill(
     OSError
         ENOSPC if the file system is full; never SIGBUS.
     """
-    starts = itertools.count(0, _CHUNK)
+    starts = itertools.count(0, CHUNK)
     plan = _Plan(pieces, offsets)
-    pages = _HugePages(target)
+    pages = HugePages(target)
     syscalls.want_huge_pages(np.asarray(target).ctypes.data, nbytes)
 
     def write(is_stopped: Callable[[], bool]) -> None:
@@ -119,16 +119,16 @@ def fill(
         while pages.given and not is_stopped() and (start := next(starts)) < nbytes:
             map_and_copy_one(start, is_stopped)
         while (start := next(starts)) < nbytes and not is_stopped():
-            segments.pwrite(file, *plan.part(start, start + _CHUNK))
+            segments.pwrite(file, *plan.part(start, start + CHUNK))
 
     def map_and_copy(is_stopped: Callable[[], bool]) -> None:
         while (start := next(starts)) < nbytes and not is_stopped():
             map_and_copy_one(start, is_stopped)
 
     def map_and_copy_one(start: int, is_stopped: Callable[[], bool]) -> None:
-        parts, places = plan.part(start, start + _CHUNK)
+        parts, places = plan.part(start, start + CHUNK)
         if parts:
-            pages.populate(start, min(start + _CHUNK, nbytes))
+            pages.populate(start, min(start + CHUNK, nbytes))
             _copy_share(_spans(target, parts, places), is_stopped, populate=False)
 
     _Crew([write] + [map_and_copy] * (threads - 1)).run()
@@ -144,12 +144,12 @@ def allocate(file: io.FileIO, target: Target, is_stopped: Callable[[], bool], *,
     OSError
         ENOSPC if the file system is full.
     """
-    starts = itertools.count(0, _CHUNK)
-    pages = _HugePages(target, patiently=True)
+    starts = itertools.count(0, CHUNK)
+    pages = HugePages(target, patiently=True)
 
     def job(is_over: Callable[[], bool]) -> None:
         while (start := next(starts)) < len(target) and not is_over() and not is_stopped():
-            stop = min(start + _CHUNK, len(target))
+            stop = min(start + CHUNK, len(target))
             if not pages.given:
                 os.posix_fallocate(file.fileno(), start, stop - start)
             pages.populate(start, stop)
@@ -244,7 +244,7 @@ def _copy_share(share: list[Span], is_stopped: Callable[[], bool], *, populate: 
         _copy_span(destination, source, populate=populate)
 
 
-class _HugePages:
+class HugePages:
     """Maps the pages of a target, as huge ones as long as the kernel gives them (`given`), and `patiently` or quickly."""
 
     def __init__(self, target: Target, *, patiently: bool = False) -> None:
@@ -260,7 +260,7 @@ class _HugePages:
         return syscalls.collapse(np.asarray(self._target).ctypes.data + start, stop - start)
 
     def populate(self, start: int, stop: int) -> None:
-        """Make the pages of a range exist, and map them; `start` is a multiple of :data:`_CHUNK`."""
+        """Make the pages of a range exist, and map them; `start` is a multiple of :data:`CHUNK`."""
         end = stop // syscalls.HUGE * syscalls.HUGE
         if self.given and end > start:
             begin = time.thread_time()

@@ -1,8 +1,8 @@
 """Making room: what the store gives up by itself when somebody needs bytes, and what it says when nothing is left.
 
-Order: what dead writers left, expired objects, free segments that nobody maps (the pool), parts of segments that no object refers to, and then,
-to disk, what was used longest ago, of the segments that nobody maps and no pinned object uses. Nothing that somebody could still get is ever given up, and nothing is spilled in vain: if all of it
-would not be enough, all of it stays.
+Order: what dead writers left, expired objects, free segments that nobody maps (the pool), parts of segments that no object refers to, cached replicas
+(``caching.py``), and then, to disk, what was used longest ago, of the segments that nobody maps and no pinned object uses. Nothing that somebody could still get is
+ever given up (a cached replica is one more of what another node has), and nothing is dropped or spilled in vain: if all of it would not be enough, all of it stays.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from workbench.errors import StoreFullError
 from workbench.objects import Holder, ObjectInfo, format_nbytes
+from workbench.store import caching, headroom, leases, queries, segments
 from workbench.store import directory as places
-from workbench.store import headroom, leases, queries, segments
 from workbench.store.holders import holders
 from workbench.store.reclaim import reclaim
 from workbench.store.trimming import trim
@@ -68,7 +68,8 @@ def make_room(writer: Writer, nbytes: int) -> Made:
     done = bool(reclaim(writer.catalog, writer.reader.directory))
     done |= writer.names.delete_expired() > 0
     spill = functools.partial(spill_oldest, writer.spiller)
-    for give_up in (writer.allocator.free.release, functools.partial(_trim, writer), spill):
+    drop_cached = functools.partial(_drop_cached, writer)
+    for give_up in (writer.allocator.free.release, functools.partial(_trim, writer), drop_cached, spill):
         missing = _missing(writer, nbytes)
         if missing > 0:
             done |= give_up(missing) > 0
@@ -79,6 +80,18 @@ def make_room(writer: Writer, nbytes: int) -> Made:
 
 def _trim(writer: Writer, _: int) -> int:
     return sum(trim(writer.catalog, writer.reader.directory).values())
+
+
+def _drop_cached(writer: Writer, nbytes: int) -> int:
+    """Drop cached replicas, longest unused first, if they are enough, or are with what can be spilled."""
+    cached = list(_candidates(writer.catalog, writer.spiller.directory, caching.DROPPABLE))
+    chosen = choose(cached, nbytes)
+    if not chosen and writer.spiller.place.path is not None:
+        rest = list(_candidates(writer.catalog, writer.spiller.directory))  # the cached ones among them
+        chosen = cached if choose(rest, nbytes) else []
+    if not chosen or not caching.drop(writer, [each.segment for each in chosen]):
+        return 0
+    return writer.allocator.free.release(nbytes)
 
 
 def _missing(writer: Writer, nbytes: int) -> int:
@@ -139,10 +152,10 @@ def choose(candidates: Iterable[Candidate], nbytes: int) -> list[Candidate]:
     return chosen if total >= nbytes else []
 
 
-def _candidates(catalog: Catalog, directory: Path) -> Iterator[Candidate]:
+def _candidates(catalog: Catalog, directory: Path, statement: str = _EVICTABLE) -> Iterator[Candidate]:
     # Only a guess who has a lease: the exclusive lock decides when it comes to it.
     leased, device = leases.takers(), leases.device_of(directory)
-    for segment, nbytes in catalog.rows(_EVICTABLE):
+    for segment, nbytes in catalog.rows(statement):
         try:
             status = os.lstat(segments.segment_path(directory, segment))
         except FileNotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.objects import Memory, ObjectId, ObjectInfo, Replica
-from workbench.store import rows, segments
+from workbench.store import caching, rows, segments
 from workbench.store.catalog import Catalog
 from workbench.store.directory import node_name
 from workbench.store.holders import held_free
@@ -23,8 +23,11 @@ from workbench.store.schema import object_id as object_id_of
 _OBJECTS = """
 SELECT o.seq, o.id, o.kind, o.description, o.nbytes, o.shared, o.created, o.ttl, o.pinned, o.tags,
     (SELECT max(segment) FROM uses WHERE object = o.seq),
-    EXISTS (SELECT 1 FROM uses JOIN segments USING (segment) WHERE object = o.seq AND state = 'spilled')
+    EXISTS (SELECT 1 FROM uses JOIN segments USING (segment) WHERE object = o.seq AND state = 'spilled'),
+    EXISTS (SELECT 1 FROM cached WHERE object = o.seq)
 FROM objects o WHERE (o.expires IS NULL OR o.expires > ?) AND """
+CACHED_NBYTES = f"SELECT coalesce(sum(nbytes), 0) FROM ({caching.DROPPABLE})"
+"""Bytes of the segments in memory that cached replicas alone use."""
 _IN_CHUNKS_OF = 500
 """Below SQLite's limit on the number of parameters."""
 
@@ -83,8 +86,9 @@ def one(catalog: Catalog, directory: Path, object_id: ObjectId) -> list[ObjectIn
 
 
 def _info(row: tuple[Any, ...], names: tuple[str, ...], here: Replica, directory: Path) -> ObjectInfo:
-    seq, text, kind, description, nbytes, shared, created, ttl, pinned, tags, segment, spilled = row
+    seq, text, kind, description, nbytes, shared, created, ttl, pinned, tags, segment, spilled, cached = row
     parsed = rows.described(kind, description)
+    state = "cached" if cached else "disk" if spilled else "memory"
     return ObjectInfo(
         id=rows.object_id(seq, text),
         name=names[0] if names else None,
@@ -100,7 +104,7 @@ def _info(row: tuple[Any, ...], names: tuple[str, ...], here: Replica, directory
         pinned=bool(pinned),
         ttl=ttl,
         tags=rows.parse_tags(tags),
-        replicas=(Replica(here.node, here.node_name, "disk" if spilled else "memory", nbytes - shared),),
+        replicas=(Replica(here.node, here.node_name, state, nbytes - shared),),
         notes=parsed.notes,
     )
 
@@ -184,12 +188,13 @@ def memory(catalog: Catalog, directory: Path) -> Memory:
     """Return where the bytes of the store are."""
     # One statement is one snapshot: the sum and its parts fit together.
     rows_ = catalog.rows(
-        "SELECT capacity, used, state, segment, nbytes FROM usage LEFT JOIN segments ON state <> 'sealed'"
+        f"SELECT capacity, used, state, segment, nbytes, ({CACHED_NBYTES}) FROM usage LEFT JOIN segments ON state <> 'sealed'"
     )
     capacity, used = rows_[0][:2]
+    cached = rows_[0][5]
     held = held_free(catalog, directory)
     writing = pooled = deleted = spilled = 0
-    for _, _, state, segment, nbytes in rows_:
+    for _, _, state, segment, nbytes, _ in rows_:
         if state == "writing":
             writing += nbytes
         elif state == "free" and segment in held:
@@ -198,5 +203,5 @@ def memory(catalog: Catalog, directory: Path) -> Memory:
             pooled += nbytes
         elif state == "spilled":
             spilled += nbytes
-    sealed = used - writing - pooled - deleted
-    return Memory(capacity, sealed, pooled, writing, deleted, spilled, cached=0, free=max(0, capacity - used))
+    sealed = used - writing - pooled - deleted - cached
+    return Memory(capacity, sealed, pooled, writing, deleted, spilled, cached, free=max(0, capacity - used))

@@ -1,12 +1,17 @@
 """Objects as bytes, for whoever copies them to another node: read ranges here, write ranges there, seal.
 
-Covers one side each; the way in between is the cluster's. Nothing here decodes an object: what travels is the
-concatenation of its buffers (the payload) and a description of a few kilobytes.
+Covers one side each; the way in between is the cluster's. Nothing here decodes an object: what travels is a description of a few
+kilobytes, and either the concatenation of its buffers (the payload: files) or their image, which has the gaps that they have in a segment (the
+network: what arrives is where it belongs). Read next: ``landing.py``.
 """
 
 from __future__ import annotations
 
+import bisect
+import contextlib
+import functools
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import StoreError, TransferError
@@ -14,6 +19,7 @@ from workbench.objects import ObjectId, Ref
 from workbench.store import rows, segments
 from workbench.store.allocation import OutOfRoomError, Reservation
 from workbench.store.drafts import Draft
+from workbench.store.landing import Landing
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,27 +33,38 @@ class Export:
 
     Attributes
     ----------
-    meta : dict
-        What :class:`Import` needs to know: ``id``, ``kind``, ``header``, ``description`` (JSON), ``sizes`` (bytes of each buffer),
-        ``nbytes``, ``created``, ``ttl``, ``pinned``, ``tags``, ``names``.
     nbytes : int
         Length of the payload in bytes.
+    image_nbytes : int
+        Length of the image in bytes.
     """
 
     def __init__(self, store: Store, key: Key) -> None:
         record = store.read(key)
-        info = store.info(record.id)
+        self._store = store
+        self._id = record.id
+        self._header = record.header
         self._buffers = record.buffers
-        sizes = [buffer.nbytes for buffer in record.buffers]
-        self.nbytes = sum(sizes)
+        self._sizes = [buffer.nbytes for buffer in record.buffers]
+        self._offsets, self.image_nbytes = segments.layout(self._sizes)
+        self.nbytes = sum(self._sizes)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What :class:`Import` needs to know.
+
+        ``id``, ``kind``, ``header``, ``description`` (JSON), ``sizes`` (bytes of each buffer), ``nbytes``, ``created``, ``ttl``, ``pinned``,
+        ``tags``, ``names``.
+        """
+        info = self._store.info(self._id)
         description = {"type": info.type, "shape": info.shape, "dtypes": info.dtypes, "notes": info.notes}
-        self.meta: dict[str, Any] = {
-            "id": record.id,
+        return {
+            "id": self._id,
             "kind": info.kind,
-            "header": record.header,
+            "header": self._header,
             "description": json.dumps(description),
-            "sizes": sizes,
-            "nbytes": len(record.header) + self.nbytes,
+            "sizes": self._sizes,
+            "nbytes": len(self._header) + self.nbytes,
             "created": info.created,
             "ttl": info.ttl,
             "pinned": info.pinned,
@@ -73,6 +90,32 @@ class Export:
             start = stop
         return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
+    def image(self, offset: int, nbytes: int) -> list[memoryview]:
+        """Return a range of the image as it lies, without a copy: parts of buffers, and zeros for the gaps in between.
+
+        Parameters
+        ----------
+        offset, nbytes : int
+            In bytes; the range must lie within the image.
+        """
+        stop = offset + nbytes
+        if offset < 0 or nbytes < 0 or stop > self.image_nbytes:
+            raise ValueError(f"The range {offset}+{nbytes} is outside the image of {self.image_nbytes} bytes.")
+        parts, end = [], offset
+        for number in range(max(0, bisect.bisect_right(self._offsets, offset) - 1), len(self._buffers)):
+            start = self._offsets[number]
+            if start >= stop:
+                break
+            low, high = max(start, offset), min(start + self._sizes[number], stop)
+            if low < high:
+                if low > end:
+                    parts.append(memoryview(bytes(low - end)))
+                parts.append(self._buffers[number][low - start : high - start])
+                end = high
+        if end < stop:
+            parts.append(memoryview(bytes(stop - end)))
+        return parts
+
     def close(self) -> None:
         """Let go of the object."""
         self._buffers = ()
@@ -92,17 +135,37 @@ class Import:
     store : Store
     meta : dict
         From :attr:`Export.meta`, perhaps over a network: it is checked.
+    cached : bool
+        The replica may be dropped when there is no room; see ``caching.py``.
+
+    Attributes
+    ----------
+    nbytes : int
+        Length of the payload in bytes.
+    image_nbytes : int
+        Length of the image in bytes.
     """
 
-    def __init__(self, store: Store, meta: dict[str, Any]) -> None:
+    def __init__(self, store: Store, meta: dict[str, Any], *, cached: bool = False) -> None:
         self._store = store
         self._id, self._row, self._header, self._sizes = _parse_meta(meta)
+        if cached:
+            # A pin is a wish for the node where it was said.
+            self._row = self._row._replace(cached=True, pin=False)
         self.nbytes = sum(self._sizes)
-        self._offsets, end = segments.layout(self._sizes)
+        self._offsets, self.image_nbytes = segments.layout(self._sizes)
         self._reservation: Reservation | None = None
+        self._landing: Landing | None = None
         self._received = 0
+        self._landed: set[tuple[int, int]] = set()
         if not store.exists(self._id):
-            self._reservation = store.writer.with_room(end, lambda: store.allocator.reserve(max(end, 1)))
+            reserve = functools.partial(store.allocator.reserve, max(self.image_nbytes, 1))
+            self._reservation = store.writer.with_room(self.image_nbytes, reserve)
+
+    @property
+    def is_needed(self) -> bool:
+        """Tell whether anything has to come: False if the object is here already."""
+        return self._reservation is not None
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write a range of the payload; ranges may come in any order, and from several threads, each once."""
@@ -127,6 +190,34 @@ class Import:
             raise self._store.writer.full_error(self.nbytes, file_system=True) from None
         self._received += view.nbytes
 
+    @contextlib.contextmanager
+    def land(self, offset: int, nbytes: int) -> Iterator[memoryview]:
+        """Give memory for a range of the image, which is filled at the end of the block; an exception in the block takes that back.
+
+        Ranges may come in any order, from several threads and more than once (with the same bytes), but they do not overlap by halves. Nobody may
+        write to one after :meth:`seal` or :meth:`abort`.
+
+        Raises
+        ------
+        StoreFullError
+            The file system has filled up.
+        """
+        if offset < 0 or nbytes < 0 or offset + nbytes > self.image_nbytes:
+            raise TransferError(
+                f"Object {self._id}: the range {offset}+{nbytes} is outside its {self.image_nbytes} bytes."
+            )
+        if self._reservation is None:
+            yield memoryview(bytearray(nbytes))
+            return
+        if self._landing is None:
+            self._landing = Landing(self._reservation, in_memory=self._store.allocator.in_memory)
+        try:
+            with self._landing.range(offset, nbytes) as view:
+                yield view
+        except OutOfRoomError:
+            raise self._store.writer.full_error(self.nbytes, file_system=True) from None
+        self._landed.add((offset, nbytes))
+
     def seal(self) -> Ref:
         """Make the replica visible; a no-op if the object came to this node in another way meanwhile.
 
@@ -138,10 +229,13 @@ class Import:
         ref = Ref(self._id, None, self._row.kind, self._row.nbytes)
         if self._reservation is None:
             return ref
-        if self._received != self.nbytes:
+        landed = sum(nbytes for _, nbytes in self._landed)
+        if self._received != self.nbytes and landed != self.image_nbytes:
             raise TransferError(
-                f"Object {self._id}: {self._received} of {self.nbytes} bytes arrived. Nothing was kept; try again."
+                f"Object {self._id}: {max(self._received, landed)} of {self.nbytes} bytes arrived. Nothing was kept; try again."
             )
+        if self._landing is not None:
+            self._landing.close()
         if self._store.exists(self._id):
             self.abort()
             return ref

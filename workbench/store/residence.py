@@ -61,6 +61,7 @@ class Residence:
             if any(row[1] == "spilled" for row in write.execute(_USED, (seq,))):
                 return False
             write.execute("UPDATE objects SET pinned = 1 WHERE seq = ?", (seq,))
+            write.execute("DELETE FROM cached WHERE object = ?", (seq,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'pinned')", (identity,))
         return True
 
@@ -82,6 +83,13 @@ class Residence:
             tags = {**tags, tag: value} if value is not None else {k: v for k, v in tags.items() if k != tag}
             write.execute("UPDATE objects SET tags = ? WHERE seq = ?", (json.dumps(tags) if tags else None, seq))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'tagged')", (identity,))
+
+    def keep(self, key: Key) -> None:
+        """Make an ordinary replica of a cached one; see :meth:`Store.keep`."""
+        with self.catalog.write() as write:
+            seq, identity = self.writer.names.find(write, key)
+            if write.execute("DELETE FROM cached WHERE object = ?", (seq,)).rowcount:
+                write.execute("INSERT INTO changes (object, what) VALUES (?, 'kept')", (identity,))
 
     def can_be_spilled(self, key: Key) -> bool:
         """Tell whether an object lies in segments, and not in the catalog."""

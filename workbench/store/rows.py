@@ -57,7 +57,7 @@ _described: dict[int, tuple[Description, str]] = {}
 class Row(NamedTuple):
     """What is known of an object before its buffers are written. `description` is JSON; sizes are bytes, times seconds.
 
-    `id` is None for an object that gets its id from its place in the catalog.
+    `id` is None for an object that gets its id from its place in the catalog. `cached`: another node has an ordinary replica of it.
     """
 
     id: ObjectId | None
@@ -68,6 +68,7 @@ class Row(NamedTuple):
     ttl: float | None = None
     pin: bool = False
     tags: dict[str, str] | None = None
+    cached: bool = False
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ Covers statements only; who runs them, and in which transaction, is in ``catalog
 * ``uses`` says which segments an object's buffers lie in; ``layout`` has the places. The oldest object that uses a segment owns its bytes, and
   ``objects.shared`` counts those that an object has in the segments of others.
 * ``objects_by_kind`` is made when somebody first asks a large store for one kind: each put pays for it from then on.
+* ``cached`` lists the objects of which another node has an ordinary replica, so that this one may be dropped when there is no room (``caching.py``).
 * ``changes`` is a history of at most 10,000 entries, for those who want to know what changed.
 """
 
@@ -21,7 +22,7 @@ from collections.abc import Iterator
 from typing import Final
 
 APPLICATION_ID: Final = 0x57424E43
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 def object_id(row: str) -> str:
@@ -88,6 +89,11 @@ CREATE TRIGGER segment_removed AFTER DELETE ON segments WHEN old.state <> 'spill
     UPDATE store SET base = base - old.nbytes WHERE one = 1; END;
 """
 
+_CACHED = """
+CREATE TABLE cached (object INTEGER PRIMARY KEY) WITHOUT ROWID;
+CREATE TRIGGER cached_removed AFTER DELETE ON objects BEGIN DELETE FROM cached WHERE object = old.seq; END;
+"""
+
 _FROM_1 = f"""
 DROP TRIGGER change_added; DROP TRIGGER name_added; DROP TRIGGER name_removed;
 DROP TRIGGER object_added; DROP TRIGGER object_removed;
@@ -110,7 +116,7 @@ DROP TABLE old_objects; DROP TABLE old_segments; DROP TABLE old_store;
 {_RULES}
 """
 
-_MIGRATIONS: Final = {1: _FROM_1}
+_MIGRATIONS: Final = {1: _FROM_1, 2: _CACHED}
 """Version to the statements that make the next one of it."""
 
 
@@ -129,7 +135,7 @@ def create(write: sqlite3.Connection, identity: str, capacity: int) -> None:
     capacity : int
         Bytes.
     """
-    for statement in _statements(_STORE + _SEGMENTS + _OBJECTS + _LINKS + _CHANGES + _RULES):
+    for statement in _statements(_STORE + _SEGMENTS + _OBJECTS + _LINKS + _CHANGES + _RULES + _CACHED):
         write.execute(statement)
     write.execute("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0)", (identity, capacity))
     write.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -463,8 +463,18 @@ class Store:
         """Open an object to read its bytes in ranges, for another node."""
         return Export(self, key)
 
-    def import_(self, meta: dict[str, Any]) -> Import:
-        """Begin a replica of another node's object; see :class:`~workbench.store.raw.Import`.
+    def keep(self, key: Key) -> None:
+        """Make an ordinary replica of a cached one, which is then never dropped to make room; no effect on any other.
+
+        Raises
+        ------
+        ObjectNotFoundError
+            It is not here, maybe not any more.
+        """
+        self.residence.keep(key)
+
+    def import_(self, meta: dict[str, Any], *, cached: bool = False) -> Import:
+        """Begin a replica of another node's object, `cached` if it may be dropped again; see :class:`~workbench.store.raw.Import`.
 
         Raises
         ------
@@ -473,7 +483,7 @@ class Store:
         TransferError
             The description is damaged.
         """
-        return Import(self, meta)
+        return Import(self, meta, cached=cached)
 
     def settle(self) -> None:
         """Give up what Ctrl-C may have left open in this thread; after each cell of a notebook, for example."""

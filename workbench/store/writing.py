@@ -222,6 +222,8 @@ class Writer:
             raise OutOfRoomError(values[0] + draft.nbytes, file_system=False) from None
         if row.id is not None:
             write.execute("INSERT INTO aliases VALUES (?, ?)", (row.id, seq))
+        if row.cached:
+            write.execute("INSERT INTO cached VALUES (?)", (seq,))
         used = draft.shared | {segment} if segment else draft.shared
         write.executemany("INSERT INTO uses VALUES (?, ?)", [(seq, each) for each in used])
         return rows.object_id(seq, values[1]), draft.name is not None and self.names.bind_row(write, draft.name, seq)
