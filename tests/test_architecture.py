@@ -106,7 +106,7 @@ BELOW: dict[str, set[str]] = {
 ONLY: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "mmap": {"store"},
-    "fcntl": {"store", "leftovers"},  # LocalCluster locks the directories of the nodes that it makes
+    "fcntl": {"store", "leftovers", "urls"},  # LocalCluster locks the directories of the nodes that it makes
     "distributed": {"cluster", "collections", "jupyter", "session", "__init__"},
     "IPython": {"jupyter", "__init__"},
     "jupyter_server": {"jupyter"},

@@ -23,6 +23,7 @@ import workbench as wb
 from tests.flights import flights
 from tests.processes import Process, environment
 from workbench import urls
+from workbench.urls import writing
 
 MIB = 1 << 20
 
@@ -135,6 +136,18 @@ def test_loading_twice_loads_once(tmp_path: Path, elsewhere: wb.Session) -> None
     elsewhere.save("x", tmp_path / "again.wb")
     assert wb.load(tmp_path / "again.wb") == ref
     assert len(elsewhere.ls()) == len(wb.ls()) == 1
+
+
+def test_a_damaged_file_is_told_also_if_the_object_is_here(tmp_path: Path) -> None:
+    """Whoever loads to see whether the file is good learns that it is not; the object stays as it is."""
+    ref = wb.put(np.arange(100_000), "x")
+    wb.save("x", tmp_path / "x.wb")
+    content = bytearray((tmp_path / "x.wb").read_bytes())
+    content[400_000] ^= 1
+    (tmp_path / "x.wb").write_bytes(content)
+    with pytest.raises(wb.SavedFileError, match="is damaged: the checksum of an object's payload"):
+        wb.load(tmp_path / "x.wb")
+    assert wb.load(tmp_path / "x.wb", verify=False) == ref and wb.info("x").ref == ref
 
 
 def test_save_and_load_unpickle_nothing(tmp_path: Path, elsewhere: wb.Session) -> None:
@@ -313,7 +326,7 @@ def test_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
 def test_saver_that_is_stopped_leaves_no_half_file(
     number: signal.Signals, tmp_path: Path, store_directory: Path
 ) -> None:
-    """Killed or interrupted in the middle, the file of that name is the old one."""
+    """Killed or interrupted in the middle, the file of that name is the old one; what it left goes with the next save, a living writer's stays."""
     wb.put("old", "x")
     wb.save("x", tmp_path / "x.wb")
     wb.put(np.zeros(64 * MIB, dtype="u1"), "x")
@@ -338,6 +351,10 @@ wb.save("x", {str(tmp_path / "x.wb")!r})
     assert len(left) == (number == signal.SIGKILL) and all(name.startswith(".workbench-") for name in left)
     wb.load(tmp_path / "x.wb", "y")
     assert wb.get("y") == "old"
+    with writing(tmp_path / "z.wb"):  # a living writer
+        wb.save("y", tmp_path / "y.wb")
+        assert len([name for name in contents(tmp_path) if name.startswith(".workbench-")]) == 1
+    assert sorted(contents(tmp_path)) == ["x.wb", "y.wb", "z.wb"]
 
 
 def test_readers_and_a_saver_beside_each_other(tmp_path: Path, store_directory: Path) -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +288,19 @@ def test_failed_put_does_not_crash_the_garbage_collector(session: wb.Session, st
         store_directory,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("store_directory")
+@pytest.mark.parametrize("look", [wb.holders, wb.memory, lambda: wb.put(1)], ids=["holders", "memory", "put"])
+def test_a_lease_ends_with_the_last_derived_frame(look: Callable[[], Any]) -> None:
+    """Not only when garbage is collected: what a script is told of holders and memory is so now."""
+    wb.put(pd.DataFrame({"a": np.arange(100_000.0), "b": np.arange(100_000.0)}), "frame")
+    gc.disable()
+    try:
+        derived = wb.get("frame")["a"]
+        assert len(wb.holders("frame")) == 1
+        del derived
+        look()
+        assert wb.current_session().store.holders("frame") == []
+    finally:
+        gc.enable()

@@ -275,9 +275,11 @@ def save(key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -
 
 
 @_documented
-def load(url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
+def load(
+    url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None, verify: bool = True
+) -> Ref:
     """Share an object from a file that :func:`save` wrote; see :meth:`Session.load`."""
-    return current_session().load(url, name, storage_options=storage_options)
+    return current_session().load(url, name, storage_options=storage_options, verify=verify)
 
 
 @_documented

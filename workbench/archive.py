@@ -147,23 +147,32 @@ class ArchiveReader:
         meta = self._json("the description of an object")
         return meta, self._block("the header of an object")
 
-    def copy(self, nbytes: int, write: Callable[[int, memoryview], object]) -> None:
+    def copy(self, nbytes: int | None, write: Callable[[int, memoryview], object]) -> None:
         """Read the payload of the object that was described last, and verify it.
 
         Parameters
         ----------
-        nbytes : int
-            Its length, as the description has it.
+        nbytes : int, optional
+            Its length, as the description has it; None: whatever it is.
         write : callable
             Takes an offset and the bytes from there on; what it took is worth nothing until this method has returned.
         """
         what = "an object's payload"
         length = self._read(_LENGTH.size, what)
-        if _LENGTH.unpack(length)[0] != nbytes:
-            raise self.damaged(f"{what} has {_LENGTH.unpack(length)[0]} bytes, and its description says {nbytes}")
+        found = int(_LENGTH.unpack(length)[0])
+        if found != (found if nbytes is None else nbytes):
+            raise self.damaged(f"{what} has {found} bytes, and its description says {nbytes}")
+        nbytes = found
         digest = hashlib.sha256(length)
         _hash_beside(digest, self._pieces(nbytes, what), write)
         self._verify(digest.digest(), what)
+
+    def verify(self) -> None:
+        """Read all objects to the end of the file, verify them, and keep nothing."""
+        for _ in range(int(self.about["objects"])):
+            self.describe()
+            self.copy(None, lambda _offset, _piece: None)
+        self.finish()
 
     def finish(self) -> None:
         """Make sure that the file ends here."""

@@ -87,7 +87,13 @@ def _at_hand(store: Store, cluster: ClusterClient | None, object_id: ObjectId) -
 
 
 def load(
-    store: Store, cluster: ClusterClient | None, url: URL, name: str | None, options: dict[str, Any] | None
+    store: Store,
+    cluster: ClusterClient | None,
+    url: URL,
+    name: str | None,
+    options: dict[str, Any] | None,
+    *,
+    verify: bool = True,
 ) -> Ref:
     """Bring an object from a file into the store; see :meth:`Session.load`."""
     if name is not None:
@@ -98,6 +104,8 @@ def load(
         bound = name if name is not None else saved_name
         holder = None if bound is None else _holder(store, cluster, bound)
         if holder is not None and _origin(holder) == origin and _is_complete(store, cluster, holder):
+            if verify:
+                archive.verify()
             return Ref(holder.id, bound, holder.kind, holder.nbytes)
         if holder is not None and name is None:
             raise NameConflictError(

@@ -3,21 +3,29 @@
 Covers finding the file system of a URL, names in the making and errors; what is in a file is in ``archive.py``. A file is written under a temporary name
 beside its own, and gets its name when it is complete: nobody sees half of it, and what was there before stays until then. On a local disk that is
 one atomic step after an fsync; elsewhere it is what the file system's ``mv`` is (in an object store: a copy on its own side, visible when it is complete).
+
+On a local disk whoever writes has a lock on the temporary file until it has its name. The kernel drops it when the writer dies, however it dies, so who saves
+beside it next finds what dead writers left by its free lock, and removes it. A file that was made, and is not locked yet, may be taken for such a one: its
+writer sees that it has no name any more, and makes another.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from workbench.errors import SavedFileError, WorkbenchError
 
 __all__ = ["URL", "reading", "shown", "writing"]
+
+_PART: Final = ".workbench-{}.part"
+"""Name of a temporary file."""
 
 URL = str | os.PathLike[str]
 """Where a file is: a path, or anything that fsspec knows, such as ``s3://bucket/file`` or ``https://host/file``."""
@@ -77,8 +85,10 @@ def writing(url: URL, options: dict[str, Any] | None = None) -> Iterator[_Stream
             path = os.path.realpath(path)
         if file_system.isdir(path):
             raise IsADirectoryError(errno.EISDIR, "it is a directory; name a file in it")
-        temporary = f"{file_system._parent(path)}/.workbench-{secrets.token_hex(8)}.part"  # noqa: SLF001  # fsspec has no public name for it
-        file = file_system.open(temporary, "wb")
+        parent = file_system._parent(path)  # noqa: SLF001  # fsspec has no public name for it
+        if _is(file_system, "file"):
+            _remove_dead_parts(Path(parent))
+        temporary, file, lock = _begin(file_system, parent)
     try:
         try:
             yield _Stream(file, url, "written")
@@ -98,6 +108,47 @@ def writing(url: URL, options: dict[str, Any] | None = None) -> Iterator[_Stream
         with contextlib.suppress(Exception):  # the error that brought us here says more
             file_system.rm_file(temporary)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _begin(file_system: Any, parent: str) -> tuple[str, Any, int | None]:
+    """Return the path of a new temporary file, the file, and on a local disk the descriptor that has its lock."""
+    while True:
+        temporary = f"{parent}/{_PART.format(secrets.token_hex(8))}"
+        file = file_system.open(temporary, "wb")
+        if not _is(file_system, "file"):
+            return temporary, file, None
+        lock = None
+        try:
+            lock = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # a file system without locks: nobody can tell who is dead
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                return temporary, file, lock
+        except FileNotFoundError:
+            pass
+        file.close()
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_dead_parts(directory: Path) -> None:
+    """Remove temporary files of writers that are dead."""
+    for path in directory.glob(_PART.format("*")):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        except OSError:
+            pass  # its writer lives, or the file system has no locks
+        finally:
+            os.close(descriptor)
 
 
 class _Stream:

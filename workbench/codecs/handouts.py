@@ -14,7 +14,7 @@ Arrow-backed columns are not counted. pandas never writes to Arrow's memory, so 
 their buffers by themselves.
 
 When to look: when the handed-out frame dies, after a garbage collection, whenever the owner calls
-:meth:`HandOuts.sweep`, and now and then in a worker that has nothing to do. Read next: ``pandas_frames.py``, which notes frames and arrays.
+:meth:`HandOuts.sweep` (a session does at each put, delete, spill, holders and memory), and now and then in a worker that has nothing to do. Read next: ``pandas_frames.py``, which notes frames and arrays.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class HandOuts:
         # The originals die here, outside of the lock, because their death may lead back to this function.
         return len(dropped)
 
-    def after_collection(self) -> None:
+    def sweep_sometimes(self) -> None:
         """Sweep, unless that would take more than some percent of all time."""
         start = time.monotonic()
         if self._handouts and start >= self._rest_until:
@@ -200,7 +200,7 @@ _not_empty: set[HandOuts] = set()
 def sweep_all() -> None:
     """Sweep what this process has, unless that took much of its time lately; for a process that is idle, and so collects no garbage."""
     for handouts in _not_empty.copy():
-        handouts.after_collection()
+        handouts.sweep_sometimes()
 
 
 def _sweep_after_collections(handouts: HandOuts) -> None:
@@ -210,7 +210,7 @@ def _sweep_after_collections(handouts: HandOuts) -> None:
     def after_collection(phase: str, info: dict[str, int]) -> None:
         owner = weak()
         if owner is not None and phase == "stop" and info["generation"] > 0:
-            owner.after_collection()
+            owner.sweep_sometimes()
 
     gc.callbacks.append(after_collection)
     weakref.finalize(handouts, gc.callbacks.remove, after_collection).atexit = False

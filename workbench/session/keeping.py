@@ -114,6 +114,7 @@ class Keeping(Opened):
         ObjectNotFoundError
             There is no such object on this host.
         """
+        self._handouts.sweep()
         return Listing(self.store.holders(key), of=Holder)
 
     def memory(self) -> Memory:
@@ -124,6 +125,7 @@ class Keeping(Opened):
         Memory
             Bytes by what they are for. The pool is used, too: memory without objects, kept ready for the next put.
         """
+        self._handouts.sweep()
         return self.store.memory()
 
     def doctor(self, *, fix: bool = False) -> Diagnosis:
@@ -175,7 +177,14 @@ class Keeping(Opened):
         check_url(url)
         return saving.save(self.store, self.cluster, key, url, storage_options)
 
-    def load(self, url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None) -> Ref:
+    def load(
+        self,
+        url: URL,
+        name: str | None = None,
+        *,
+        storage_options: dict[str, Any] | None = None,
+        verify: bool = True,
+    ) -> Ref:
         """Share an object from a file that :meth:`save` wrote; nothing of it is decoded until somebody gets it.
 
         Getting an object may run code that is in it (pickle): load only files that you trust.
@@ -188,6 +197,8 @@ class Keeping(Opened):
             If that is already here under the name, it is not loaded again.
         storage_options : dict, optional
             For the file system, as in pandas.
+        verify : bool
+            Also read and verify the file of what is already here. What is loaded is always verified.
 
         Returns
         -------
@@ -205,7 +216,7 @@ class Keeping(Opened):
         from workbench import saving
 
         check_url(url)
-        return saving.load(self.store, self.cluster, url, name, storage_options)
+        return saving.load(self.store, self.cluster, url, name, storage_options, verify=verify)
 
     def watch(self, pattern: str = "*", *, timeout: float | None = None) -> Watch:
         """Watch what happens to objects of this host's store from now on, whichever process does it.

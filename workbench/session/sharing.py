@@ -82,6 +82,7 @@ class Sharing(Spanning):
         if replicas != 1:
             replicas = check_number("replicas", replicas, 1, "nodes")
             self._require_cluster(f"put with replicas={replicas}")
+        self._handouts.sweep_sometimes()
         ref = self.store.put(
             codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True), name, pin=pin, ttl=ttl, tags=tags
         )
