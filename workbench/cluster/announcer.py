@@ -18,7 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import codecs, connection
+from workbench import codecs, config, connection
 from workbench.cluster import announcements
 from workbench.errors import StoreError, WorkbenchError
 
@@ -113,7 +113,9 @@ class Announcer:
                 self._data_version = version
 
     async def _join(self, address: str) -> None:
-        joined = await self._ask("join", node=self._store.id, name=self._name, worker=address)
+        joined = await self._ask(
+            "join", node=self._store.id, name=self._name, worker=address, rack=str(config.get("rack") or "")
+        )
         self.node_name, self._announces = str(joined["name"]), bool(joined["announces"])
         self._since = self._data_version = None
         self._joined = True

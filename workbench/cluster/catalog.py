@@ -220,6 +220,11 @@ class ClusterCatalog:
         entry = self.inventory.get(object_id)
         return [] if entry is None else [copy.node for copy in entry.copies]
 
+    def keepers(self, object_id: ObjectId) -> list[Node]:
+        """Return the nodes that have an ordinary replica of an object, lost ones included: a cached one may be dropped at any time."""
+        entry = self.inventory.get(object_id)
+        return [] if entry is None else [copy.node for copy in entry.copies if copy.state != "cached"]
+
     def wished(self, object_id: ObjectId) -> int:
         """Return how many nodes shall have an object."""
         return self.wishes.of(object_id, [node.id for node in self.holders(object_id) if node.workers])

@@ -218,14 +218,14 @@ class ClusterClient:
         return _operation(await self.ask("move", key=messages.key_text(key), to=str(to), patience=_MARGIN))
 
     async def a_fetch(self, key: Key, node: str) -> ObjectId:
-        """Make a replica on a node for a reader that waits there, and wait for it.
+        """Make a replica on a node for a reader that waits there, and wait for it; it is a cached one, which its node may drop again.
 
         Raises
         ------
         ObjectNotFoundError
         TransferError
         """
-        return ObjectId(await self.ask("bring", key=messages.key_text(key), node=node, patience=None))
+        return ObjectId(await self.ask("bring", key=messages.key_text(key), node=node, cached=True, patience=None))
 
     async def a_bring(self, key: Key, nodes: Sequence[str]) -> None:
         """Make a replica of one object (of a dataset: of its manifest alone) on each of some nodes, and wait for all."""

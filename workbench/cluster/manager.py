@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from workbench.cluster import messages, placement
 from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.guarding import Guard
 from workbench.cluster.nodes import Node, Order
 from workbench.cluster.placement import Suggestion
 from workbench.errors import ClusterError, OperationCancelledError, TransferError, WorkbenchError
@@ -26,6 +28,10 @@ _KEPT: Final = 100
 """Finished operations that are still listed."""
 _AT_ONCE: Final = 2
 """Objects of one operation that travel at the same time."""
+_SENDERS: Final = 4
+"""Nodes at the head of a list of sources that are taken for busy with the transfer."""
+_SHOWN_FROM: Final = 32 << 20
+"""Bytes from which what is fetched for a reader is listed among the operations."""
 _ORDER_TIMEOUT: Final = 30.0
 """Seconds that a worker has for an order that moves no payload."""
 
@@ -88,7 +94,9 @@ class Manager:
         self._ask = ask
         self._asking: dict[str, set[asyncio.Future[Any]]] = {}
         self._operations: dict[str, Running] = {}
-        self._bringing: dict[tuple[ObjectId, str], asyncio.Task[None]] = {}
+        self._bringing: dict[tuple[ObjectId, str, bool], asyncio.Task[None]] = {}
+        self._sending: Counter[str] = Counter()
+        self.guard = Guard(catalog, self._ask_in_time)
 
     def operations(self) -> list[dict[str, Any]]:
         """Return all operations that run or ended not long ago, newest first."""
@@ -121,13 +129,16 @@ class Manager:
         name = self._catalog.info(object_id).name
         operation = Running(secrets.token_hex(8), verb, object_id, name, nodes, _total(steps))
         before = [other.task for other in self._operations.values() if other.object == object_id and other.task]
+        self._remember(operation)
+        run = self._run(operation, steps, plan, [task for task in before if not task.done()])
+        operation.task = asyncio.create_task(run, name=f"workbench-{verb}-{operation.id}")
+        return operation
+
+    def _remember(self, operation: Running) -> None:
         self._operations[operation.id] = operation
         finished = [other.id for other in self._operations.values() if other.state != "running"]
         for other in finished[: max(0, len(finished) - _KEPT)]:
             del self._operations[other]
-        run = self._run(operation, steps, plan, [task for task in before if not task.done()])
-        operation.task = asyncio.create_task(run, name=f"workbench-{verb}-{operation.id}")
-        return operation
 
     async def _run(
         self, operation: Running, steps: list[Suggestion], plan: Plan, before: list[asyncio.Task[None]]
@@ -163,10 +174,11 @@ class Manager:
             await asyncio.gather(*copies, return_exceptions=True)
             await self._stop_transfers(operation)
 
-    async def _copy(self, step: Suggestion, operation: Running | None) -> None:
+    async def _copy(self, step: Suggestion, operation: Running | None, *, cached: bool = False) -> None:
         # The catalog may have changed since the suggestion: the object can be there by now, or its node can be lost.
         node = self._catalog.nodes[step.node]
-        if any(holder is node and node.workers for holder in self._catalog.holders(step.object)):
+        having = self._catalog.holders(step.object) if cached else self._catalog.keepers(step.object)
+        if node in having and node.workers:
             return
         address = node.announcer
         if address is None:
@@ -174,14 +186,18 @@ class Manager:
         transfer = secrets.token_hex(8)
         if operation is not None:
             operation.at[transfer] = address
+        sources = placement.sources(self._catalog, step.object, node, self._sending)
+        senders = {sender.id for source in sources[:_SENDERS] if (sender := self._catalog.node_of(source)) is not None}
+        self._sending.update(senders)
         try:
             await self._ask_living(
                 address,
                 "fetch",
                 target=step.object,
-                sources=placement.sources(self._catalog, step.object),
+                sources=sources,
                 names=list(self._catalog.info(step.object).names),
                 transfer=transfer if operation is not None else None,
+                cached=cached,
             )
         except OSError as error:
             if operation is not None:
@@ -191,6 +207,8 @@ class Manager:
             raise TransferError(
                 f"Node {node.name} was lost while object {step.object} was brought there. The object stays where it was."
             ) from error
+        finally:
+            self._sending.subtract(senders)
         if operation is not None:
             operation.parts[transfer] = step.nbytes
             operation.at.pop(transfer, None)
@@ -207,15 +225,49 @@ class Manager:
                 await self._ask_in_time(address, "cancel", transfer=transfer)
         operation.at.clear()
 
-    async def bring(self, object_id: ObjectId, node: Node) -> None:
-        """Make a replica on a node, for a reader that waits there; two readers wait for the same one."""
-        key = object_id, node.id
+    async def bring(self, object_id: ObjectId, node: Node, *, cached: bool = False) -> None:
+        """Make a replica on a node, for somebody who waits for it; two who wait for the same one cause one transfer.
+
+        Parameters
+        ----------
+        object_id : ObjectId
+        node : Node
+        cached : bool
+            It is for readers there, and may be dropped again.
+        """
+        key = object_id, node.id, cached
         task = self._bringing.get(key)
         if task is None:
-            step = Suggestion("copy", object_id, node.id, 0, "a reader there wants it")
-            task = self._bringing[key] = asyncio.create_task(self._copy(step, None))
+            nbytes = self._catalog.info(object_id).nbytes
+            step = Suggestion("copy", object_id, node.id, nbytes, "a reader there wants it")
+            task = self._bringing[key] = asyncio.create_task(self._bring(step, cached=cached))
             task.add_done_callback(lambda _: self._bringing.pop(key, None))
-        await asyncio.shield(task)
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise OperationCancelledError(
+                f"The transfer of object {object_id} to {node.name} was cancelled. Get it again."
+            )
+        task.result()
+
+    async def _bring(self, step: Suggestion, *, cached: bool) -> None:
+        if step.nbytes < _SHOWN_FROM:
+            await self._copy(step, None, cached=cached)
+            return
+        # It takes a while: whoever waits can see how far it is, as with any operation.
+        name = self._catalog.info(step.object).name
+        operation = Running(secrets.token_hex(8), "fetch", step.object, name, [step.node], step.nbytes)
+        operation.task = asyncio.current_task()
+        self._remember(operation)
+        try:
+            await self._copy(step, operation, cached=cached)
+            operation.state = "done"
+        except asyncio.CancelledError:
+            operation.set_cancelled()
+            await self._stop_transfers(operation)
+            raise
+        except Exception as error:
+            operation.state, operation.error = "failed", messages.error_to_wire(error)
+            raise
 
     async def wait(self, operation: Running, seconds: float) -> None:
         """Wait until an operation has ended, or some seconds."""
@@ -233,7 +285,7 @@ class Manager:
     async def drop(self, object_id: ObjectId, node: Node, *, force: bool) -> None:
         """Remove one replica; the last one only if forced."""
         if not force:
-            placement.refuse_last(self._catalog, object_id, node)
+            await self.guard.secure(object_id, node)
         if node.announcer is None:
             raise ClusterError(
                 f"Node {node.name} is lost: nothing can be dropped there until one of its workers is back."

@@ -40,6 +40,8 @@ class Node:
     nbytes: Counter[str] = field(default_factory=Counter)
     unseen: dict[ObjectId, None] = field(default_factory=dict)
     resyncing: bool = False
+    rack: str = ""
+    """What its setting ``workbench.rack`` says: nodes of one rack are near to each other."""
     drained: bool = False
     """Somebody wished it to be emptied: it gets nothing any more, and what it has does not count as safe."""
 
@@ -52,6 +54,11 @@ class Node:
     def announcer(self) -> str | None:
         """Address of the worker that announces, or None if the node is lost."""
         return next(iter(self.workers), None)
+
+    @property
+    def host(self) -> str:
+        """Host of its workers, as their addresses name it."""
+        return self.last_address.rpartition("://")[2].rpartition(":")[0]
 
     @property
     def free(self) -> int:

@@ -7,7 +7,7 @@ enforces that the last replica stays, is ``manager.py``; tasks are ``locality.py
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from workbench.cluster.catalog import ClusterCatalog
@@ -46,7 +46,7 @@ def replicate_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Col
                 f"Node {node.name} is drained: it gets no replicas. wb.undrain({node.name!r}) gives it back."
             )
     for object_id in objects:
-        having = {node.id for node in catalog.holders(object_id)}
+        having = {node.id for node in catalog.keepers(object_id)}
         for node in to:
             if node.id not in having:
                 nbytes = catalog.info(object_id).nbytes
@@ -70,7 +70,7 @@ def replicate_n(catalog: ClusterCatalog, objects: Collection[ObjectId], n: int) 
     planned: Counter[str] = Counter()
     for object_id in objects:
         nbytes = catalog.info(object_id).nbytes
-        having = {node.id for node in catalog.holders(object_id) if node.takes_replicas}
+        having = {node.id for node in catalog.keepers(object_id) if node.takes_replicas}
         candidates = [node for node in running if node.id not in having]
         candidates.sort(key=lambda node: planned[node.id] - node.free)
         for node in candidates[: max(0, n - len(having))]:
@@ -91,8 +91,19 @@ def move_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Node) ->
                 yield Suggestion("drop", object_id, node.id, catalog.info(object_id).nbytes, f"moved to {to.name}")
 
 
-def sources(catalog: ClusterCatalog, object_id: ObjectId) -> list[str]:
+def sources(
+    catalog: ClusterCatalog, object_id: ObjectId, to: Node | None = None, busy: Mapping[str, int] | None = None
+) -> list[str]:
     """Return addresses of workers that can send an object, best first: one of each node, then the others.
+
+    Parameters
+    ----------
+    catalog : ClusterCatalog
+    object_id : ObjectId
+    to : Node, optional
+        Where it is to go: nodes on the same host come first, then those in the same rack.
+    busy : mapping of node to int, optional
+        How many transfers come from it now: the idlest ones come first, of those that are equally near.
 
     Raises
     ------
@@ -104,6 +115,8 @@ def sources(catalog: ClusterCatalog, object_id: ObjectId) -> list[str]:
     holders = catalog.holders(object_id)
     if not holders:
         raise ObjectNotFoundError(f"There is no object {object_id} in the cluster any more.")
+    if to in holders:
+        return []  # it is there already, and only to be kept
     running = [node for node in holders if node.workers]
     if not running:
         names = ", ".join(node.name for node in holders)
@@ -111,9 +124,18 @@ def sources(catalog: ClusterCatalog, object_id: ObjectId) -> list[str]:
             f"Object {object_id} is only on {names}, and no worker runs there now. It is there again when a worker is: "
             "start one, or wait until its nanny has."
         )
-    running.sort(key=lambda node: node.name)
+    running.sort(key=lambda node: (_distance(node, to), (busy or {}).get(node.id, 0), node.name))
     turns = [list(node.workers) for node in running]
     return [turn[place] for place in range(max(map(len, turns))) for turn in turns if place < len(turn)]
+
+
+def _distance(node: Node, to: Node | None) -> int:
+    """Return 0 for a node on the same host, 1 for one in the same rack, else 2."""
+    if to is None:
+        return 2
+    if node.host and node.host == to.host:
+        return 0
+    return 1 if node.rack and node.rack == to.rack else 2
 
 
 def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node) -> None:

@@ -31,8 +31,8 @@ Barred = Mapping[tuple[ObjectId, str], str]
 
 
 def safe_holders(catalog: ClusterCatalog, object_id: ObjectId) -> list[Node]:
-    """Return the nodes whose replica counts: running, and not about to go."""
-    return [node for node in catalog.holders(object_id) if node.takes_replicas]
+    """Return the nodes whose replica counts: ordinary, running, and not about to go."""
+    return [node for node in catalog.keepers(object_id) if node.takes_replicas]
 
 
 def exposed(catalog: ClusterCatalog) -> list[ObjectId]:

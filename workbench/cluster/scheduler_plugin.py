@@ -101,6 +101,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
                 "Node %s is lost: no worker runs there. Its %d objects stay known.", node.name, len(node.objects)
             )
             self._lost[node.id] = asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
+            self._spawn(self._manager.guard.rescue(node.objects))
         self._locality.node_lost(scheduler)
 
     def _give_up(self, node: Node) -> None:
@@ -138,12 +139,13 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         known = self.catalog.announced_workers()
         return {"protocol": messages.PROTOCOL, "not_joined": [w for w in self._scheduler.workers if w not in known]}
 
-    async def _join(self, node: Any, name: Any, worker: Any) -> dict[str, Any]:
+    async def _join(self, node: Any, name: Any, worker: Any, rack: Any = "") -> dict[str, Any]:
         if messages.text(worker) not in self._scheduler.workers:
             raise ClusterError(f"The scheduler does not know the worker {worker!r:.200} yet.")
         joined = self.catalog.join(
             messages.object_id(node), messages.text(name)[:200], worker, str(self._scheduler.workers[worker].name)
         )
+        joined.rack = messages.text(rack)[:200]
         self.version += 1
         if (timer := self._lost.pop(joined.id, None)) is not None:
             timer.cancel()
@@ -168,10 +170,19 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             while node.sequence == sequence and self.catalog.forget_unseen(node):  # noqa: ASYNC110  # turns, not waiting
                 await asyncio.sleep(0)  # a node may have lost a million objects
             self._locality.node_joined(self._scheduler)
+            # A scheduler that has started anew hears of cached replicas before it hears of the ordinary ones.
+            asyncio.get_running_loop().call_later(GRACE, self._look_after, node)
+        if announcement.removed:
+            self._spawn(self._manager.guard.rescue(announcement.removed))
         if orders:
             self._report(orders)
             self._spawn(self._manager.obey(orders))
         return {"again": False, "join": False}
+
+    def _look_after(self, node: Node) -> None:
+        if self._scheduler.status.name == "running" and node.nbytes["cached"]:
+            cached = [object_id for object_id, copy in node.objects.items() if copy.state == "cached"]
+            self._spawn(self._manager.guard.rescue(cached))
 
     def _report(self, orders: list[Order]) -> None:
         """Tell of names that were bound on two nodes at once: in the log, and as events of Dask's topic ``workbench``."""
@@ -283,9 +294,9 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         plan = partial(placement.move_to, self.catalog, members or [found], node)
         return self._manager.start("move", found, [node], plan).to_wire()
 
-    async def _bring(self, key: Any, node: Any) -> str:
+    async def _bring(self, key: Any, node: Any, cached: Any = False) -> str:
         found = await self._find(key)
-        await self._manager.bring(found, self.catalog.find_node(str(node)))
+        await self._manager.bring(found, self.catalog.find_node(str(node)), cached=messages.flag(cached))
         return found
 
     async def _drop(self, key: Any, node: Any, force: Any = False) -> None:

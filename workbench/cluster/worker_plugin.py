@@ -107,7 +107,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         self._announcer = Announcer(
             self.store, node_name(), self._address, worker.scheduler.address, self._ask_scheduler
         )
-        verbs = ("read", "fetch", "cancel", "delete", "unbind", "flush", "announce_from_now_on")
+        verbs = ("read", "fetch", "cancel", "delete", "keep", "unbind", "flush", "announce_from_now_on")
         self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in verbs}
         worker.handlers[messages.OP] = self._handle
         worker.handlers[lines.OP] = self._server.handle
@@ -214,6 +214,12 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         # The answer must not overtake an announcement that still has the objects in it.
         await self._announcer.flush()
 
+    async def _keep(self, targets: Any) -> None:
+        for target in messages.object_ids(targets):
+            with contextlib.suppress(ObjectNotFoundError):  # it was dropped a moment ago, and the announcement says so
+                await asyncio.to_thread(self.store.keep, target)
+        await self._announcer.flush()
+
     async def _unbind(self, target: Any, name: Any, keep: Any = False) -> None:
         await asyncio.to_thread(
             self.store.unbind, messages.name(name), messages.object_id(target), keep=messages.flag(keep)
@@ -245,7 +251,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             if found["sources"]:
                 try:
                     # Through the scheduler, which knows of other processes on this host that wish for it now.
-                    await self._ask_scheduler("bring", key=object_id, node=self.store.id)
+                    await self._ask_scheduler("bring", key=object_id, node=self.store.id, cached=True)
                 except NodeNotFoundError:
                     pass  # this host has not joined yet
                 except TransferError:
