@@ -95,3 +95,25 @@ def test_tasks_go_to_the_node_with_most_bytes_running_nodes_first(cluster: Clust
     assert [node.name for node in placement.nearest(catalog, [number(1), number(2)])] == ["south"]
     assert [node.name for node in placement.nearest(catalog, [number(2)])] == ["north"]
     assert placement.nearest(catalog, [number(88)]) == []
+
+
+def test_near_sources_come_first_then_idle_ones(cluster: Cluster) -> None:
+    """The same host is nearer than the same rack, which is nearer than the rest; of equally near nodes, the idler one is asked first."""
+    catalog = cluster.catalog
+    north, south, east = (catalog.nodes[node] for node in (A, B, C))
+    assert placement.sources(catalog, number(1), east, {A: 2, B: 1})[0] == south.announcer
+    north.rack = east.rack = "r1"
+    assert placement.sources(catalog, number(1), east, {A: 2, B: 1})[0] == north.announcer
+    south.last_address, east.last_address = "tcp://10.0.0.1:1", "tcp://10.0.0.1:2"
+    assert placement.sources(catalog, number(1), east, {A: 2, B: 9})[0] == south.announcer
+
+
+def test_cached_replicas_do_not_count(cluster: Cluster) -> None:
+    """What a node may drop at any time is a source, but no replica that keeps the object, nor one that somebody wished for."""
+    catalog = cluster.catalog
+    catalog.nodes[B].objects[number(1)].state = "cached"
+    assert [node.id for node in catalog.keepers(number(1))] == [A]
+    assert len(placement.sources(catalog, number(1))) == 2
+    [step] = placement.replicate_to(catalog, [number(1)], [catalog.nodes[B]])
+    assert (step.verb, step.node) == ("copy", B)
+    assert [step.node for step in placement.replicate_n(catalog, [number(1)], 2)] == [C]

@@ -43,6 +43,11 @@ class Fetching:
     limits : Limits
     spawn : callable
         Runs a coroutine that nobody waits for.
+
+    Attributes
+    ----------
+    begun : int
+        Transfers so far.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Fetching:
         self._lines = linked
         self._limits = limits
         self._spawn = spawn
+        self.begun = 0
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._pulls: dict[ObjectId, asyncio.Task[None]] = {}
         self._orders: dict[str, asyncio.Task[None]] = {}
@@ -129,6 +135,7 @@ class Fetching:
 
     async def _run(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
         async with self._turns:
+            self.begun += 1
             await Pull(
                 self._store,
                 object_id,
