@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from workbench.collections.registration import register
+from workbench.collections import register, register_references
 from workbench.current import active_session, current_session, use, use_session
 from workbench.errors import (
     ClusterError,
@@ -38,7 +38,6 @@ from workbench.session import Session
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import dask.dataframe
     import numpy.typing as npt
     import pyarrow as pa
     from distributed import Client
@@ -362,8 +361,8 @@ def drop(key: Key, node: str, *, force: bool = False) -> None:
     current_session().drop(key, node, force=force)
 
 
-def open(key: Key) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa: A001  # the verb of the design  # as in the public API
-    """Open a dataset that ``persist_shared`` put: a lazy Dask collection whose partitions are mapped, not copied.
+def open(key: Key) -> Any:  # noqa: A001  # the verb of the design  # as in the public API
+    """Open a dataset that ``persist_shared`` put: a lazy Dask DataFrame, Series or Array whose partitions are mapped, not copied.
 
     Parameters
     ----------
@@ -372,8 +371,8 @@ def open(key: Key) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa:
 
     Returns
     -------
-    dask.dataframe.DataFrame or dask.dataframe.Series
-        With the divisions and dtypes that were put; computing it needs a Dask client where a cluster has the partitions.
+    dask.dataframe.DataFrame, dask.dataframe.Series or dask.array.Array
+        With the divisions, chunks and dtypes that were put; computing it needs a Dask client where a cluster has the partitions.
 
     Raises
     ------
@@ -384,8 +383,7 @@ def open(key: Key) -> dask.dataframe.DataFrame | dask.dataframe.Series:  # noqa:
     """
     from workbench.collections import open_dataset
 
-    opened: dask.dataframe.DataFrame | dask.dataframe.Series = open_dataset(key)
-    return opened
+    return open_dataset(key)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -411,4 +409,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-register()  # Dask's DataFrame and Series get `persist_shared` when they are imported, which may be never
+register()  # Dask's DataFrame, Series and Array get `persist_shared` when they are imported, which may be never
+register_references()

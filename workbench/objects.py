@@ -10,7 +10,8 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NewType, TypeAlias
 
@@ -96,6 +97,22 @@ class Ref:
     name: str | None = None
     kind: str = "object"
     nbytes: int = 0
+
+
+class Composite(ABC):
+    """An object that stands for others: whoever gets it is given one value made of them."""
+
+    @abstractmethod
+    def assemble(self, object_id: ObjectId, get: Callable[[Ref], Any]) -> Any:
+        """Return the value.
+
+        Parameters
+        ----------
+        object_id : ObjectId
+            What this object is known by where it was found.
+        get : callable
+            Returns the object of a reference.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import arrays, catalog, frames, processes, report, sharing, small
+from tests.benchmarks import arrays, catalog, datasets, frames, processes, report, sharing, small
 from tests.benchmarks.measuring import Figure, Scale
 from tests.benchmarks.neighbours import side_by_side
 
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "four": small.four_processes,
     "catalog": catalog.many_objects,
     "sharing": sharing.one_more_column,
+    "datasets": datasets.datasets,
     "readers": processes.readers,
     "import": processes.imports,
 }

@@ -9,7 +9,7 @@ import pytest
 from dask.task_spec import DataNode, List, Task
 
 from tests.cluster.test_catalog import number
-from workbench.cluster.locality import references
+from workbench.cluster.resolving import references
 from workbench.objects import Ref
 
 ONE, TWO = Ref(number(1)), Ref(number(2), "two")

@@ -7,7 +7,7 @@ import pytest
 from workbench import codecs
 from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection
-from workbench.collections.partitions import load_partition, put_partition
+from workbench.collections.partitions import Source, load, put
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.objects import ObjectId, Ref, is_object_id, new_object_id, partition_id
@@ -50,18 +50,19 @@ def test_partitions_have_ids_of_their_own_and_the_same_each_time() -> None:
 def test_a_partition_that_is_put_twice_is_there_once(store: Store) -> None:
     """The second run of a task finds what the first one left."""
     dataset = new_object_id()
-    rows = [put_partition(FRAME, pd.Series([3]), dataset) for _ in range(2)]
-    pd.testing.assert_frame_equal(rows[0], rows[1])
+    placed = [put(FRAME, 3, dataset) for _ in range(2)]
+    assert placed[0] == placed[1]
     [info] = current_session().store.ls()
     assert (info.id, info.name, info.tags) == (partition_id(dataset, 3), None, {"dataset": dataset, "partition": "3"})
-    pd.testing.assert_frame_equal(load_partition(info.ref), FRAME)
-    assert rows[0].to_dict("list") == {"id": [info.id], "kind": ["dataframe"], "nbytes": [info.nbytes], "rows": [10]}
+    pd.testing.assert_frame_equal(load(info.ref, Source(dataset)), FRAME)
+    assert placed[0].ref == info.ref
+    assert placed[0].shape == (10,)
 
 
 def test_a_partition_that_is_gone_is_an_error(store: Store) -> None:
     """Who computes on a dataset that was deleted meanwhile is told so."""
     with pytest.raises(ObjectNotFoundError):
-        load_partition(Ref(new_object_id()))
+        load(Ref(new_object_id()), Source(new_object_id()))
     with pytest.raises(ObjectNotFoundError, match="has no partitions"):
         collection(manifest())
 

@@ -235,7 +235,7 @@ def test_without_a_cluster_a_dataset_is_in_this_hosts_store(memory_directory: Pa
 def test_bad_input_is_refused() -> None:
     """Names that cannot be, objects that are no datasets, impossible numbers: nothing is computed."""
     wb.put(1, "number")
-    with pytest.raises(TypeError, match="'number' is a int, not a dataset: get it with wb.get"):
+    with pytest.raises(TypeError, match="'number' is int, not a dataset: get it with wb.get"):
         wb.open("number")
     with pytest.raises(wb.ObjectNotFoundError, match="Did you mean 'number'"):
         wb.open("numbr")

@@ -124,7 +124,7 @@ class ClusterClient:
 
     def _sync(self, call: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         # Client.sync would return a coroutine in an asynchronous client instead of refusing.
-        if self._channel.loop is None:
+        if self._channel.loop is None or self._channel.status in ("closed", "closing"):
             raise ClusterError("The Dask client is closed. Connect again with wb.connect(...).")
         result: T = sync(self._channel.loop, call, *args, **kwargs)
         return result

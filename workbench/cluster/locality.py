@@ -1,6 +1,6 @@
 """Tasks run where their objects are: restrictions for tasks that refer to shared objects.
 
-Covers finding references in task graphs and telling Dask's scheduler where such tasks may run. ``dask.annotate(workers=)`` does
+Covers telling Dask's scheduler where tasks with references may run; finding the references is ``resolving.py``. ``dask.annotate(workers=)`` does
 not survive the query planner of Dask DataFrame, and Dask knows nothing of sizes behind a reference; a scheduler plugin's
 ``update_graph`` hook, which runs after the tasks are made and before any is scheduled, sees the final, fused graph.
 
@@ -11,41 +11,20 @@ bring them back within seconds. After a grace time it may run anywhere, to fail 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
-
-from dask.task_spec import DataNode, Task
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final
 
 from workbench.cluster import placement
-from workbench.objects import ObjectId, Ref
+from workbench.cluster.resolving import references
 
 if TYPE_CHECKING:
     from dask.typing import Key
     from distributed.scheduler import Scheduler, TaskState
 
     from workbench.cluster.catalog import ClusterCatalog
+    from workbench.objects import ObjectId
 
 _UNFINISHED: Final = ("released", "waiting", "no-worker")
-_DEEPEST: Final = 50
-
-
-def references(value: Any, depth: int = 0) -> Iterator[ObjectId]:
-    """Yield the ids of all references in a task, in tasks fused into it, and in containers among their arguments."""
-    if isinstance(value, Ref):
-        yield value.id
-    elif depth > _DEEPEST:
-        return
-    elif isinstance(value, Task):
-        for argument in (*value.args, *value.kwargs.values()):
-            yield from references(argument, depth + 1)
-    elif isinstance(value, DataNode):
-        yield from references(value.value, depth + 1)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from references(item, depth + 1)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from references(item, depth + 1)
 
 
 class Locality:

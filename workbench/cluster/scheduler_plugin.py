@@ -20,6 +20,7 @@ from workbench.cluster.indexes import PAGE
 from workbench.cluster.locality import Locality
 from workbench.cluster.manager import Manager
 from workbench.cluster.nodes import Node, Order
+from workbench.cluster.resolving import resolve_tasks
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, to_json
 
@@ -80,7 +81,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             task.cancel()
 
     def update_graph(self, scheduler: Scheduler, *, tasks: list[Any], **kwargs: Any) -> None:  # noqa: ARG002  # Dask's signature
-        """Send new tasks to where their objects are; called by Dask before it schedules them."""
+        """Give new tasks the objects that they have references to, where these are; called by Dask before it schedules them."""
+        resolve_tasks(scheduler, tasks)
         if self.catalog.nodes:
             self._locality.new_tasks(scheduler, tasks)
 

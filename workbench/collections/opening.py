@@ -1,19 +1,23 @@
-"""A dataset as a lazy Dask collection, in any process: the same divisions and dtypes, partitions mapped where they are.
+"""A dataset as a lazy Dask collection, in any process: the same divisions, chunks and dtypes, partitions mapped where they are.
 
-Covers building the collection from a manifest. Which worker loads a partition is decided by ``cluster/locality.py``: the loading tasks
-carry references, and fusing keeps them in the graph.
+Covers finding the manifest and building the collection from it, which moves and maps nothing. Which worker maps a partition is decided by
+``cluster/locality.py``: the mapping tasks carry references, and fusing keeps them in the graph. Read next: ``frames.py``, ``arrays.py``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench import finding
+from workbench import codecs, finding
+from workbench.collections import arrays, frames
 from workbench.collections.manifest import Manifest
-from workbench.collections.partitions import load_partition
+from workbench.collections.partitions import Source
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.objects import Key, Ref
+
+if TYPE_CHECKING:
+    from workbench.session import Session
 
 
 def open_dataset(key: Key) -> Any:
@@ -21,31 +25,32 @@ def open_dataset(key: Key) -> Any:
     if not isinstance(key, (str, Ref)):
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
     session = current_session()
-    info = finding.resolve(session.store, session.cluster, key)
-    found = session.get(info.ref)
-    if not isinstance(found, Manifest):
-        raise TypeError(f"{_title(key)} is a {type(found).__name__}, not a dataset: get it with wb.get.")
-    return collection(found.of(info.id))
+    # Each node has the manifest, so that a dataset can be opened when the cluster is gone; what its partitions need is said when they are read.
+    info = (
+        session.store.info(key) if session.store.exists(key) else finding.resolve(session.store, session.cluster, key)
+    )
+    if info.kind != "dataset":
+        raise TypeError(f"{_title(key)} is {info.type}, not a dataset: get it with wb.get.")
+    return collection(_manifest(session, info.ref).of(info.id), info.name)
 
 
-def collection(manifest: Manifest) -> Any:
-    """Return the lazy collection that a manifest describes."""
-    import dask.config
-    import dask.dataframe as dd
+def _manifest(session: Session, ref: Ref) -> Manifest:
+    try:
+        record = session.store.read(ref)
+    except ObjectNotFoundError:
+        record = finding.await_record(session.store, session.cluster, ref, None)
+    found: Manifest = codecs.decode(record.header, record.buffers).value
+    return found
 
+
+def collection(manifest: Manifest, name: str | None = None) -> Any:
+    """Return the lazy collection that a manifest describes; `name` is what messages call the dataset."""
     if not manifest.partitions:
-        raise ObjectNotFoundError(f"The dataset {manifest.id} has no partitions.")
-    known = all(division is not None for division in manifest.divisions)
-    # The partitions have the dtypes that they were put with; Dask must not convert text, which would copy it.
-    with dask.config.set({"dataframe.convert-string": False}):
-        return dd.from_map(
-            load_partition,
-            manifest.partitions,
-            meta=manifest.meta,
-            divisions=manifest.divisions if known else None,
-            label="workbench",
-            enforce_metadata=False,
-        )
+        raise ObjectNotFoundError(f"The dataset {name or manifest.id!r} has no partitions.")
+    source = Source(manifest.id, name, tuple(sorted(set(manifest.nodes))))
+    if manifest.chunks is not None:
+        return arrays.open_array(manifest, source)
+    return frames.open_frame(manifest, source)
 
 
 def _title(key: Key) -> str:

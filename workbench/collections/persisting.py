@@ -6,27 +6,27 @@ dataset visible. A dataset that had the name before stays whole until then. Noth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+import sys
+from typing import Any
 
+from workbench.collections import arrays, frames
 from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
-from workbench.collections.partitions import put_partition
+from workbench.collections.partitions import current_store
 from workbench.current import current_session
 from workbench.errors import ClusterError
-from workbench.objects import ObjectId, Ref, new_object_id, partition_id
+from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 1) -> Any:
-    """Compute a Dask DataFrame or Series into shared memory.
+    """Compute a Dask DataFrame, Series or Array into shared memory.
 
     Parameters
     ----------
-    collection : dask.dataframe.DataFrame or dask.dataframe.Series
+    collection : dask.dataframe.DataFrame, dask.dataframe.Series or dask.array.Array
     name : str, optional
         What others open it by. A dataset that had the name before is deleted, with its partitions.
     replicas : int
@@ -34,7 +34,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
 
     Returns
     -------
-    dask.dataframe.DataFrame or dask.dataframe.Series
+    dask.dataframe.DataFrame, dask.dataframe.Series or dask.array.Array
         The same collection, lazy; its tasks map the partitions.
 
     Raises
@@ -61,39 +61,26 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
         manifest = _put_partitions(session, collection, dataset)
         _put_manifest(session, manifest, name)
     except BaseException:
-        _remove(session, dataset, collection.npartitions)
+        _remove(session, dataset, math.prod(collection.numblocks) if is_array(collection) else collection.npartitions)
         raise
     if replicas > 1 and session.cluster is not None:
         session.cluster.replicate(dataset, n=replicas).wait()
-    return open_collection(manifest)
+    return open_collection(manifest, name)
 
 
 def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Manifest:
-    import dask.dataframe as dd
-    import pandas as pd
-
-    collection = collection.optimize(fuse=False)
-    numbers = dd.from_map(
-        _number, range(collection.npartitions), meta=pd.Series([], dtype="int64"), label="workbench-number"
+    put_tasks, manifest = (
+        (arrays.put_tasks, arrays.manifest) if is_array(collection) else (frames.put_tasks, frames.manifest)
     )
-    meta = pd.DataFrame(
-        {"id": pd.Series([], dtype=object), "kind": pd.Series([], dtype=object), "nbytes": [], "rows": []}
-    )
-    put = collection.map_partitions(
-        put_partition, numbers, dataset, meta=meta, align_dataframes=False, enforce_metadata=False
-    )
-    put = put.optimize()  # one task makes and puts a partition: it is never kept in Dask's memory
+    put = put_tasks(collection, dataset)
     computed: Any = put.compute() if session.cluster is None else session.cluster.client.compute(put, sync=True)
-    rows = computed.sort_index()
-    refs = tuple(Ref(ObjectId(row.id), None, row.kind, int(row.nbytes)) for row in rows.itertuples())
-    meta = collection._meta  # noqa: SLF001  # Dask has no public name for it
-    return Manifest(dataset, meta, tuple(collection.divisions), refs, tuple(int(count) for count in rows["rows"]))
+    return manifest(collection, dataset, computed)
 
 
-def _number(number: int) -> pd.Series:
-    import pandas as pd
-
-    return pd.Series([number])
+def is_array(collection: Any) -> bool:
+    """Tell whether a Dask collection is an array, without importing what it is not."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(collection, module.Array)
 
 
 def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> None:
@@ -113,9 +100,7 @@ def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> Non
 
 
 def _put_from_worker(manifest: Manifest, name: str | None) -> None:
-    from workbench.collections.partitions import _store
-
-    _store().put(manifest.encode(), name, id=manifest.id, tags=manifest.tags)
+    current_store().put(manifest.encode(), name, id=manifest.id, tags=manifest.tags)
 
 
 def _members_of(session: Session, name: str) -> list[ObjectId]:

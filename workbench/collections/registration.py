@@ -1,7 +1,7 @@
-"""``persist_shared`` as a method of Dask's DataFrame and Series, without importing Dask DataFrame for who does not use it.
+"""``persist_shared`` as a method of Dask's DataFrame, Series and Array, without importing Dask for who does not use it.
 
 Covers one import hook: Dask has no registry for methods (its accessors would make it ``ddf.workbench.persist_shared``, and need Dask
-DataFrame, a second of import). If Dask DataFrame is there already, the method is added at once; else right after its import.
+DataFrame, a second of import). If Dask DataFrame or Dask Array is there already, the method is added at once; else right after its import.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TARGET = "dask.dataframe"
+_TARGETS = {"dask.dataframe": ("DataFrame", "Series"), "dask.array": ("Array",)}
 _METHOD = "persist_shared"
 
 
 def register() -> None:
-    """Give Dask's DataFrame and Series the method ``persist_shared``, now or when they are imported."""
-    module = sys.modules.get(_TARGET)
-    if module is not None and hasattr(module, "Series"):
-        _add_method(module)
-    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    """Give Dask's DataFrame, Series and Array the method ``persist_shared``, now or when they are imported."""
+    watched = {finder.target for finder in sys.meta_path if isinstance(finder, _Finder)}
+    for target, kinds in _TARGETS.items():
+        module = sys.modules.get(target)
+        if module is not None and all(hasattr(module, kind) for kind in kinds):
+            _add_method(module)
+        elif target not in watched:
+            sys.meta_path.insert(0, _Finder(target))
 
 
 def persist_shared(self: Any, name: str | None = None, replicas: int = 1) -> Any:
@@ -41,7 +43,7 @@ def persist_shared(self: Any, name: str | None = None, replicas: int = 1) -> Any
 
     Returns
     -------
-    DataFrame or Series
+    DataFrame, Series or Array
         The same collection, lazy; its tasks map the partitions.
     """
     from workbench.collections import persist_shared as persist
@@ -50,14 +52,17 @@ def persist_shared(self: Any, name: str | None = None, replicas: int = 1) -> Any
 
 
 def _add_method(module: ModuleType) -> None:
-    for name in ("DataFrame", "Series"):
+    for name in _TARGETS[module.__name__]:
         kind = getattr(module, name, None)
         if kind is not None and _METHOD not in vars(kind):
             setattr(kind, _METHOD, persist_shared)
 
 
 class _Finder(MetaPathFinder):
-    """Waits for the import of Dask DataFrame, and leaves ``sys.meta_path`` when it comes."""
+    """Waits for the import of a module, and leaves ``sys.meta_path`` when it comes."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
 
     def find_spec(
         self,
@@ -65,7 +70,7 @@ class _Finder(MetaPathFinder):
         path: Sequence[str] | None = None,  # noqa: ARG002  # part of Python's protocol
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        if fullname != _TARGET:
+        if fullname != self.target:
             return None
         if self in sys.meta_path:
             sys.meta_path.remove(self)

@@ -23,7 +23,7 @@ from workbench.creating import NewArray, NewTable
 from workbench.errors import ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
-from workbench.objects import Encoded, Key, ObjectInfo, Ref
+from workbench.objects import Composite, Encoded, Key, ObjectInfo, Ref
 from workbench.session.nodes import Spanning
 from workbench.store import InParts, InPlace, Record, check_name
 
@@ -93,6 +93,9 @@ class Sharing(Spanning):
     def get(self, key: Key, *, timeout: float | None = None) -> Any:
         """Return an object, mapped read-only: no copy, whoever put it.
 
+        A dataset is returned as one frame, series or array, as computing it would. One partition is mapped; several are copied into one array, or put
+        together by pandas, which copies all columns but those of Arrow (strings). ``wb.open`` copies nothing.
+
         Parameters
         ----------
         key : str or Ref
@@ -122,6 +125,8 @@ class Sharing(Spanning):
         decoded = codecs.decode(record.header, record.buffers)
         if decoded.handout is not None:
             self._handouts.add(decoded)
+        if isinstance(decoded.value, Composite):
+            return decoded.value.assemble(record.id, self.get)
         return decoded.value
 
     def put_many(

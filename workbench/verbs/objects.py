@@ -122,10 +122,6 @@ def _get_arguments(parser: argparse.ArgumentParser) -> None:
 def _get(session: Session, args: argparse.Namespace) -> Any:
     info = session.info(args.key)
     value = session.get(info.ref)
-    if info.kind == "dataset":
-        from workbench.collections.opening import collection
-
-        value = collection(value.of(info.id)).compute()
     if args.output is None:
         return preview(info, value)
     export(value, args.output, called=info.name or info.id)
