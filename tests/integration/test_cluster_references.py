@@ -9,6 +9,7 @@ from typing import Any
 
 import dask
 import dask.bag
+import dask.dataframe as dd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -134,8 +135,6 @@ def test_references_in_objects_of_ones_own_stay_references(client: Client, there
 
 def test_a_dataset_is_given_as_a_whole(client: Client) -> None:
     """A reference to a dataset stands for one frame of all partitions."""
-    import dask.dataframe as dd
-
     dd.from_pandas(pd.DataFrame({"x": ARRAY}), npartitions=3).persist_shared("frame")
     ref = wb.info("frame").ref
     assert client.submit(lambda frame: float(frame.x.sum()), ref).result() == ARRAY.sum()
@@ -149,10 +148,13 @@ def test_an_object_that_is_gone_is_an_error_of_the_task(client: Client, there: R
     assert client.submit(len, wb.put(ARRAY)).result() == len(ARRAY)
 
 
-def test_references_are_resolved_in_bags(client: Client, there: Ref) -> None:
-    """Other collections hand their arguments to tasks, too."""
+def test_references_are_resolved_in_other_collections(client: Client, there: Ref) -> None:
+    """They hand their arguments to tasks, too."""
     bag = dask.bag.from_sequence(range(4), npartitions=2).map(lambda number, array: number + len(array), array=there)
     assert bag.compute() == [len(ARRAY) + number for number in range(4)]
+    frame = dd.from_pandas(pd.DataFrame({"x": [1, 2, 3]}), npartitions=2)
+    longer = frame.map_partitions(lambda part, array: part + len(array), there, meta=frame._meta)
+    assert longer.x.compute().tolist() == [len(ARRAY) + number for number in (1, 2, 3)]
 
 
 def test_workers_of_one_node_share_what_a_task_is_given(lasting_cluster: LocalCluster, client: Client) -> None:
