@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import arrays, catalog, datasets, frames, processes, report, sharing, small
+from tests.benchmarks import arrays, catalog, datasets, frames, processes, report, sharing, small, transfers
 from tests.benchmarks.measuring import Figure, Scale
 from tests.benchmarks.neighbours import side_by_side
 
@@ -26,6 +26,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "datasets": datasets.datasets,
     "readers": processes.readers,
     "import": processes.imports,
+    "transfer": transfers.between_nodes,
 }
 
 

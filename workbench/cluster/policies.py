@@ -181,7 +181,9 @@ class _Scales:
         self._place: dict[_Piece, str] = {}
         for node in self._nodes.values():
             # A manifest is small, and belongs on every node.
-            for info in (info for info in node.objects.values() if info.nbytes and info.kind != "dataset"):
+            # What is only cached is no replica to be moved: it goes by itself when there is no room.
+            ordinary = (info for info in node.objects.values() if info.state != "cached")
+            for info in (info for info in ordinary if info.nbytes and info.kind != "dataset"):
                 piece = _Piece(info.nbytes, info.id, node.id)
                 if why := self._why_it_stays(info, node):
                     self._stay[node.id].append((piece, why))
