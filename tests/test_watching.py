@@ -106,6 +106,21 @@ def test_a_name_that_moves_is_lost_by_one_and_got_by_another(session: wb.Session
         assert seen(watch, 2) == [("delete", "kept"), ("name", "kept")]
 
 
+def test_an_object_that_loses_a_conflict_stays_and_is_reported(session: wb.Session) -> None:
+    """It has no name any more, a tag says which one it lost, and whoever watches that name sees it."""
+    ref = wb.put(1, "contested")
+    with wb.watch("contested", timeout=30) as watch:
+        session.store.unbind("contested", ref.id, keep=True)
+        events = list(itertools.islice(watch, 2))
+        assert [(event.what, event.id, event.name, event.names) for event in events] == [
+            ("name", ref.id, None, ()),
+            ("conflict", ref.id, "contested", ()),
+        ]
+    assert wb.get(ref) == 1
+    assert wb.info(ref).tags == {"conflict": "contested"}
+    assert not wb.exists("contested")
+
+
 def test_patterns_choose_objects_by_name(session: wb.Session) -> None:
     """An object belongs to a pattern as long as one of its names does, and when it loses the last that does."""
     wb.put(0, "runs/0")

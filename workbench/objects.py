@@ -378,9 +378,9 @@ class Figure:
 class Event(Shown):
     """Something that happened to an object in this host's store.
 
-    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``tag``, ``spill``, ``restore`` or ``keep`` (a cached replica
-    became an ordinary one). `names` are those that it has
-    after that, or had when it was deleted; `name` is the first of them, or None. `time` is when the watcher noticed.
+    `what` is ``put``, ``delete``, ``name`` (it got or lost a name), ``pin``, ``unpin``, ``tag``, ``spill``, ``restore``, ``keep`` (a cached replica
+    became an ordinary one) or ``conflict``. `names` are those that it has after that, or had when it was deleted; `name` is the first of them, or None; of a
+    conflict, `name` is the name that the object has lost to one of another node. `time` is when the watcher noticed.
     """
 
     what: str

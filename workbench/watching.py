@@ -99,7 +99,12 @@ class Watch:
         for object_id, before in renamed.items():
             if object_id in self._names and self._names[object_id] != before:
                 yield from self._event("name", object_id, self._names[object_id], before)
-        done = {(object_id, what): None for object_id, what, _ in news.noted if what not in ("removed", "named")}
+        for object_id, what, name in news.noted:
+            if what == "conflict" and object_id in news.states and name is not None:
+                yield from self._event("conflict", object_id, (name,), now=self._names[object_id])
+        done = {
+            (object_id, what): None for object_id, what, _ in news.noted if what not in ("removed", "named", "conflict")
+        }
         for object_id, what in done:
             if object_id in news.states:
                 called = (
@@ -141,7 +146,12 @@ class Watch:
         self._names[object_id] = names
 
     def _event(
-        self, what: str, object_id: ObjectId, names: tuple[str, ...], before: tuple[str, ...] = ()
+        self,
+        what: str,
+        object_id: ObjectId,
+        names: tuple[str, ...],
+        before: tuple[str, ...] = (),
+        now: tuple[str, ...] | None = None,
     ) -> Iterator[Event]:
         if self._pattern == "*" or any(fnmatchcase(name, self._pattern) for name in (*names, *before)):
-            yield Event(what, object_id, names[0] if names else None, names, time.time())
+            yield Event(what, object_id, names[0] if names else None, names if now is None else now, time.time())

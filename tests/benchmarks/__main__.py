@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import arrays, catalog, datasets, frames, processes, report, sharing, small, transfers
+from tests.benchmarks import (
+    arrays,
+    catalog,
+    cluster_catalog,
+    datasets,
+    frames,
+    processes,
+    report,
+    sharing,
+    small,
+    transfers,
+)
 from tests.benchmarks.measuring import Figure, Scale
 from tests.benchmarks.neighbours import side_by_side
 
@@ -22,6 +33,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "small": small.one_process,
     "four": small.four_processes,
     "catalog": catalog.many_objects,
+    "cluster-catalog": cluster_catalog.many_objects,
     "sharing": sharing.one_more_column,
     "datasets": datasets.datasets,
     "readers": processes.readers,

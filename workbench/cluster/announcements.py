@@ -99,7 +99,7 @@ def _object(forms: list[tuple[str, str, dict[str, str], tuple[str, ...]]], node:
         last_used=moment(last_used),
         pinned=bool(pinned),
         ttl=None if ttl is None else moment(ttl),
-        tags=texts(tags) if tags else {},
+        tags=texts(tags),
         replicas=(Replica(node, "", text(state, 20), size),),
         notes=notes,
     )

@@ -101,16 +101,18 @@ class Announcer:
     async def flush(self) -> None:
         """Announce what has not been announced yet; return when the scheduler knows it."""
         async with self._lock:
-            address = self._worker()
-            if address is None:
-                return
-            if not self._joined:
-                await self._join(address)
-            if not self._announces:
-                return
-            version = self._store.data_version()
-            if version != self._data_version and await self._announce(address):
-                self._data_version = version
+            for _ in range(2):  # what did not fit is followed by everything, at once
+                address = self._worker()
+                if address is None:
+                    return
+                if not self._joined:
+                    await self._join(address)
+                version = self._store.data_version()
+                if not self._announces or version == self._data_version:
+                    return
+                if await self._announce(address):
+                    self._data_version = version
+                    return
 
     async def _join(self, address: str) -> None:
         joined = await self._ask(

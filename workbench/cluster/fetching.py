@@ -70,7 +70,13 @@ class Fetching:
         self.begun = 0
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._pulls: dict[ObjectId, asyncio.Task[None]] = {}
+        self.begun = 0
         self._orders: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def running(self) -> int:
+        """Number of transfers that are under way."""
+        return len(self._pulls)
 
     async def fetch(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
         """Make a replica, or wait for the transfer that makes it.
@@ -124,6 +130,7 @@ class Fetching:
                 return
 
     async def _pull(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
+        self.begun += 1
         running = self._pulls[object_id] = asyncio.create_task(self._run(object_id, sources, token, cached=cached))
         running.add_done_callback(lambda _: self._pulls.pop(object_id, None))
         try:

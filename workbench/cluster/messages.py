@@ -170,7 +170,7 @@ def moment(value: Any) -> float:
     """Return seconds, or raise TypeError or ValueError."""
     if type(value) not in (int, float):
         raise TypeError(f"{type(value).__name__} instead of seconds")
-    if not math.isfinite(value):
+    if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{value} is no time")
     return float(value)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from workbench.cluster import announcements, messages, placement
+from workbench.cluster import announcements, messages, metrics, placement
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.indexes import PAGE
 from workbench.cluster.locality import Locality
@@ -55,6 +55,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self.version = 0
         self.announcements = 0
         self.resyncs = 0
+        self.conflicts = 0
         self._locality = Locality(self.catalog)
         self._manager = Manager(self.catalog, self._ask)
         self._lost: dict[str, asyncio.TimerHandle] = {}
@@ -71,9 +72,11 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         """Begin to answer; called by Dask."""
         self._scheduler = scheduler
         scheduler.handlers[messages.OP] = self._handle
+        self._hide = metrics.show("scheduler", lambda: metrics.of_scheduler(self))
 
     async def before_close(self) -> None:
         """End what runs; called by Dask."""
+        self._hide()
         await self._manager.close()
         for timer in self._lost.values():
             timer.cancel()
@@ -190,6 +193,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         """Tell of names that were bound on two nodes at once: in the log, and as events of Dask's topic ``workbench``."""
         for order in orders:
             if order.keep:
+                self.conflicts += 1
                 node = self.catalog.nodes[order.node].name
                 logger.warning(
                     "The name %r was bound on two nodes at once. Object %s has it; object %s on %s has lost it and stays, with the tag "
@@ -265,6 +269,10 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         end = messages.integer(start) + PAGE
         found = [messages.info_to_wire(self.catalog.info(member)) for member in members[start:end]]
         return {"objects": found, "next": end if end < len(members) else None}
+
+    def operations(self) -> list[dict[str, Any]]:
+        """Return the operations that run or ended not long ago."""
+        return self._manager.operations()
 
     async def _operations(self) -> dict[str, Any]:
         return {"version": self.version, "operations": self._manager.operations()}

@@ -19,7 +19,7 @@ from distributed.protocol.pickle import dumps
 from distributed.utils import sync
 
 from workbench import connection
-from workbench.cluster import belonging, lines, memory, messages, transfer
+from workbench.cluster import belonging, lines, memory, messages, metrics, transfer
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.fetching import Fetching
 from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError, TransferError
@@ -113,6 +113,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         worker.handlers[lines.OP] = self._server.handle
         files = is_memory(self.store.directory)
         self._undo.append(memory.correct_worker(worker, files=files))
+        self._undo.append(metrics.show("worker", lambda: metrics.of_worker(self)))
         self._spawn(self._correct_nanny(worker, files))
         self._spawn(self._announcer.run())
         _here.append(self)
@@ -146,6 +147,16 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     def worker_name(self) -> str:
         """What Dask calls this worker."""
         return str(self._worker.name)
+
+    @property
+    def transfers(self) -> tuple[int, int]:
+        """Numbers of transfers to this worker that are under way, and that were begun."""
+        return self._fetching.running, self._fetching.begun
+
+    @property
+    def announced(self) -> int:
+        """Number of announcements that this worker has made."""
+        return self._announcer.announced
 
     def _address(self) -> str | None:
         # The scheduler refuses workers that have not registered with it yet, and a preload runs before that.
