@@ -72,6 +72,7 @@ class Two:
         self.pool = ConnectionPool(connection_args=arguments)
         self.linked = lines.Lines(lambda address: connect(address, **arguments), SECONDS, checks=checks)
         self.reports: list[int] = []
+        self.knows_more = False
 
     async def ask(self, address: str, verb: str, **arguments: Any) -> Any:
         """Ask a source, as workers do."""
@@ -89,7 +90,11 @@ class Two:
             self.reports.append,
             linked=self.linked,
             limits=LIMITS,
+            more=self._more if self.knows_more else None,
         )
+
+    async def _more(self) -> list[str]:
+        return self.addresses
 
     async def close(self) -> None:
         """End all."""
@@ -220,6 +225,33 @@ async def test_a_cancelled_transfer_leaves_nothing(store: Store, other: Store, e
             if other.exists(object_id):
                 np.testing.assert_array_equal(fetched(other, object_id), VALUES["one buffer"])
                 other.delete(object_id)
+    assert other.doctor() == []
+
+
+async def test_a_line_that_breaks_is_made_anew(
+    store: Store, other: Store, executor: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single source whose connection is lost in the middle is asked again, once, for what has not arrived."""
+    object_id = put(store, VALUES["one buffer"])
+    answer = lines.Server._answer
+    left = [2]
+
+    def breaking(self: lines.Server, sock: Any, *arguments: Any, **options: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            lines.shut(sock)
+        answer(self, sock, *arguments, **options)
+
+    monkeypatch.setattr(lines.Server, "_answer", breaking)
+    async with sources(store) as two:
+        two.knows_more = True
+        await two.pull(other, object_id, executor).run()
+        np.testing.assert_array_equal(fetched(other, object_id), VALUES["one buffer"])
+        other.delete(object_id)
+        left[0] = 2
+        two.knows_more = False
+        with pytest.raises(TransferError, match="could not be brought here"):
+            await two.pull(other, object_id, executor).run()
     assert other.doctor() == []
 
 

@@ -158,6 +158,7 @@ class Pull:
         self._cached = cached
         self._more = more
         self._failed: dict[str, str] = {}
+        self._broken: set[str] = set()
 
     async def run(self) -> None:
         """Make the replica.
@@ -211,7 +212,13 @@ class Pull:
             except (OSError, WorkbenchError) as error:
                 logger.info("Object %s: the cluster could not be asked for more sources: %s", self._id, error)
             else:
-                self._sources.extend(source for source in dict.fromkeys(found) if source not in self._failed)
+                for source in dict.fromkeys(found):
+                    if source not in self._failed:
+                        self._sources.append(source)
+                    elif source in self._broken:
+                        # It is still there: only the connection was lost, which is no reason to start over elsewhere, or to give up.
+                        self._broken.discard(source)
+                        self._sources.append(source)
         if not self._sources:
             failures = [f"{source}: {why}" for source, why in list(self._failed.items())[-_NAMED:]]
             raise TransferError(
@@ -221,6 +228,8 @@ class Pull:
 
     def _note(self, source: str, error: BaseException) -> None:
         logger.info("Object %s: the source %s failed: %s", self._id, source, error)
+        if isinstance(error.__cause__, ConnectionError) and source not in self._failed:
+            self._broken.add(source)
         self._failed[source] = str(error)
 
     # -- filling ---------------------------------------------------------------------------------------------------
