@@ -82,7 +82,7 @@ def test_ls_shows_a_page(cli: Run) -> None:
         (("runs/*", "--limit", "2"), ["runs/4", "runs/3"]),
         (("--unnamed",), [None]),
         (("--kind", "array", "--sort", "name", "--limit", "1"), ["runs/0"]),
-        (("--sort", "nbytes", "--limit", "1"), ["runs/4"]),
+        (("--sort", "size", "--limit", "1"), ["runs/4"]),
     ):
         assert [info["name"] for info in json.loads(cli("ls", *words, "--json").stdout)] == expected
 
@@ -322,7 +322,8 @@ def test_what_a_verb_acts_on_is_what_its_summary_says() -> None:
         (("ls", "--scheduler", "not an address"), 1, "not an address"),
         (("ls", "--sort", "colour"), 2, "invalid choice"),
         (("replicate", "x"), 2, "required"),
-        (("fly",), 2, "invalid choice"),
+        (("fly",), 2, "there is no verb 'fly'; see workbench --help"),
+        (("lss",), 2, "did you mean 'ls'?"),
         ((), 2, "VERB"),
     ],
 )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from workbench import __version__, completion
 from workbench.errors import WorkbenchError
@@ -60,6 +61,20 @@ CLI_VERBS: tuple[Verb, ...] = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that guesses which verb was meant rather than list all of them."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("argument VERB: invalid choice: "):
+            word = message.split("'")[1] if "'" in message else ""
+            known = [name for verb in CLI_VERBS for name in (verb.name, *verb.aliases)]
+            near = difflib.get_close_matches(word, known, 1)
+            message = f"there is no verb {word!r}" + (
+                f"; did you mean {near[0]!r}?" if near else "; see workbench --help"
+            )
+        super().error(message)
+
+
 def _common(*, again: bool) -> argparse.ArgumentParser:
     """Return the options of every verb, which may stand before the verb and after it (`again`: those of the former stay)."""
     how: dict[str, Any] = {"default": argparse.SUPPRESS} if again else {}
@@ -77,7 +92,7 @@ def _common(*, again: bool) -> argparse.ArgumentParser:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="workbench",
         usage="workbench [OPTIONS] VERB [-h] ...",
         description="See, move and delete the objects of the shared-memory workbench.\n\n" + overview(CLI_VERBS, " "),

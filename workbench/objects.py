@@ -70,7 +70,7 @@ class Shown:
 
     def fields(self) -> list[tuple[str, str]]:
         """Return what is shown: pairs of a title and a text."""
-        return fields_of(self)
+        return [(title, text) for title, text in fields_of(self) if text]
 
     def __str__(self) -> str:
         return text_fields(self.fields())
@@ -307,7 +307,11 @@ class Memory(Shown):
     def fields(self) -> list[tuple[str, str]]:
         """Return what is shown: each kind of bytes, and what it is."""
         pairs = [("capacity", format_nbytes(self.capacity)), ("used", format_nbytes(self.used))]
-        pairs += [(name, f"{format_nbytes(getattr(self, name)):<10}{what}") for name, what in _BYTES.items()]
+        pairs += [
+            (name, f"{format_nbytes(getattr(self, name)):<10}{what}")
+            for name, what in _BYTES.items()
+            if getattr(self, name) or name in {"sealed", "pooled"}
+        ]
         return [
             *pairs,
             ("free", format_nbytes(self.free)),
@@ -342,7 +346,7 @@ class Namespace(Shown):
     pooled: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diagnosis:
     """What ``workbench doctor`` found: a sentence for each thing.
 
@@ -359,6 +363,9 @@ class Diagnosis:
     damage: tuple[str, ...] = ()
     reclaimed: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return "\n".join((*self.damage, *self.reclaimed, *self.left)) or "nothing to report"

@@ -82,8 +82,8 @@ def fields_of(value: Any) -> list[tuple[str, str]]:
 def _field_text(name: str, item: Any) -> str:
     if item is None:
         return ""
-    if name == "shape":
-        return shape_text(item)
+    if name in {"ttl", "shape"}:
+        return shape_text(item) if name == "shape" else f"{item:g} s"
     if name == "replicas":
         return ", ".join(f"{replica.node_name} ({replica.state})" for replica in item)
     if isinstance(item, dict):

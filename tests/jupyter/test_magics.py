@@ -130,6 +130,7 @@ def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
         ("%fetch", MagicError, "Say what to fetch"),
         ("%share df --ttl", MagicError, "number of seconds"),
         ("%share df --colour", MagicError, "--colour is not an option"),
+        ("%share df --ttl 5 min", MagicError, "--ttl takes one number"),
         ("%fetch --pin df", MagicError, "--pin is not an option of %fetch"),
         ("%fetch a df as b", MagicError, "on a line of its own: %fetch df as b"),
         ("%fetch 'my flights'", MagicError, "%fetch 'my flights' as VAR"),

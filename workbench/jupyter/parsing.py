@@ -87,6 +87,9 @@ def parse_share(line: str, *, cell: bool = False) -> ShareWish:
     variables = tuple(rest.replace(",", " ").split())
     if not all(variable.isidentifier() for variable in variables):
         if option := _UNKNOWN.search(rest):
+            if option["word"] in {"--ttl", "--replicas"}:
+                said = rest[option.start() :].split(maxsplit=1)[-1]
+                raise MagicError(f"{option['word']} takes one number (of seconds, of nodes), not {said!r}.")
             raise MagicError(f"{option['word']} is not an option of %share; it has {_OPTIONS}.")
         raise MagicError(f"{rest!r} is not the name of a variable; give the value a name: %share {rest} as NAME.")
     return ShareWish(variables=variables, pin=pin, ttl=ttl, replicas=replicas)

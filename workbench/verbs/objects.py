@@ -25,7 +25,9 @@ def _ls_arguments(parser: argparse.ArgumentParser) -> None:
         "pattern", metavar="PATTERN", nargs="?", default="*", help="names to list, such as 'flights*'"
     )
     complete(action, completion.object_names)
-    parser.add_argument("--sort", choices=SORT_ORDERS, default="created", help="order (default: newest first)")
+    parser.add_argument(
+        "--sort", choices=(*SORT_ORDERS, "size"), default="created", help="order (default: newest first; size: nbytes)"
+    )
     parser.add_argument("--kind", metavar="KIND", help="only objects of this kind, such as dataframe or array")
     parser.add_argument("--node", metavar="NODE", help="only what this node has")
     parser.add_argument("--unnamed", action="store_true", help="only objects without a name")
@@ -34,7 +36,12 @@ def _ls_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _ls(session: Session, args: argparse.Namespace) -> Any:
     return session.ls(
-        args.pattern, sort_by=args.sort, kind=args.kind, node=args.node, unnamed=args.unnamed, limit=args.limit
+        args.pattern,
+        sort_by="nbytes" if args.sort == "size" else args.sort,
+        kind=args.kind,
+        node=args.node,
+        unnamed=args.unnamed,
+        limit=args.limit,
     )
 
 
