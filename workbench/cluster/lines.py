@@ -234,7 +234,11 @@ class Server:
             serving = in_thread(lambda: self._serve(sock, checks=bool(checks)), "workbench-serve")
             self._open[serving] = sock
             try:
+                await asyncio.wait([serving])
+            except asyncio.CancelledError:
+                shut(sock)  # the worker ends: its thread must not wait for the receiver
                 await to_the_end([serving])
+                raise
             finally:
                 del self._open[serving]
                 failure = None if serving.cancelled() else serving.exception()
