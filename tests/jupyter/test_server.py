@@ -88,6 +88,7 @@ def test_state_lists_objects_with_this_host_as_their_only_node(ask: Any, store: 
             "capacity": memory.capacity,
             "used": memory.used,
             "state": "local",
+            "pooled": memory.pooled,
         }
     ]
     assert [found["id"] for found in state["objects"]] == [second.id, first.id]
