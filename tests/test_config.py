@@ -29,6 +29,11 @@ OTHER_THAN_DEFAULT = {
     "minimum-shm": (100, "200", "1 KiB"),
     "node": ("a", "b", "c"),
     "connect-timeout": (1, "2", 3),
+    "rack": ("a", "b", "c"),
+    "transfer-window": (1 << 20, "2 MiB", "3 MiB"),
+    "transfer-connections": (1, "2", 3),
+    "transfer-timeout": (1, "2", "3s"),
+    "transfer-checksums": ("on", "off", "on"),
 }
 """Setting to what an argument, the environment and Dask's configuration say."""
 

@@ -20,6 +20,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed; CONTRIBUT
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),  # each spawned worker imports PyTorch
     # From 3.12 on, Python warns of forks beside threads: that is what is tested here.
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning"),
 ]
@@ -103,7 +104,7 @@ def test_workers_read_the_array_where_it_lies(
         num_workers=WORKERS,
         multiprocessing_context=method,
         persistent_workers=True,
-        timeout=60,
+        timeout=200,
     )
     pids: set[int] = set()
     for _ in range(EPOCHS):

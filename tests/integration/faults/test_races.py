@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 RACES = int(os.environ.get("WORKBENCH_RACES") or 0)
 """Iterations that must be reached, however long that takes; without it, a million, if some seconds allow that."""
 SECONDS = 40.0
+PATIENCE = 300.0
+"""Seconds that another process may take to start, on a machine that does much else."""
 PLACES = 10_000 if RACES else 60
 """Lines of a step at which its process is made to stand still."""
 
@@ -55,6 +57,10 @@ def test_reader_that_races_with_recycling_never_sees_a_wrong_byte(
     wanted = {b"%d" % n: bytes(encoded(nbytes, seed=n).buffers[0]) for n in range(5)}
     with Store.open(store_directory, capacity=64 << 20) as store, Process(store_directory) as writer:
         writer.start("import os\n" + WRITER.format(nbytes=nbytes, stop=str(tmp_path / "stop")))
+        started = time.monotonic()
+        while not store.exists("x"):
+            assert time.monotonic() < started + PATIENCE, "the writer has not begun"
+            time.sleep(0.01)
         found = missing = 0
         deadline = time.monotonic() + SECONDS * share
         while found + missing < (RACES or 1_000_000) * share and (RACES or time.monotonic() < deadline):
