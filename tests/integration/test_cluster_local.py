@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import distributed
 import numpy as np
 import pytest
 from distributed import Scheduler, Worker
@@ -121,6 +124,9 @@ def test_a_second_cluster_on_one_store_is_told(home: Path) -> None:
         ({"nodes": "2"}, ValueError, "nodes is '2'"),
         ({"workers_per_node": -1}, ValueError, "workers_per_node is -1"),
         ({"n_workers": 3}, TypeError, "nodes and workers_per_node instead of n_workers"),
+        ({"processes": False}, TypeError, "nodes and workers_per_node instead of processes"),
+        ({"memory_limit": "lots"}, ValueError, "lots"),
+        ({"interface": "none0"}, RuntimeError, "'none0' is not a valid network interface"),
         ({"capacity": "lots"}, ValueError, "lots"),
         ({"capacity": 5}, wb.StoreError, "too small"),
     ],
@@ -141,6 +147,31 @@ def test_nodes_share_their_workers_evenly(home: Path) -> None:
         assert [len(node.workers) for node in wb.nodes()] == [2, 2]
         cluster.scale(2)
         until(lambda: [len(node.workers) for node in wb.nodes()] == [1, 1], "one worker on each node is left")
+
+
+def test_a_local_cluster_takes_what_dasks_takes(home: Path) -> None:
+    """Memory limit, threads, environment and network interface reach the workers; it adapts to its load; closing it twice is no error."""
+    options = {"memory_limit": "400 MiB", "threads_per_worker": 2, "interface": "lo", "env": {"COLOUR": "blue"}}
+    with running_cluster(home, nodes=1, silence_logs=logging.ERROR, **options) as cluster:
+        with distributed.Client(cluster) as client:
+            assert list(client.run(lambda: os.environ["COLOUR"]).values()) == ["blue"]
+        [worker] = cluster.scheduler_info["workers"].values()
+        assert (worker["memory_limit"], worker["nthreads"]) == (400 << 20, 2)
+        client = wb.connect(cluster)  # the other client's end is not the session's
+        cluster.adapt(minimum=1, maximum=2, interval="50ms", wait_count=100)
+        busy = client.map(_wait_for, [str(home / "go")] * 8, pure=False)
+        until(lambda: len(wb.nodes()[0].workers) == 2, "a second worker of the same node")
+        (home / "go").touch()
+        client.gather(busy)
+        (home / "go").unlink()
+        cluster.close()
+        cluster.close()
+    assert [path.name for path in home.iterdir()] == ["store"]
+
+
+def _wait_for(path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.01)
 
 
 async def test_an_asynchronous_local_cluster_works(home: Path) -> None:
