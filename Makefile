@@ -12,7 +12,7 @@ JOBS ?= auto
 SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test test-js test-py test-all lint format bench soak demo clean browser
+.PHONY: help env build test test-js test-py test-all lint format bench soak demo clean browser sshd
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -46,7 +46,17 @@ browser:
 			echo "Chromium is missing, so the browser tests are skipped. Next: install the package chromium of your system."; \
 		fi; }
 
-test: build browser test-js test-py ## Run every test: TypeScript, Python, server, notebooks, real browser
+# The guide to SSH logs in on this machine.
+sshd:
+	@command -v sshd /usr/sbin/sshd >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing sshd for the test of the guide to SSH"; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq openssh-server >/dev/null; \
+		else \
+			echo "sshd is missing, so one test is skipped. Next: install the package openssh-server of your system."; \
+		fi; }
+
+test: build browser sshd test-js test-py ## Run every test: TypeScript, Python, server, notebooks, real browser
 
 test-js: build ## Run the tests of the extension (jest)
 	@$(TOOLS) run jest

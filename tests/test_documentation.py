@@ -18,7 +18,9 @@ from workbench.store import default_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
+# Their blocks need hosts, and run in tests/deploy.
+DEPLOYING = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "deploying").glob("*.md"))
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES, *DEPLOYING]
 
 
 def python_blocks(text: str) -> list[str]:
