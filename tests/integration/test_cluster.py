@@ -14,9 +14,10 @@ from distributed import Client
 import workbench as wb
 from tests.integration.clusters import places, until
 from tests.processes import Process
-from workbench import connection
+from workbench import codecs, connection
 from workbench.cluster import ClusterClient
 from workbench.local_cluster import LocalCluster
+from workbench.store import Store
 
 MIB = 1 << 20
 
@@ -125,6 +126,26 @@ def test_a_name_that_is_rebound_on_one_node_is_rebound_on_all(elsewhere: Process
     until(lambda: not wb.current_session().store.exists(old), "the old replica goes")
     assert len(wb.get("name")) == 20
     assert [info.name for info in wb.ls()] == ["name"]
+
+
+def test_a_name_that_two_nodes_bind_at_once_ends_the_same_way_and_the_loser_is_reported(
+    lasting_cluster: LocalCluster,
+) -> None:
+    """The newest object has it; the other one stays, by its id and with a tag, and Dask's topic tells of it."""
+    cluster = wb.current_session().cluster
+    assert cluster is not None
+    first = wb.current_session().store
+    with Store.open(lasting_cluster.directories[1]) as second:
+        loser = first.put(codecs.encode("older"), "contested")
+        winner = second.put(codecs.encode("newer"), "contested")
+        until(lambda: first.exists(loser.id) and first.info(loser.id).names == (), "the older one loses its name")
+        until(lambda: not first.exists("contested"), "nobody here has the name any more")
+    assert cluster.locate("contested").id == winner.id
+    assert wb.get(loser) == "older"
+    until(lambda: cluster.locate(loser.id).tags, "its tag is announced")
+    assert wb.info(loser).tags == {"conflict": "contested"}
+    [event] = [event for _, event in cluster.client.get_events("workbench") if event["name"] == "contested"]
+    assert (event["action"], event["winner"], event["loser"]) == ("name-conflict", winner.id, loser.id)
 
 
 def test_delete_removes_every_replica(elsewhere: Process) -> None:

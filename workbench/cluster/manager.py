@@ -300,7 +300,7 @@ class Manager:
             if order.verb == "delete":
                 deletions.setdefault(order.node, []).append(order.object)
             else:
-                given.append(self._order(order.node, "unbind", target=order.object, name=order.name))
+                given.append(self._order(order.node, "unbind", target=order.object, name=order.name, keep=order.keep))
         given += [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
         results = await asyncio.gather(*given, return_exceptions=True)
         for result in results:
