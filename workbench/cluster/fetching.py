@@ -67,7 +67,6 @@ class Fetching:
         self._lines = linked
         self._limits = limits
         self._spawn = spawn
-        self.begun = 0
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._pulls: dict[ObjectId, asyncio.Task[None]] = {}
         self.begun = 0
@@ -142,7 +141,6 @@ class Fetching:
 
     async def _run(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
         async with self._turns:
-            self.begun += 1
             await Pull(
                 self._store,
                 object_id,
