@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from distributed import Client
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.cluster.operations import Operation
+    from workbench.cluster.operations import Operation, Operations
+    from workbench.cluster.plans import Plan
     from workbench.creating import NewArray, NewTable
     from workbench.finding import SortOrder
     from workbench.listing import Listing
@@ -83,6 +84,7 @@ __all__ = [
     "current_session",
     "delete",
     "delete_unnamed",
+    "drain",
     "drop",
     "exists",
     "get",
@@ -96,14 +98,17 @@ __all__ = [
     "namespaces",
     "nodes",
     "open",
+    "operations",
     "pin",
     "put",
     "put_many",
+    "rebalance",
     "remove_namespace",
     "replicate",
     "restore",
     "save",
     "spill",
+    "undrain",
     "unpin",
     "use",
     "use_session",
@@ -343,22 +348,68 @@ def where(key: Key) -> Listing[Replica]:
     return current_session().where(key)
 
 
+@overload
+def move(key: Key, to: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+@overload
+def move(key: Key, to: str, *, dry_run: bool) -> Operation | Plan: ...
 @_documented
-def move(key: Key, to: str) -> Operation:
+def move(key: Key, to: str, *, dry_run: bool = False) -> Operation | Plan:
     """Move an object to a node; see :meth:`Session.move`."""
-    return current_session().move(key, to)
+    return current_session().move(key, to, dry_run=dry_run)
 
 
+@overload
+def replicate(
+    key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: Literal[False] = ...
+) -> Operation: ...
+@overload
+def replicate(
+    key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: bool
+) -> Operation | Plan: ...
 @_documented
-def replicate(key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None) -> Operation:
+def replicate(
+    key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None, dry_run: bool = False
+) -> Operation | Plan:
     """Make more replicas of an object; see :meth:`Session.replicate`."""
-    return current_session().replicate(key, n, to=to)
+    return current_session().replicate(key, n, to=to, dry_run=dry_run)
 
 
 @_documented
-def drop(key: Key, node: str, *, force: bool = False) -> None:
-    """Remove the replica of an object on one node; the last one only with `force`."""
-    current_session().drop(key, node, force=force)
+def drop(key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
+    """Remove the replica of an object on one node; the last one only with `force`. See :meth:`Session.drop`."""
+    return current_session().drop(key, node, force=force, dry_run=dry_run)
+
+
+@overload
+def drain(node: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+@overload
+def drain(node: str, *, dry_run: bool) -> Operation | Plan: ...
+@_documented
+def drain(node: str, *, dry_run: bool = False) -> Operation | Plan:
+    """Empty a node before its host goes away: afterwards nothing is only there; see :meth:`Session.drain`."""
+    return current_session().drain(node, dry_run=dry_run)
+
+
+@_documented
+def undrain(node: str) -> None:
+    """Give a drained node back; see :meth:`Session.undrain`."""
+    current_session().undrain(node)
+
+
+@overload
+def rebalance(*, dry_run: Literal[False] = ...) -> Operation: ...
+@overload
+def rebalance(*, dry_run: bool) -> Operation | Plan: ...
+@_documented
+def rebalance(*, dry_run: bool = False) -> Operation | Plan:
+    """Even out how full the nodes are; see :meth:`Session.rebalance`."""
+    return current_session().rebalance(dry_run=dry_run)
+
+
+@_documented
+def operations() -> Operations:
+    """List the operations of the cluster that run or ended not long ago; see :meth:`Session.operations`."""
+    return current_session().operations()
 
 
 def open(key: Key) -> Any:  # noqa: A001  # the verb of the design  # as in the public API

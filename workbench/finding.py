@@ -238,7 +238,7 @@ def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout:
         if cluster is not None and now >= next_look:
             next_look = now + _POLL_CLUSTER
             try:
-                return store.read(cluster.fetch(key, store))
+                return cluster.fetch(key, store)
             except ObjectNotFoundError:
                 if timeout is None:
                     raise

@@ -13,7 +13,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from workbench.objects import Event, Figure, Holder, Namespace, NodeInfo, ObjectInfo, Ref, Replica, to_json
+from workbench.objects import (
+    Event,
+    Figure,
+    Holder,
+    Namespace,
+    NodeInfo,
+    ObjectInfo,
+    OperationInfo,
+    Ref,
+    Replica,
+    to_json,
+)
 from workbench.texts import age, html_table, shape_text, text_table
 from workbench.texts import format_nbytes as size
 
@@ -77,6 +88,16 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("size", lambda replica: size(replica.nbytes)),
         ("id", lambda replica: replica.node),
     ),
+    OperationInfo: (
+        ("id", lambda each: each.id),
+        ("verb", lambda each: each.verb),
+        ("name", lambda each: each.name or each.object),
+        ("state", lambda each: each.state),
+        ("done", lambda each: f"{size(each.done_nbytes)} of {size(each.total_nbytes)}"),
+        ("left", lambda each: "" if each.eta is None else f"{each.eta:.0f} s"),
+        ("started", lambda each: age(each.started)),
+        ("why", lambda each: each.error or "; ".join(each.reasons[:2])),
+    ),
     Namespace: (
         ("name", lambda each: each.name),
         ("in use", lambda each: "*" if each.current else ""),
@@ -109,7 +130,7 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
     ),
 }
 # Columns that say nothing when all their cells are empty.
-_OPTIONAL = frozenset({"shared", "nodes", "pinned", "on disk", "held by"})
+_OPTIONAL = frozenset({"left", "why", "shared", "nodes", "pinned", "on disk", "held by"})
 _NOTHING: dict[type, str] = {
     ObjectInfo: "no objects",
     Ref: "no objects",
@@ -118,6 +139,7 @@ _NOTHING: dict[type, str] = {
     Holder: "no holders",
     Namespace: "no stores",
     Event: "no events",
+    OperationInfo: "no operations",
 }
 
 
@@ -207,6 +229,6 @@ class Listing(Sequence[T], Generic[T]):
         names = [f.name for f in dataclasses.fields(self._of)] if dataclasses.is_dataclass(self._of) else ["value"]
         records = [to_json(item) if dataclasses.is_dataclass(item) else {"value": item} for item in self._items]
         frame = pd.DataFrame.from_records(records, columns=names)
-        for name in {"created", "last_used", "since"}.intersection(names):
+        for name in {"created", "last_used", "since", "started", "ended"}.intersection(names):
             frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
         return frame

@@ -240,6 +240,31 @@ class NodeInfo(Shown):
 
 
 @dataclass(frozen=True, slots=True)
+class OperationInfo(Shown):
+    """A move, a replication, a drop, a drain, a rebalancing or a keeping-up of replicas, as it was when it was asked about.
+
+    `object` is empty where it is about a node or about all; `to` are ids of nodes. `state` is ``running``, ``done``, ``failed`` or ``cancelled``;
+    `rate` is bytes per second in the last seconds, `eta` seconds left; both are None where nothing is known. `reasons` say why it does what it
+    does, and why it does not do what it could not; `error` is why it failed.
+    """
+
+    id: str
+    verb: str
+    object: str
+    name: str | None
+    to: tuple[str, ...]
+    state: str
+    done_nbytes: int
+    total_nbytes: int
+    rate: float | None
+    eta: float | None
+    started: float
+    ended: float | None
+    reasons: tuple[str, ...]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Holder(Shown):
     """A process that has a lease on an object, or on what is left of one.
 

@@ -81,6 +81,17 @@ def test_a_cancelled_operation_is_an_error_for_who_waits() -> None:
         running.wait()
 
 
+def test_it_tells_how_fast_it_is_and_how_long_it_takes_yet() -> None:
+    """The scheduler's figures, as numbers and in what is shown; an operation that has ended has none."""
+    going = wire(done=1024, rate=512.0, eta=2.0, reasons=["south was asked for"])
+    running, _ = operation(going, going, going, going, wire("done", done=2048, rate=None, eta=None))
+    assert (running.rate, running.eta, running.reasons) == (512.0, 2.0, ("south was asked for",))
+    assert "running, 1.0 KiB of 2.0 KiB, 512 B/s, 2 s left" in repr(running)
+    assert running.state == "done"
+    assert (running.rate, running.eta) == (None, None)
+    assert running.info.done_nbytes == 2048
+
+
 def test_it_shows_a_bar_in_text_and_in_html() -> None:
     """A notebook shows a progress element, with names escaped."""
     running, _ = operation(wire(done=1024), wire(done=1024))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.cluster.test_catalog import info, number
 from workbench.cluster import placement, policies
 from workbench.cluster.catalog import ClusterCatalog
-from workbench.cluster.nodes import Announcement
 from workbench.cluster.placement import Suggestion
 from workbench.errors import ClusterError, LastReplicaError
 from workbench.objects import ObjectInfo, wished_replicas
@@ -23,10 +22,10 @@ def cluster(*nodes: dict[str, Any]) -> ClusterCatalog:
     catalog = ClusterCatalog()
     for letter, node in zip(NODES, nodes, strict=False):
         has: list[ObjectInfo] = node.get("has", [])
-        used = sum(each.nbytes for each in has)
-        said = Announcement(letter * 32, 1, True, tuple(has), (), node.get("capacity", 1000), used)
-        catalog.join(letter * 32, letter, f"tcp://{letter}:1", letter)
-        catalog.announce(said)
+        joined = catalog.join(letter * 32, letter, f"tcp://{letter}:1", letter)
+        joined.capacity, joined.used = node.get("capacity", 1000), sum(each.nbytes for each in has)
+        for each in has:
+            catalog.add_replica(joined, each)
         catalog.nodes[letter * 32].drained = node.get("drained", False)
         if node.get("lost"):
             catalog.leave(f"tcp://{letter}:1")
@@ -103,7 +102,7 @@ def test_surplus_never_goes_below_the_wish_nor_to_nothing(catalog: ClusterCatalo
 
 def _spread(catalog: ClusterCatalog) -> float:
     levels = [
-        sum(each.nbytes for each in node.objects.values()) / node.capacity
+        sum(catalog.info(each).nbytes for each in node.objects) / node.capacity
         for node in catalog.nodes.values()
         if node.takes_replicas
     ]
@@ -144,6 +143,9 @@ def test_a_plan_says_why() -> None:
     catalog = cluster({"has": [info(1, nbytes=300)], "drained": True}, {})
     [step] = policies.keep_up(catalog, [number(1)])
     assert (step.verb, step.reason) == ("copy", "it is only on a: b has 1000 B free")
+    catalog.nodes["a" * 32].drained = False
+    assert list(policies.keep_up(catalog, [number(1)])) == []
+    catalog.nodes["a" * 32].drained = True
     [step] = policies.keep_up(catalog, [number(1)], {(number(1), "b" * 32): "the store is full"})
     assert (step.verb, step.reason) == ("refuse", "the store is full")
 
@@ -177,3 +179,11 @@ def test_a_wish_is_a_tag_and_the_larger_one_holds() -> None:
     catalog.remove_replica(catalog.nodes["a" * 32], number(1))
     catalog.remove_replica(catalog.nodes["b" * 32], number(1))
     assert catalog.wishes.objects() == []
+
+
+def test_a_node_that_was_lost_just_now_is_awaited() -> None:
+    """As long as it may be back soon nothing is copied; afterwards it is."""
+    catalog = cluster({"has": [info(1, replicas="2")]}, {"has": [info(1, replicas="2")], "lost": True}, {})
+    assert list(policies.keep_up(catalog, [number(1)], awaited={"b" * 32})) == []
+    [step] = policies.keep_up(catalog, [number(1)])
+    assert (step.node, step.reason) == ("c" * 32, "safe replica 2 of 2: c has 1000 B free")

@@ -202,7 +202,7 @@ def test_a_cancelled_move_leaves_the_object_where_it_was() -> None:
     assert places("big") == {"node-1"}
     cluster = wb.current_session().cluster
     assert cluster is not None
-    assert cluster.operations()[0]["state"] == "cancelled"
+    assert cluster.operations()[0].state == "cancelled"
     wb.move(ref, to="node-2").wait()
     assert places("big") == {"node-2"}
 
@@ -240,17 +240,69 @@ def test_bad_input_is_refused_with_the_next_step() -> None:
             wb.where(wrong)  # type: ignore[arg-type]
 
 
-def test_a_kernel_on_a_host_without_a_worker_is_told_how_to_start_one(
-    lasting_cluster: LocalCluster, memory_directory: Path
-) -> None:
-    """Nobody can bring an object to a host that is no node."""
-    wb.put(np.arange(10), "array")
-    with Process(memory_directory / "lonely") as kernel:
-        kernel.do("import workbench as wb")
+@pytest.fixture(scope="module")
+def visitor(lasting_cluster: LocalCluster, lasting_home: Path) -> Iterator[Process]:
+    """A connected Python process whose store is no node of the cluster, and small."""
+    with Process(lasting_home / "visitor", WORKBENCH_CAPACITY="8 MiB") as process:
+        process.do("import workbench as wb, numpy as np, pandas as pd")
+        process.do(f"client = wb.connect({lasting_cluster.scheduler_address!r})")
+        process.do("mine = wb.current_session().store")
+        yield process
+
+
+def test_a_kernel_on_a_host_without_a_worker_puts_into_a_node(visitor: Process) -> None:
+    """What it puts is on a node, whole, under its name, with its settings; nothing stays in its own store."""
+    visitor.do("big = np.random.default_rng(0).random(5_000_000)")
+    visitor.do("wb.put(big, 'big', tags={'a': 'b'}, pin=True)")
+    assert len(places("big")) == 1
+    np.testing.assert_array_equal(wb.get("big"), np.random.default_rng(0).random(5_000_000))
+    assert (wb.info("big").tags, wb.info("big").pinned) == ({"a": "b"}, True)
+    visitor.do("frame = pd.DataFrame({'x': range(1000), 's': ['text'] * 1000})")
+    visitor.do("wb.put(frame, 'frame', replicas=2)")
+    assert len(wb.get("frame")) == 1000
+    assert places("frame") == {"node-1", "node-2"}
+    visitor.do("refs = wb.put_many({'one': 1, 'two': big[::2]})")
+    assert (wb.get("one"), len(wb.get("two"))) == (1, 2_500_000)
+    visitor.do("with wb.create(200_000, 'i4', name='made') as array: array[:] = 7")
+    assert wb.get("made").sum() == 1_400_000
+    visitor.do("wb.put('another', 'one')")
+    until(lambda: wb.get("one") == "another", "the name is bound anew")
+    assert visitor.do("result = [info.name for info in mine.ls()]") == []
+    with pytest.raises(RuntimeError, match="StoreFullError: .* has no room"):
+        visitor.do("wb.put(np.zeros(300 << 20, 'u1'), 'huge')")
+    with pytest.raises(RuntimeError, match="StoreFullError"):
+        visitor.do("wb.put_many({'fits': 1, 'huge': np.zeros(300 << 20, 'u1')})")
+    assert not wb.exists("fits")
+
+
+def test_a_kernel_on_a_host_without_a_worker_gets_a_replica_of_its_own(visitor: Process) -> None:
+    """It is mapped read-only from the kernel's own store; what does not fit there comes into private memory. The cluster's replicas stay as they are."""
+    wb.put(np.arange(100_000), "array")
+    wb.put(np.arange(5_000_000.0), "large")
+    assert visitor.do("got = wb.get('array'); result = int(got.sum())") == 4999950000
+    assert visitor.do("result = (got.flags.writeable, len(mine.ls()), len(mine.holders()))") == [False, 1, 1]
+    assert visitor.do("got = wb.get('large'); result = float(got.sum())") == 12499997500000.0
+    assert visitor.do("result = (got.flags.writeable, len(mine.ls()))") == [False, 1]
+    assert places("array") == places("large") == {"node-1"}
+    with pytest.raises(RuntimeError, match="ObjectNotFoundError"):
+        visitor.do("wb.get('nothing')")
+
+
+def test_a_kernel_that_dies_while_it_puts_into_a_node_leaves_nothing_half(lasting_cluster: LocalCluster) -> None:
+    """The node gives up what it had begun; only if the kernel was faster, the object is there as a whole."""
+    with (
+        Store.open(lasting_cluster.directories[1]) as node,
+        Process(lasting_cluster.directories[0].with_name("dying")) as kernel,
+    ):
+        wb.put(np.zeros(20 * MIB, "u1"), "ballast")  # so that the other node is the emptier one
+        kernel.do("import workbench as wb, numpy as np")
         kernel.do(f"client = wb.connect({lasting_cluster.scheduler_address!r})")
-        assert kernel.do("result = len(wb.ls())") == 1
-        with pytest.raises(RuntimeError, match="ClusterError: Object 'array' is on node-1, and no worker .* --preload"):
-            kernel.do("wb.get('array')")
+        kernel.do("big = np.ones(120 << 20, 'u1')")
+        kernel.start("wb.put(big, 'big')")
+        until(lambda: node.memory().writing or node.exists("big"), "it has begun")
+        kernel.kill()
+        until(lambda: not node.memory().writing, "it is given up")
+        assert not wb.exists("big") or int(wb.get("big").sum()) == 120 * MIB
 
 
 def test_the_connection_file_is_private_and_leads_to_the_cluster(
@@ -284,7 +336,7 @@ async def test_an_asynchronous_client_serves_the_jupyter_server(lasting_cluster:
         await seen.a_drop(ref, "node-2")
         assert await seen.a_version() > version
         assert [info.name for info in await seen.a_ls()] == ["array"]
-        assert (await seen.a_operations())[0]["id"] == operation["id"]
+        assert [done["verb"] for done in await seen.a_operations()][:2] == ["drop", "replicate"]
         with pytest.raises(wb.ClusterError, match="no operation 'x'"):
             await seen.a_operation("x")
         await seen.a_delete("array")

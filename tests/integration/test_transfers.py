@@ -74,8 +74,8 @@ def test_a_reader_gets_a_cached_replica_which_goes_first(lasting_cluster: LocalC
     assert on_node_2(client, _sum, "read") == 60 * MIB
     cluster = wb.current_session().cluster
     assert cluster is not None
-    fetched = cluster.operations()
-    assert {(each["verb"], each["state"]) for each in fetched if each["name"] == "read"} == {("fetch", "done")}
+    fetched = cluster.operations().infos
+    assert {(each.verb, each.state) for each in fetched if each.name == "read"} == {("fetch", "done")}
 
 
 def test_a_cached_replica_is_kept_before_the_last_ordinary_one_goes(lasting_cluster: LocalCluster) -> None:

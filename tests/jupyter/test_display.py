@@ -6,7 +6,9 @@ import time
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import DisplayHandle
 
+from tests.cluster.test_operations import operation, wire
 from workbench.jupyter import display
 from workbench.objects import Holder, Memory, ObjectId, Ref
 
@@ -45,6 +47,21 @@ def test_values_are_small_tables(shell: InteractiveShell, value: object) -> None
     assert bundle["text/html"].startswith("<table")
     assert "<i>" not in bundle["text/html"]
     assert len(bundle["text/plain"].splitlines()) >= 6
+
+
+def test_an_operation_goes_on_where_it_is_shown(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook shows one bar, which changes until the operation has ended; it is shown as it ended."""
+    monkeypatch.setattr(display, "_TURN", 0.0)
+    updates: list[str] = []
+    monkeypatch.setattr(DisplayHandle, "update", lambda _, bundle, **__: updates.append(bundle["text/plain"]))
+    steps = [512, 512, 512, 1024, 1024]
+    running, _ = operation(*(wire(done=done) for done in steps), wire("done", done=2048))
+    thread = display.follow(running)
+    assert thread is not None
+    thread.join(30)
+    assert updates[-1] == "<Operation move '<flights>': done, 2.0 KiB of 2.0 KiB [####################]>"
+    assert any("1.0 KiB of 2.0 KiB" in update for update in updates)
+    assert display.follow(running) is None
 
 
 def test_display_can_be_undone(shell: InteractiveShell) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,13 +17,17 @@ from distributed import Client, Worker
 from distributed.utils import sync
 
 from workbench import config
-from workbench.cluster import messages
-from workbench.cluster.operations import Operation
-from workbench.errors import ClusterError
-from workbench.objects import Key, NodeInfo, ObjectId, ObjectInfo, Replica
+from workbench.cluster import messages, visiting
+from workbench.cluster.operations import Operation, Operations
+from workbench.cluster.plans import Plan
+from workbench.cluster.transfer import Pull
+from workbench.cluster.visiting import PrivateMemory
+from workbench.errors import ClusterError, StoreFullError, TransferError, WorkbenchError
+from workbench.objects import Encoded, Key, NodeInfo, ObjectId, ObjectInfo, Ref, Replica, new_object_id
+from workbench.store import describe
 
 if TYPE_CHECKING:
-    from workbench.store import Store
+    from workbench.store import Record, Store
 
 T = TypeVar("T")
 
@@ -59,6 +64,7 @@ class ClusterClient:
         self._channel = channel
         self._timeout = float(config.get("connect-timeout", timeout) or 10)
         self._owned = owned
+        self._known: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<ClusterClient {self.address}>"
@@ -208,14 +214,33 @@ class ClusterClient:
 
     # -- actions ---------------------------------------------------------------------------------------------------
 
-    async def a_replicate(self, key: Key, to: Sequence[str] | None = None, n: int | None = None) -> dict[str, Any]:
-        """Begin to make replicas, on the nodes `to` (ids or names) or on `n` nodes in all; a dataset with its partitions."""
-        to = None if to is None else [to] if isinstance(to, str) else [str(node) for node in to]
-        return _operation(await self.ask("replicate", key=messages.key_text(key), to=to, n=n, patience=_MARGIN))
+    async def a_replicate(
+        self, key: Key, to: Sequence[str] | None = None, n: int | None = None, *, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Begin to make replicas, on the nodes `to` (ids or names) or on `n` nodes in all; a dataset with its partitions.
 
-    async def a_move(self, key: Key, to: str) -> dict[str, Any]:
+        Like the other actions it returns the operation or, for a dry run, the plan.
+        """
+        to = None if to is None else [to] if isinstance(to, str) else [str(node) for node in to]
+        text = messages.key_text(key)
+        return _operation(await self.ask("replicate", key=text, to=to, n=n, dry_run=dry_run, patience=4 * _MARGIN))
+
+    async def a_move(self, key: Key, to: str, *, dry_run: bool = False) -> dict[str, Any]:
         """Begin to move an object: replicate it to the node `to` (id or name), then drop its other replicas."""
-        return _operation(await self.ask("move", key=messages.key_text(key), to=str(to), patience=_MARGIN))
+        text = messages.key_text(key)
+        return _operation(await self.ask("move", key=text, to=str(to), dry_run=dry_run, patience=4 * _MARGIN))
+
+    async def a_drain(self, node: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """Begin to see that nothing is only on a node."""
+        return _operation(await self.ask("drain", node=str(node), dry_run=dry_run, patience=4 * _MARGIN))
+
+    async def a_undrain(self, node: str) -> None:
+        """Give a drained node back."""
+        await self.ask("undrain", node=str(node), patience=4 * _MARGIN)
+
+    async def a_rebalance(self, *, dry_run: bool = False) -> dict[str, Any]:
+        """Begin to even out the nodes."""
+        return _operation(await self.ask("rebalance", dry_run=dry_run, patience=7 * _MARGIN))
 
     async def a_fetch(self, key: Key, node: str) -> ObjectId:
         """Make a replica on a node for a reader that waits there, and wait for it; it is a cached one, which its node may drop again.
@@ -232,15 +257,18 @@ class ClusterClient:
         text = messages.key_text(key)
         await asyncio.gather(*(self.ask("bring", key=text, node=node, patience=None) for node in nodes))
 
-    async def a_drop(self, key: Key, node: str, *, force: bool = False) -> None:
-        """Remove the replica on one node.
+    async def a_drop(self, key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> dict[str, Any]:
+        """Remove the replica on one node, of a dataset its partitions there, and wait for that.
 
         Raises
         ------
         LastReplicaError
             It is the last one, and `force` is not given.
         """
-        await self.ask("drop", key=messages.key_text(key), node=node, force=force, patience=3 * _MARGIN)
+        text = messages.key_text(key)
+        return _operation(
+            await self.ask("drop", key=text, node=node, force=force, dry_run=dry_run, patience=4 * _MARGIN)
+        )
 
     async def a_delete(self, key: Key) -> None:
         """Delete an object on all nodes, a dataset with its partitions; a node that is lost deletes it when it is back."""
@@ -284,49 +312,129 @@ class ClusterClient:
         """As :meth:`a_members`."""
         return self._sync(self.a_members, dataset)
 
-    def operations(self) -> list[dict[str, Any]]:
-        """As :meth:`a_operations`."""
-        return self._sync(self.a_operations)
+    def operations(self) -> Operations:
+        """As :meth:`a_operations`, as :class:`Operation` objects."""
+        return Operations(Operation(self, wire) for wire in self._sync(self.a_operations))
 
     def operation(self, operation: str) -> dict[str, Any]:
         """As :meth:`a_operation`."""
         return self._sync(self.a_operation, operation)
 
-    def replicate(self, key: Key, to: Sequence[str] | None = None, n: int | None = None) -> Operation:
-        """As :meth:`a_replicate`, but returns an :class:`Operation`."""
-        return Operation(self, self._sync(self.a_replicate, key, to, n))
+    def replicate(
+        self, key: Key, to: Sequence[str] | None = None, n: int | None = None, *, dry_run: bool = False
+    ) -> Operation | Plan:
+        """As :meth:`a_replicate`, but returns an :class:`Operation`, or a :class:`Plan` for a dry run; as do the next ones."""
+        return self._begin(self.a_replicate, key, to, n, dry_run=dry_run)
 
-    def move(self, key: Key, to: str) -> Operation:
-        """As :meth:`a_move`, but returns an :class:`Operation`."""
-        return Operation(self, self._sync(self.a_move, key, to))
+    def move(self, key: Key, to: str, *, dry_run: bool = False) -> Operation | Plan:
+        """As :meth:`a_move`."""
+        return self._begin(self.a_move, key, to, dry_run=dry_run)
 
-    def fetch(self, key: Key, store: Store) -> ObjectId:
-        """Make a replica in this host's store, and wait for it.
+    def drop(self, key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
+        """As :meth:`a_drop`."""
+        return self._begin(self.a_drop, key, node, force=force, dry_run=dry_run)
+
+    def drain(self, node: str, *, dry_run: bool = False) -> Operation | Plan:
+        """As :meth:`a_drain`."""
+        return self._begin(self.a_drain, node, dry_run=dry_run)
+
+    def undrain(self, node: str) -> None:
+        """As :meth:`a_undrain`."""
+        self._sync(self.a_undrain, node)
+
+    def rebalance(self, *, dry_run: bool = False) -> Operation | Plan:
+        """As :meth:`a_rebalance`."""
+        return self._begin(self.a_rebalance, dry_run=dry_run)
+
+    def _begin(
+        self, action: Callable[..., Coroutine[Any, Any, dict[str, Any]]], *args: Any, **wish: Any
+    ) -> Operation | Plan:
+        wire = self._sync(action, *args, **wish)
+        return Plan.from_wire(wire) if wish["dry_run"] else Operation(self, wire)
+
+    def has_node(self, node: str) -> bool:
+        """Tell whether a store is one of the cluster's nodes; a worker's always is."""
+        if node in self._known or isinstance(self._channel, Worker):
+            return True
+        self._known |= {info.id for info in self.nodes()}
+        return node in self._known
+
+    def fetch(self, key: Key, store: Store) -> Record:
+        """Bring an object to this host, and map it: as a replica in this host's store or, where that is no node and full, in private memory.
 
         Raises
         ------
         ObjectNotFoundError
         TransferError
         ClusterError
-            No worker runs on this host, so nobody can bring the object here.
+            This host's node is lost, so nobody can bring the object here.
         """
         found = self.locate(key)
-        if not any(node.id == store.id and node.workers for node in self.nodes()):
-            places = ", ".join(replica.node_name for replica in found.replicas)
-            raise ClusterError(
-                f"Object {found.name or found.id!r} is on {places}, and no worker of the cluster uses the store of this process, "
-                f"{store.directory}. Start one here: WORKBENCH_DIR={store.directory} dask worker {self.address} "
-                "--preload workbench.cluster"
-            )
-        return self._sync(self.a_fetch, found.id, store.id)
+        if not self.has_node(store.id):
+            return self._sync(self._a_pull, found.id, store)
+        return store.read(self._sync(self.a_fetch, found.id, store.id))
+
+    async def _a_pull(self, object_id: ObjectId, store: Store) -> Record:
+        if not store.exists(object_id):
+            where = await self.ask("where", key=object_id, patience=_MARGIN)
+            if not where["sources"]:
+                names = ", ".join(str(replica["node_name"]) for replica in where["replicas"])
+                raise TransferError(
+                    f"Object {object_id} is only on {names}, and no worker runs there now. Start one there."
+                )
+            with ThreadPoolExecutor(1, thread_name_prefix="workbench-transfer") as executor:
+                try:
+                    await self._pull(object_id, where["sources"], store, executor)
+                except StoreFullError:
+                    private = PrivateMemory()
+                    await self._pull(object_id, where["sources"], private, executor)
+                    return private.record
+        return store.read(Ref(object_id))
+
+    async def _pull(self, object_id: ObjectId, sources: Sequence[str], store: Any, executor: Executor) -> None:
+        await Pull(store, object_id, sources, self._ask_worker, executor, lambda _: None, cached=True).run()
+
+    async def _ask_worker(self, address: str, verb: str, **arguments: Any) -> Any:
+        ask = getattr(self._channel.rpc(address), messages.OP)
+        reply = await ask(verb=verb, arguments=arguments, version=messages.PROTOCOL)
+        return messages.unwrap(reply, f"The worker at {address}")
+
+    def put(
+        self,
+        encoded: Encoded,
+        name: str | None = None,
+        *,
+        pin: bool = False,
+        ttl: float | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> Ref:
+        """Send an object to the node that has most room, from a process whose store is no node.
+
+        Raises
+        ------
+        StoreFullError
+            No node has room. Nothing was put.
+        ClusterError
+            No node runs, or none can be reached from here.
+        """
+        ref = Ref(new_object_id(), name, encoded.description.kind, encoded.nbytes)
+        meta = describe(ref.id, encoded, pin=pin, ttl=ttl, tags=tags)
+        offers = self.call("offer", nbytes=encoded.nbytes)
+        failed: WorkbenchError = ClusterError(
+            "No node of the cluster can take an object: none runs that is not drained, and the store of this process is none. Start a worker."
+        )
+        for offer in offers:
+            try:
+                self._sync(visiting.send, self._channel.rpc, str(offer["address"]), meta, name, encoded.buffers)
+            except (StoreFullError, TransferError) as error:
+                failed = error
+            else:
+                return ref
+        raise failed
 
     def bring(self, key: Key, nodes: Sequence[str]) -> None:
         """As :meth:`a_bring`."""
         self._sync(self.a_bring, key, nodes)
-
-    def drop(self, key: Key, node: str, *, force: bool = False) -> None:
-        """As :meth:`a_drop`."""
-        self._sync(self.a_drop, key, node, force=force)
 
     def delete(self, key: Key) -> None:
         """As :meth:`a_delete`."""
@@ -351,4 +459,4 @@ def _info(wire: dict[str, Any]) -> ObjectInfo:
 
 
 def _operation(wire: dict[str, Any]) -> dict[str, Any]:
-    return {**wire, "to": list(wire["to"])}
+    return {**wire, "to": list(wire["to"])} if "to" in wire else wire

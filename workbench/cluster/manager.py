@@ -1,28 +1,39 @@
 """The scheduler's manager of operations: the one place that makes and removes replicas.
 
-Covers the life of moves and replications (start, progress, cancel, outcome) and the orders to workers. It changes nothing in
-the catalog: a node announces what it did before it answers. What should be done is suggested by ``placement.py``; how bytes travel
+Covers the life of operations (start, progress, cancel, outcome) and their steps; the orders to workers are ``orders.py``'s. It changes nothing in
+the catalog: a node announces what it did before it answers. What should be done is suggested by ``placement.py`` and ``policies.py``; how bytes travel
 is ``transfer.py``'s. It runs in the scheduler's event loop and never blocks.
+
+An operation is ``running``, and then ``done``, ``failed`` or ``cancelled`` for good. Where a process dies, whatever it was doing:
+
+* the destination: the step fails at once, with the node's name; its store gives back what was reserved when it is opened next.
+* the source: the destination goes on with other sources, and fails without one.
+* the scheduler: transfers that run end by themselves, whole or not at all; no drop follows. The operation is forgotten.
+* the client: the operation goes on.
+
+Replicas are dropped only after the copies that replace them have been announced, and after one more look at whether another one stays.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import secrets
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, Final
 
-from workbench.cluster import messages, placement
+from workbench.cluster import placement
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.guarding import Guard
-from workbench.cluster.nodes import Node, Order
+from workbench.cluster.nodes import Node
+from workbench.cluster.orders import Ask, Orders
 from workbench.cluster.placement import Suggestion
-from workbench.errors import ClusterError, OperationCancelledError, TransferError, WorkbenchError
-from workbench.objects import ObjectId
+from workbench.cluster.running import Running
+from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError, TransferError, WorkbenchError
+from workbench.objects import ObjectId, format_nbytes
+
+logger = logging.getLogger("workbench.scheduler")
 
 _KEPT: Final = 100
 """Finished operations that are still listed."""
@@ -32,52 +43,12 @@ _SENDERS: Final = 4
 """Nodes at the head of a list of sources that are taken for busy with the transfer."""
 _SHOWN_FROM: Final = 32 << 20
 """Bytes from which what is fetched for a reader is listed among the operations."""
-_ORDER_TIMEOUT: Final = 30.0
-"""Seconds that a worker has for an order that moves no payload."""
+_NAMED: Final = 5
+"""Objects that the error of an operation names."""
 
-Ask = Callable[..., Awaitable[Any]]
-"""``await ask(address, verb, **arguments)``: the result of a verb of a worker."""
 Plan = Callable[[], Iterable[Suggestion]]
-
-
-@dataclass(slots=True)
-class Running:
-    """One operation. `parts` maps transfers to their bytes; `at` maps those that are under way to the worker that pulls."""
-
-    id: str
-    verb: str
-    object: ObjectId
-    name: str | None
-    to: list[str]
-    total: int
-    state: str = "running"
-    error: dict[str, str] | None = None
-    started: float = field(default_factory=time.time)
-    parts: dict[str, int] = field(default_factory=dict)
-    at: dict[str, str] = field(default_factory=dict)
-    task: asyncio.Task[None] | None = None
-
-    def set_cancelled(self) -> None:
-        """Note that it ended because somebody wished so."""
-        self.state = "cancelled"
-        error = OperationCancelledError("The operation was cancelled; no half replica is left.")
-        self.error = messages.error_to_wire(error)
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return the operation as plain values, as the panel shows it."""
-        done = self.total if self.state == "done" else min(self.total, sum(self.parts.values()))
-        return {
-            "id": self.id,
-            "verb": self.verb,
-            "object": self.object,
-            "name": self.name,
-            "to": self.to,
-            "state": self.state,
-            "done_nbytes": done,
-            "total_nbytes": self.total,
-            "error": self.error,
-            "started": self.started,
-        }
+Barred = dict[tuple[ObjectId, str], str]
+"""Object and node to why it could not be brought there."""
 
 
 class Manager:
@@ -90,17 +61,19 @@ class Manager:
     """
 
     def __init__(self, catalog: ClusterCatalog, ask: Ask) -> None:
-        self._catalog = catalog
-        self._ask = ask
-        self._asking: dict[str, set[asyncio.Future[Any]]] = {}
+        self.catalog = catalog
+        self.orders = Orders(catalog, ask)
         self._operations: dict[str, Running] = {}
         self._bringing: dict[tuple[ObjectId, str, bool], asyncio.Task[None]] = {}
         self._sending: Counter[str] = Counter()
-        self.guard = Guard(catalog, self._ask_in_time)
+        self.guard = Guard(catalog, self.orders.ask_in_time)
+        self._dropping: dict[ObjectId, set[str]] = {}
 
-    def operations(self) -> list[dict[str, Any]]:
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def operations(self) -> list[Running]:
         """Return all operations that run or ended not long ago, newest first."""
-        return [operation.to_wire() for operation in reversed(self._operations.values())]
+        return list(reversed(self._operations.values()))
 
     def operation(self, operation: str) -> Running:
         """Return an operation, or raise ClusterError."""
@@ -111,8 +84,10 @@ class Manager:
             )
         return found
 
-    def start(self, verb: str, object_id: ObjectId, to: Collection[Node], plan: Plan) -> Running:
-        """Begin to do what a plan suggests: all copies, and then, if every one succeeded, the drops.
+    def start(
+        self, verb: str, object_id: ObjectId, to: Collection[Node], plan: Plan, *, force: bool = False
+    ) -> Running:
+        """Begin to do what a plan for one object suggests: all copies, and then, if every one succeeded, the drops.
 
         Parameters
         ----------
@@ -123,39 +98,118 @@ class Manager:
         plan : callable
             Yields suggestions for the catalog as it is. It is asked now, for the errors that it raises, and again if the operation
             had to wait for another one on the same object.
+        force : bool
+            Drop last replicas, too.
         """
         steps = list(plan())
         nodes = [node.id for node in to] or list(dict.fromkeys(step.node for step in steps))
-        name = self._catalog.info(object_id).name
-        operation = Running(secrets.token_hex(8), verb, object_id, name, nodes, _total(steps))
-        before = [other.task for other in self._operations.values() if other.object == object_id and other.task]
-        self._remember(operation)
-        run = self._run(operation, steps, plan, [task for task in before if not task.done()])
-        operation.task = asyncio.create_task(run, name=f"workbench-{verb}-{operation.id}")
-        return operation
+        operation = self._new(verb, object_id, self.catalog.info(object_id).name, nodes)
+        operation.plan(steps)
+        before = [
+            other.task
+            for other in self._operations.values()
+            if other is not operation and other.object == object_id and other.task and not other.task.done()
+        ]
 
-    def _remember(self, operation: Running) -> None:
+        async def work() -> None:
+            nonlocal steps
+            if before:
+                await asyncio.wait(before)
+                steps = list(plan())
+                operation.total = 0
+                operation.plan(steps)
+            await self._all(operation, steps, force)
+
+        return self._launch(operation, work())
+
+    def start_many(
+        self,
+        verb: str,
+        name: str | None,
+        plan: Callable[[Barred], Iterable[Suggestion]],
+        *,
+        again: bool,
+        look: Callable[[], Awaitable[object]] | None = None,
+        undo: Callable[[], None] | None = None,
+        check: Callable[[Running], None] | None = None,
+    ) -> Running:
+        """Begin to do what a policy suggests, object by object; one that cannot be done does not stop the others.
+
+        Parameters
+        ----------
+        verb : str
+        name : str, optional
+            What the operation is about: a node, for one.
+        plan : callable
+            Takes what was tried in vain.
+        again : bool
+            Ask the plan again, until it suggests nothing more.
+        look : callable, optional
+            Awaited before the plan is asked.
+        undo : callable, optional
+            Called when the operation is cancelled.
+        check : callable, optional
+            Called at the end; what it raises is why the operation failed.
+        """
+        operation = self._new(verb, None, name, [])
+        operation.undo = undo
+
+        async def work() -> None:
+            barred: Barred = {}
+            while True:
+                if look is not None:
+                    await look()
+                steps = list(plan(barred))
+                operation.refused.clear()
+                operation.plan(steps)
+                steps = [step for step in steps if step.verb != "refuse"]
+                await self._each(operation, steps, barred)
+                if not (again and steps):
+                    break
+            if check is not None:
+                check(operation)
+
+        return self._launch(operation, work())
+
+    def _new(self, verb: str, object_id: ObjectId | None, name: str | None, to: list[str]) -> Running:
+        operation = Running(secrets.token_hex(8), verb, object_id, name, to)
         self._operations[operation.id] = operation
         finished = [other.id for other in self._operations.values() if other.state != "running"]
         for other in finished[: max(0, len(finished) - _KEPT)]:
             del self._operations[other]
+        return operation
 
-    async def _run(
-        self, operation: Running, steps: list[Suggestion], plan: Plan, before: list[asyncio.Task[None]]
-    ) -> None:
-        try:
-            if before:
-                await asyncio.wait(before)
-                steps = list(plan())
-                operation.total = _total(steps)
-            await self._do(operation, steps)
-            operation.state = "done"
-        except asyncio.CancelledError:
-            operation.set_cancelled()
-        except Exception as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
-            operation.state, operation.error = "failed", messages.error_to_wire(error)
+    def _launch(self, operation: Running, work: Coroutine[Any, Any, None]) -> Running:
+        async def run() -> None:
+            try:
+                await work
+                operation.end()
+            except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001  # whatever it is, who waits must hear of it
+                operation.end(error)
+                if not isinstance(error, asyncio.CancelledError):
+                    logger.info("Operation %s (%s %s) failed: %s", operation.id, operation.verb, operation.name, error)
 
-    async def _do(self, operation: Running, steps: list[Suggestion]) -> None:
+        operation.task = asyncio.create_task(run(), name=f"workbench-{operation.verb}-{operation.id}")
+        operation.task.add_done_callback(lambda _: work.close())  # cancelled before its first step
+        return operation
+
+    async def wait(self, operation: Running, seconds: float | None) -> None:
+        """Wait until an operation has ended, or some seconds."""
+        if operation.task is not None:
+            await asyncio.wait([operation.task], timeout=seconds)
+
+    async def cancel(self, operation: Running) -> None:
+        """End an operation; nothing is dropped any more, and no half replica is left."""
+        if operation.task is not None and not operation.task.done():
+            operation.task.cancel()
+            await asyncio.wait([operation.task])
+            if operation.state == "running":
+                operation.end(asyncio.CancelledError())  # before its first step
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    async def _all(self, operation: Running, steps: list[Suggestion], force: bool) -> None:
+        """Do all steps; the first that fails ends all."""
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def copy(step: Suggestion) -> None:
@@ -167,41 +221,88 @@ class Manager:
             await asyncio.gather(*copies)
             for step in steps:
                 if step.verb == "drop":
-                    await self.drop(step.object, self._catalog.nodes[step.node], force=False)
+                    await self.drop(step.object, self.catalog.nodes[step.node], force=force)
         finally:
-            for task in copies:
-                task.cancel()
-            await asyncio.gather(*copies, return_exceptions=True)
-            await self._stop_transfers(operation)
+            await self._finish(operation, copies)
+
+    async def _each(self, operation: Running, steps: list[Suggestion], barred: Barred) -> None:
+        """Do the steps, those of one object in their order; what fails is noted, and the rest of that object's steps left out."""
+        turns = asyncio.Semaphore(_AT_ONCE)
+        by_object: dict[ObjectId, list[Suggestion]] = {}
+        for step in steps:
+            by_object.setdefault(step.object, []).append(step)
+
+        async def one(steps: list[Suggestion]) -> None:
+            async with turns:
+                for step in steps:
+                    try:
+                        await self._step(operation, step)
+                    except (WorkbenchError, OSError) as error:
+                        logger.info("%s of object %s: %s", operation.verb, step.object, error)
+                        operation.refuse(step, error)
+                        barred[step.object, step.node] = str(error)
+                        return
+
+        tasks = [asyncio.create_task(one(each)) for each in by_object.values()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await self._finish(operation, tasks)
+
+    async def _step(self, operation: Running, step: Suggestion) -> None:
+        others = (each for each in self._operations.values() if each.object == step.object and each.verb != "fetch")
+        busy = [each for each in others if each.state == "running"]
+        if busy:
+            raise ClusterError(f"A user's operation ({busy[0].verb}) works on it at this moment.")
+        if step.verb == "drop":
+            await self.drop(step.object, self.catalog.nodes[step.node], force=False)
+            return
+        try:
+            await self._copy(step, operation)
+        except ObjectNotFoundError:
+            if self.catalog.holders(step.object):
+                raise
+            operation.total -= step.nbytes  # it was deleted meanwhile
+
+    async def _finish(self, operation: Running, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for transfer, address in operation.at.items():
+            await self.orders.cancel(address, transfer)
+        operation.at.clear()
 
     async def _copy(self, step: Suggestion, operation: Running | None, *, cached: bool = False) -> None:
         # The catalog may have changed since the suggestion: the object can be there by now, or its node can be lost.
-        node = self._catalog.nodes[step.node]
-        having = self._catalog.holders(step.object) if cached else self._catalog.keepers(step.object)
+        node = self.catalog.nodes[step.node]
+        having = self.catalog.holders(step.object) if cached else self.catalog.keepers(step.object)
         if node in having and node.workers:
+            if operation is not None:
+                operation.parts[secrets.token_hex(8)] = step.nbytes
             return
         address = node.announcer
         if address is None:
             raise TransferError(f"Node {node.name} is lost: no worker runs there. The object stays where it is.")
         transfer = secrets.token_hex(8)
+        sources = placement.sources(self.catalog, step.object, node, self._sending)
+        senders = {sender.id for source in sources[:_SENDERS] if (sender := self.catalog.node_of(source)) is not None}
+        self._sending.update(senders)
         if operation is not None:
             operation.at[transfer] = address
-        sources = placement.sources(self._catalog, step.object, node, self._sending)
-        senders = {sender.id for source in sources[:_SENDERS] if (sender := self._catalog.node_of(source)) is not None}
-        self._sending.update(senders)
         try:
-            await self._ask_living(
+            await self.orders.ask(
                 address,
                 "fetch",
                 target=step.object,
                 sources=sources,
-                names=list(self._catalog.info(step.object).names),
+                names=list(self.catalog.info(step.object).names),
                 transfer=transfer if operation is not None else None,
                 cached=cached,
             )
         except OSError as error:
             if operation is not None:
                 operation.at.pop(transfer, None)  # there is nothing to cancel
+                operation.parts.pop(transfer, None)
             if isinstance(error, WorkbenchError):
                 raise  # the node answered; a full store, for one, is an OSError as well
             raise TransferError(
@@ -211,6 +312,7 @@ class Manager:
             self._sending.subtract(senders)
         if operation is not None:
             operation.parts[transfer] = step.nbytes
+            operation.mark()
             operation.at.pop(transfer, None)
 
     def progress(self, transfer: str, done: int) -> None:
@@ -218,12 +320,7 @@ class Manager:
         for operation in self._operations.values():
             if transfer in operation.at:
                 operation.parts[transfer] = done
-
-    async def _stop_transfers(self, operation: Running) -> None:
-        for transfer, address in operation.at.items():
-            with contextlib.suppress(OSError, ClusterError, TimeoutError):
-                await self._ask_in_time(address, "cancel", transfer=transfer)
-        operation.at.clear()
+                operation.mark()
 
     async def bring(self, object_id: ObjectId, node: Node, *, cached: bool = False) -> None:
         """Make a replica on a node, for somebody who waits for it; two who wait for the same one cause one transfer.
@@ -238,7 +335,7 @@ class Manager:
         key = object_id, node.id, cached
         task = self._bringing.get(key)
         if task is None:
-            nbytes = self._catalog.info(object_id).nbytes
+            nbytes = self.catalog.info(object_id).nbytes
             step = Suggestion("copy", object_id, node.id, nbytes, "a reader there wants it")
             task = self._bringing[key] = asyncio.create_task(self._bring(step, cached=cached))
             task.add_done_callback(lambda _: self._bringing.pop(key, None))
@@ -254,90 +351,37 @@ class Manager:
             await self._copy(step, None, cached=cached)
             return
         # It takes a while: whoever waits can see how far it is, as with any operation.
-        name = self._catalog.info(step.object).name
-        operation = Running(secrets.token_hex(8), "fetch", step.object, name, [step.node], step.nbytes)
+        operation = self._new("fetch", step.object, self.catalog.info(step.object).name, [step.node])
+        operation.plan([step])
         operation.task = asyncio.current_task()
-        self._remember(operation)
         try:
             await self._copy(step, operation, cached=cached)
-            operation.state = "done"
-        except asyncio.CancelledError:
-            operation.set_cancelled()
-            await self._stop_transfers(operation)
+            operation.end()
+        except BaseException as error:
+            operation.end(error)
+            await self._finish(operation, [])
             raise
-        except Exception as error:
-            operation.state, operation.error = "failed", messages.error_to_wire(error)
-            raise
-
-    async def wait(self, operation: Running, seconds: float) -> None:
-        """Wait until an operation has ended, or some seconds."""
-        if operation.task is not None:
-            await asyncio.wait([operation.task], timeout=seconds)
-
-    async def cancel(self, operation: Running) -> None:
-        """End an operation; nothing is dropped, and no half replica is left."""
-        if operation.task is not None and not operation.task.done():
-            operation.task.cancel()
-            await asyncio.wait([operation.task])
-            if operation.state == "running":
-                operation.set_cancelled()  # before its first step
 
     async def drop(self, object_id: ObjectId, node: Node, *, force: bool) -> None:
         """Remove one replica; the last one only if forced."""
+        going = self._dropping.setdefault(object_id, set())
         if not force:
-            await self.guard.secure(object_id, node)
+            placement.refuse_last(self.catalog, object_id, node, going)
         if node.announcer is None:
             raise ClusterError(
                 f"Node {node.name} is lost: nothing can be dropped there until one of its workers is back."
             )
-        await self._ask_in_time(node.announcer, "delete", targets=[object_id])
-
-    async def obey(self, orders: Iterable[Order]) -> None:
-        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back."""
-        deletions: dict[str, list[ObjectId]] = {}
-        given = []
-        for order in orders:
-            if order.verb == "delete":
-                deletions.setdefault(order.node, []).append(order.object)
-            else:
-                given.append(self._order(order.node, "unbind", target=order.object, name=order.name, keep=order.keep))
-        given += [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
-        results = await asyncio.gather(*given, return_exceptions=True)
-        for result in results:
-            if isinstance(result, WorkbenchError) or (isinstance(result, BaseException) and not _unreachable(result)):
-                raise result
-
-    async def _order(self, node: str, verb: str, **arguments: Any) -> None:
-        address = self._catalog.nodes[node].announcer
-        if address is not None:
-            await self._ask_in_time(address, verb, **arguments)
-
-    async def _ask_in_time(self, address: str, verb: str, **arguments: Any) -> Any:
-        return await asyncio.wait_for(self._ask_living(address, verb, **arguments), _ORDER_TIMEOUT)
-
-    async def _ask_living(self, address: str, verb: str, **arguments: Any) -> Any:
-        """Ask a worker, and fail at once when it has gone: Dask would try to reach it for half a minute.
-
-        Raises
-        ------
-        OSError
-            It has gone.
-        """
-        asking = asyncio.ensure_future(self._ask(address, verb, **arguments))
-        self._asking.setdefault(address, set()).add(asking)
+        going.add(
+            node.id
+        )  # from here on until it is announced, so that two drops do not each count on the other's replica
         try:
-            await asyncio.wait([asking])
-            if asking.cancelled():
-                raise ConnectionError(f"the worker at {address} has gone")
-            return asking.result()
+            if not force:
+                await self.guard.secure(object_id, node)
+            await self.orders.delete(node, [object_id])
         finally:
-            asking.cancel()
-            self._asking.get(address, set()).discard(asking)
-
-    def worker_gone(self, address: str) -> None:
-        """End what waits for an answer of a worker that has gone."""
-        for asking in self._asking.pop(address, set()):
-            asking.cancel()
+            going.discard(node.id)
+            if not going:
+                self._dropping.pop(object_id, None)
 
     async def close(self) -> None:
         """End what runs."""
@@ -348,9 +392,12 @@ class Manager:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _unreachable(error: BaseException) -> bool:
-    return isinstance(error, (OSError, TimeoutError))
-
-
-def _total(steps: Iterable[Suggestion]) -> int:
-    return sum(step.nbytes for step in steps if step.verb == "copy")
+def left_behind(catalog: ClusterCatalog, refused: Iterable[Suggestion]) -> str:
+    """Name objects with their sizes and the reasons, the largest first."""
+    steps = sorted(refused, key=lambda step: -step.nbytes)
+    named = []
+    for step in steps[:_NAMED]:
+        info = catalog.info(step.object) if catalog.holders(step.object) else None
+        named.append(f"{(info and info.name) or step.object} ({format_nbytes(step.nbytes)}: {step.reason})")
+    more = len(steps) - len(named)
+    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")

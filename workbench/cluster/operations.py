@@ -1,4 +1,4 @@
-"""What a user holds of a move or a replication: its progress, waiting for it, cancelling it.
+"""What a user holds of an operation: its progress, what it takes yet, waiting for it, cancelling it.
 
 Covers one client's view; the operation itself lives on the scheduler (``manager.py``) and goes on when this object, or the whole
 process, is gone.
@@ -7,15 +7,20 @@ process, is gone.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import html
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from workbench.cluster import messages
 from workbench.errors import WorkbenchError
-from workbench.objects import ObjectId, format_nbytes
+from workbench.listing import Listing
+from workbench.objects import ObjectId, OperationInfo, format_nbytes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from workbench.cluster.client import ClusterClient
 
 _STEP: Final = 1.0
@@ -23,9 +28,9 @@ _STEP: Final = 1.0
 
 
 class Operation:
-    """A move or a replication that runs on the cluster.
+    """A move, a replication, a drop, a drain or a rebalancing on the cluster.
 
-    In a notebook it shows itself as a bar, as far as it has got when it is shown.
+    In a notebook it shows itself as a bar; with ``%load_ext workbench`` one that goes on until the operation has ended.
 
     Parameters
     ----------
@@ -45,12 +50,12 @@ class Operation:
 
     @property
     def verb(self) -> str:
-        """``move`` or ``replicate``."""
+        """``move``, ``replicate``, ``drop``, ``drain``, ``rebalance`` or ``keep-up``."""
         return str(self._wire["verb"])
 
     @property
     def object(self) -> ObjectId:
-        """Id of the object."""
+        """Id of the object; empty for what is about a node, or about all."""
         return ObjectId(self._wire["object"])
 
     @property
@@ -62,6 +67,31 @@ class Operation:
     def progress(self) -> float:
         """From 0 to 1, as it is now."""
         return self._fraction(self._refreshed())
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second, measured in the last seconds; None where nothing is known."""
+        return _number(self._refreshed().get("rate"))
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds that it will take yet, at that rate; None where nothing is known."""
+        return _number(self._refreshed().get("eta"))
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it does what it does, and why it does not do what it could not."""
+        return tuple(self._refreshed().get("reasons", ()))
+
+    @property
+    def info(self) -> OperationInfo:
+        """All of it, as it is now."""
+        return _info(self._refreshed())
+
+    @property
+    def last_known(self) -> OperationInfo:
+        """All of it, as it was when the scheduler was asked last."""
+        return _info(self._wire)
 
     @staticmethod
     def _fraction(wire: dict[str, Any]) -> float:
@@ -110,6 +140,8 @@ class Operation:
 
     @property
     def _title(self) -> str:
+        if not self._wire["object"]:
+            return str(self._wire["name"])
         return repr(self._wire["name"]) if self._wire["name"] else str(self._wire["object"])
 
     def _describe(self) -> tuple[str, float]:
@@ -119,6 +151,10 @@ class Operation:
         progress, wire = self._fraction(self._wire), self._wire
         sizes = f"{format_nbytes(wire['done_nbytes'])} of {format_nbytes(wire['total_nbytes'])}"
         text = f"{self.verb} {self._title}: {wire['state']}, {sizes}"
+        if (rate := wire.get("rate")) and wire["state"] == "running":
+            text += f", {format_nbytes(round(rate))}/s"
+        if (eta := wire.get("eta")) is not None and wire["state"] == "running":
+            text += f", {eta:.0f} s left"
         if wire["error"] is not None:
             text += f" ({wire['error']['message']})"
         return text, progress
@@ -134,3 +170,46 @@ class Operation:
             f'<div><progress value="{progress:.4f}" max="1" style="width: 20em" aria-label="{html.escape(self.verb)}">'
             f"</progress> <span>{html.escape(text)}</span></div>"
         )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _info(wire: dict[str, Any]) -> OperationInfo:
+    known = {field.name: wire.get(field.name) for field in dataclasses.fields(OperationInfo)}
+    known |= {"to": tuple(wire["to"]), "reasons": tuple(wire.get("reasons", ()))}
+    known["error"] = wire["error"]["message"] if wire["error"] else ""
+    return OperationInfo(**known)  # type: ignore[arg-type]  # the scheduler sends all of them
+
+
+class Operations(Sequence[Operation]):
+    """Operations, newest first, as a sequence that shows itself as a table."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self._operations = tuple(operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    @overload
+    def __getitem__(self, index: int) -> Operation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Operations: ...
+    def __getitem__(self, index: int | slice) -> Operation | Operations:
+        return Operations(self._operations[index]) if isinstance(index, slice) else self._operations[index]
+
+    @property
+    def infos(self) -> Listing[OperationInfo]:
+        """All of them as values, as they were when they were asked about."""
+        return Listing([operation.last_known for operation in self._operations], of=OperationInfo)
+
+    def __repr__(self) -> str:
+        return repr(self.infos)
+
+    def _repr_html_(self) -> str:
+        return self.infos._repr_html_()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a DataFrame with a row for each operation."""
+        return self.infos.to_pandas()

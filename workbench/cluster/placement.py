@@ -138,8 +138,16 @@ def _distance(node: Node, to: Node | None) -> int:
     return 1 if node.rack and node.rack == to.rack else 2
 
 
-def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node) -> None:
+def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node, going: Collection[str] = ()) -> None:
     """Refuse to drop a replica without which the object would be lost.
+
+    Parameters
+    ----------
+    catalog : ClusterCatalog
+    object_id : ObjectId
+    node : Node
+    going : collection of str
+        Nodes whose replica is being dropped at this moment: they do not count.
 
     Raises
     ------
@@ -154,7 +162,8 @@ def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node) -> Non
     if node not in holders:
         names = ", ".join(holder.name for holder in holders)
         raise ObjectNotFoundError(f"{title} has no replica on {node.name}; it is on {names}.")
-    if not any(holder.takes_replicas for holder in holders if holder is not node):
+    others = [other for other in holders if other is not node and other.id not in going]
+    if not any(other.takes_replicas for other in others):
         raise LastReplicaError(
             f"The replica of {title} on {node.name} is the last one. Replicate it first, or use wb.delete, "
             "or say force=True to lose it."

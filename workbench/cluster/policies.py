@@ -41,7 +41,13 @@ def exposed(catalog: ClusterCatalog) -> list[ObjectId]:
     return list(dict.fromkeys([*catalog.wishes.objects(), *drained]))
 
 
-def keep_up(catalog: ClusterCatalog, objects: Iterable[ObjectId], barred: Barred | None = None) -> Iterator[Suggestion]:
+def keep_up(
+    catalog: ClusterCatalog,
+    objects: Iterable[ObjectId],
+    barred: Barred | None = None,
+    awaited: Collection[str] = (),
+    leaving: Collection[str] = (),
+) -> Iterator[Suggestion]:
     """Suggest the copies after which each object has as many safe replicas as are wished, or as the nodes can take.
 
     Parameters
@@ -51,29 +57,38 @@ def keep_up(catalog: ClusterCatalog, objects: Iterable[ObjectId], barred: Barred
         The largest ones find their place first.
     barred : mapping, optional
         What was tried in vain.
+    awaited : collection of str
+        Nodes that were lost only now, and may be back soon: what they have counts.
+    leaving : collection of str
+        Nodes to be thought of as drained.
     """
     barred = barred or {}
     planned: Counter[str] = Counter()
-    sizes = {object_id: catalog.info(object_id).nbytes for object_id in objects if catalog.holders(object_id)}
-    for object_id, nbytes in sorted(sizes.items(), key=lambda each: (-each[1], each[0])):
-        safe = safe_holders(catalog, object_id)
+    short: list[tuple[int, ObjectId, set[str]]] = []
+    for object_id in objects:
         holders = catalog.holders(object_id)
-        wished = catalog.wished(object_id)
-        if len(safe) >= wished or not any(node.workers for node in holders):
-            continue  # there is nothing to copy from where all have gone
-        having = {node.id for node in safe}
+        safe = {
+            node.id
+            for node in catalog.keepers(object_id)
+            if (node.takes_replicas and node.id not in leaving) or (node.id in awaited and not node.workers)
+        }
+        # There is nothing to copy from where all have gone.
+        if len(safe) < catalog.wished(object_id) and any(node.workers for node in holders):
+            short.append((catalog.info(object_id).nbytes, object_id, safe))
+    for nbytes, object_id, safe in sorted(short, key=lambda each: (-each[0], each[1])):
+        holders, wished = catalog.holders(object_id), catalog.wished(object_id)
+        tried = {node for each, node in barred if each == object_id}
         for number in range(len(safe) + 1, wished + 1):
-            node = _roomiest(catalog, nbytes, planned, having | {node for each, node in barred if each == object_id})
+            node = _roomiest(catalog, nbytes, planned, {*safe, *tried, *leaving})
             if node is None:
-                yield Suggestion(
-                    "refuse", object_id, holders[0].id, nbytes, _why_not(catalog, object_id, nbytes, barred)
-                )
+                why = _why_not(catalog, object_id, nbytes, barred)
+                yield Suggestion("refuse", object_id, holders[0].id, nbytes, why)
                 break
             planned[node.id] += nbytes
-            having.add(node.id)
-            free = format_nbytes(node.free)
-            why = f"safe replica {number} of {wished}" if safe or wished > 1 else f"it is only on {_names(holders)}"
-            yield Suggestion("copy", object_id, node.id, nbytes, f"{why}: {node.name} has {free} free")
+            safe.add(node.id)
+            why = f"safe replica {number} of {wished}" if wished > 1 else f"it is only on {_names(holders)}"
+            why += f": {node.name} has {format_nbytes(node.free)} free"
+            yield Suggestion("copy", object_id, node.id, nbytes, why)
 
 
 def _roomiest(catalog: ClusterCatalog, nbytes: int, planned: Counter[str], but: Collection[str]) -> Node | None:
@@ -158,6 +173,11 @@ def rebalance(
     yield from refused.values()
 
 
+def _counts(info: Copy) -> bool:
+    # What is cached for readers makes room by itself.
+    return info.nbytes > 0 and info.state != "cached"
+
+
 class _Piece(NamedTuple):
     """A replica that may move; `origin` is the node where it really is. The order is by size."""
 
@@ -173,7 +193,10 @@ class _Scales:
         self, catalog: ClusterCatalog, mapped: Mapping[str, Collection[ObjectId]], cheap: int, tolerance: float
     ) -> None:
         self._nodes = {node.id: node for node in catalog.nodes.values() if node.takes_replicas and node.capacity > 0}
-        self._load = {node.id: sum(info.nbytes for info in node.objects.values()) for node in self._nodes.values()}
+        self._load = {
+            node.id: sum(info.nbytes for info in node.objects.values() if _counts(info))
+            for node in self._nodes.values()
+        }
         self._has = {node.id: set(node.objects) for node in self._nodes.values()}
         self._mapped, self._cheap, self._tolerance = mapped, cheap, tolerance
         self._stay: dict[str, list[tuple[_Piece, str]]] = {node: [] for node in self._nodes}
@@ -181,9 +204,7 @@ class _Scales:
         self._place: dict[_Piece, str] = {}
         for node in self._nodes.values():
             # A manifest is small, and belongs on every node.
-            # What is only cached is no replica to be moved: it goes by itself when there is no room.
-            ordinary = (info for info in node.objects.values() if info.state != "cached")
-            for info in (info for info in ordinary if info.nbytes and info.kind != "dataset"):
+            for info in (info for info in node.objects.values() if _counts(info) and info.kind != "dataset"):
                 piece = _Piece(info.nbytes, info.id, node.id)
                 if why := self._why_it_stays(info, node):
                     self._stay[node.id].append((piece, why))

@@ -1,22 +1,25 @@
 """The scheduler's side of the workbench: Dask's hooks and the verbs that clients and workers call.
 
-Covers the wiring only: what is known is in ``catalog.py``, what is decided in ``placement.py`` and ``locality.py``, what is done
-in ``manager.py``. Arguments come from outside and are checked; nothing here unpickles. Read next: ``worker_plugin.py``.
+Covers the wiring only: what is known is in ``catalog.py``, what is decided in ``placement.py``, ``policies.py`` and ``locality.py``, what clients may
+wish is in ``actions.py``, what is done in ``manager.py``. Arguments come from outside and are checked; nothing here unpickles. Read next: ``worker_plugin.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from workbench import config
 from workbench.cluster import announcements, messages, metrics, placement
+from workbench.cluster.actions import Actions
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.indexes import PAGE
+from workbench.cluster.keeper import Keeper
 from workbench.cluster.locality import Locality
 from workbench.cluster.manager import Manager
 from workbench.cluster.nodes import Node, Order
@@ -40,7 +43,7 @@ _FLUSH_TIMEOUT: Final = 2.0
 
 _OF_WORKERS: Final = ("join", "leave", "announce", "progress")
 _QUESTIONS: Final = ("hello", "nodes", "locate", "where", "ls", "members", "operations", "operation")
-_ACTIONS: Final = ("replicate", "move", "bring", "drop", "delete", "forget", "wait", "cancel")
+_ACTIONS: Final = ("delete", "forget")
 _VERBS: Final = (*_OF_WORKERS, *_QUESTIONS, *_ACTIONS)
 
 
@@ -60,7 +63,13 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self._manager = Manager(self.catalog, self._ask)
         self._lost: dict[str, asyncio.TimerHandle] = {}
         self._background: set[asyncio.Task[None]] = set()
-        self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in _VERBS}
+        self._keeper = Keeper(self.catalog, self._manager, config.get_seconds("replica-grace"))
+        actions = Actions(self.catalog, self._manager, self._keeper, self._find)
+        self._verbs: dict[str, messages.Verb] = {
+            **{verb: getattr(self, f"_{verb}") for verb in _VERBS},
+            **actions.questions,
+            **{verb: self._counted(action) for verb, action in actions.verbs.items()},
+        }
 
     def __reduce__(self) -> tuple[type[WorkbenchSchedulerPlugin], tuple[()]]:
         # What travels to the scheduler when a client registers the plugin is the wish to have one, not its state.
@@ -76,6 +85,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
 
     async def before_close(self) -> None:
         """End what runs; called by Dask."""
+        self._keeper.close()
         self._hide()
         await self._manager.close()
         for timer in self._lost.values():
@@ -94,7 +104,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self._left(scheduler, worker)
 
     def _left(self, scheduler: Scheduler, worker: str) -> None:
-        self._manager.worker_gone(worker)
+        self._manager.orders.worker_gone(worker)
         node = self.catalog.leave(worker)
         if node is None:
             return
@@ -105,6 +115,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             logger.info(
                 "Node %s is lost: no worker runs there. Its %d objects stay known.", node.name, len(node.objects)
             )
+            self._keeper.node_lost(node)
             self._lost[node.id] = asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
             self._spawn(self._manager.guard.rescue(node.objects))
         self._locality.node_lost(scheduler)
@@ -125,6 +136,18 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         rpc = self._scheduler.rpc(address)
         reply = await getattr(rpc, messages.OP)(verb=verb, arguments=arguments, version=messages.PROTOCOL)
         return messages.unwrap(reply, f"The worker at {address}")
+
+    def _counted(self, action: messages.Verb) -> messages.Verb:
+        """Return an action that says, when it is done, that nodes or objects may have changed."""
+
+        @functools.wraps(action)  # its arguments are checked
+        async def act(**arguments: Any) -> Any:
+            try:
+                return await action(**arguments)
+            finally:
+                self.version += 1
+
+        return act
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         async def run() -> None:
@@ -177,11 +200,14 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             self._locality.node_joined(self._scheduler)
             # A scheduler that has started anew hears of cached replicas before it hears of the ordinary ones.
             asyncio.get_running_loop().call_later(GRACE, self._look_after, node)
+            self._keeper.node_joined(node)
+        else:
+            self._keeper.announced(node, len(announcement.added))
         if announcement.removed:
             self._spawn(self._manager.guard.rescue(announcement.removed))
         if orders:
             self._report(orders)
-            self._spawn(self._manager.obey(orders))
+            self._spawn(self._manager.orders.obey(orders))
         return {"again": False, "join": False}
 
     def _look_after(self, node: Node) -> None:
@@ -272,64 +298,22 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
 
     def operations(self) -> list[dict[str, Any]]:
         """Return the operations that run or ended not long ago."""
-        return self._manager.operations()
+        return [operation.to_wire() for operation in self._manager.operations()]
 
     async def _operations(self) -> dict[str, Any]:
-        return {"version": self.version, "operations": self._manager.operations()}
+        return {"version": self.version, "operations": self.operations()}
 
     async def _operation(self, operation: Any) -> dict[str, Any]:
         return self._manager.operation(str(operation)).to_wire()
 
     # -- verbs of clients: actions ---------------------------------------------------------------------------------
 
-    async def _replicate(self, key: Any, to: Any = None, n: Any = None) -> dict[str, Any]:
-        found = await self._find(key)
-        objects = [found, *self.catalog.members(found)]
-        if (to is None) == (n is None):
-            raise ValueError("replicate takes either n (how many nodes) or to (which nodes).")
-        if to is not None:
-            nodes = [self.catalog.find_node(str(node)) for node in to]
-            plan = partial(placement.replicate_to, self.catalog, objects, nodes)
-        else:
-            nodes = []
-            plan = partial(placement.replicate_n, self.catalog, objects, int(n))
-        return self._manager.start("replicate", found, nodes, plan).to_wire()
-
-    async def _move(self, key: Any, to: Any) -> dict[str, Any]:
-        found = await self._find(key)
-        node = self.catalog.find_node(str(to))
-        # A dataset's manifest is a few kilobytes that every node should have: it is copied, its partitions are moved.
-        if members := self.catalog.members(found):
-            await self._manager.bring(found, node)
-        plan = partial(placement.move_to, self.catalog, members or [found], node)
-        return self._manager.start("move", found, [node], plan).to_wire()
-
-    async def _bring(self, key: Any, node: Any, cached: Any = False) -> str:
-        found = await self._find(key)
-        await self._manager.bring(found, self.catalog.find_node(str(node)), cached=messages.flag(cached))
-        return found
-
-    async def _drop(self, key: Any, node: Any, force: Any = False) -> None:
-        found = await self._find(key)
-        await self._manager.drop(found, self.catalog.find_node(str(node)), force=bool(force))
-        self.version += 1
-
     async def _delete(self, key: Any) -> None:
         found = await self._find(key)
-        await self._manager.obey(self.catalog.delete(found))
+        await self._manager.orders.obey(self.catalog.delete(found))
         self.version += 1
 
     async def _forget(self, objects: Any) -> None:
         """Delete objects of which some may not be known yet; who announces one later is told to delete it."""
         orders = [order for target in messages.object_ids(objects) for order in self.catalog.delete(target)]
-        await self._manager.obey(orders)
-
-    async def _wait(self, operation: Any, seconds: Any) -> dict[str, Any]:
-        running = self._manager.operation(str(operation))
-        await self._manager.wait(running, min(60.0, max(0.0, float(seconds))))
-        return running.to_wire()
-
-    async def _cancel(self, operation: Any) -> dict[str, Any]:
-        running = self._manager.operation(str(operation))
-        await self._manager.cancel(running)
-        return running.to_wire()
+        await self._manager.orders.obey(orders)

@@ -19,11 +19,11 @@ from distributed.protocol.pickle import dumps
 from distributed.utils import sync
 
 from workbench import connection
-from workbench.cluster import belonging, lines, memory, messages, metrics, transfer
+from workbench.cluster import belonging, lines, memory, messages, metrics, transfer, visiting
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.fetching import Fetching
 from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError, TransferError
-from workbench.objects import ObjectId
+from workbench.objects import ObjectId, to_json
 from workbench.store import Store, node_name
 from workbench.store.directory import is_memory
 
@@ -107,9 +107,22 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         self._announcer = Announcer(
             self.store, node_name(), self._address, worker.scheduler.address, self._ask_scheduler
         )
-        verbs = ("read", "fetch", "cancel", "delete", "keep", "unbind", "flush", "announce_from_now_on")
+        verbs = (
+            "read",
+            "fetch",
+            "cancel",
+            "delete",
+            "keep",
+            "tag",
+            "unbind",
+            "mapped",
+            "forecast",
+            "flush",
+            "announce_from_now_on",
+        )
         self._verbs: dict[str, messages.Verb] = {verb: getattr(self, f"_{verb}") for verb in verbs}
         worker.handlers[messages.OP] = self._handle
+        worker.handlers[visiting.OP] = self._receive
         worker.handlers[lines.OP] = self._server.handle
         files = is_memory(self.store.directory)
         self._undo.append(memory.correct_worker(worker, files=files))
@@ -136,6 +149,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             )
         if worker.handlers.get(messages.OP) == self._handle:
             del worker.handlers[messages.OP]
+            worker.handlers.pop(visiting.OP, None)
             worker.handlers.pop(lines.OP, None)
         for undo in self._undo:
             undo()
@@ -189,6 +203,9 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     ) -> dict[str, Any]:
         return await messages.answer(self._verbs, verb, arguments, version, comm.peer_address)
 
+    async def _receive(self, comm: Any, meta: Any = None, name: Any = None, version: Any = None) -> Any:
+        return await visiting.receive(self.store, self._executor, self._announcer.flush, comm, meta, name, version)
+
     async def _ask_scheduler(self, verb: str, **arguments: Any) -> Any:
         ask = getattr(self._worker.scheduler, messages.OP)
         reply = await ask(verb=verb, arguments=arguments, version=messages.PROTOCOL)
@@ -224,6 +241,21 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
                 await asyncio.to_thread(self.store.delete, target)
         # The answer must not overtake an announcement that still has the objects in it.
         await self._announcer.flush()
+
+    async def _tag(self, targets: Any, tag: Any, value: Any) -> None:
+        text = None if value is None else messages.text(value)
+        for target in messages.object_ids(targets):
+            with contextlib.suppress(ObjectNotFoundError):
+                await asyncio.to_thread(self.store.set_tag, target, messages.text(tag), text)
+        await self._announcer.flush()
+
+    async def _mapped(self) -> list[str]:
+        holders = await asyncio.to_thread(self.store.holders)
+        return list({holder.object: None for holder in holders if holder.object is not None})
+
+    async def _forecast(self, nbytes: Any) -> dict[str, Any]:
+        wire: dict[str, Any] = to_json(await asyncio.to_thread(self.store.forecast, messages.nbytes(nbytes)))
+        return wire
 
     async def _keep(self, targets: Any) -> None:
         for target in messages.object_ids(targets):

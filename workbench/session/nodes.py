@@ -6,7 +6,7 @@ Read next: ``cluster/client.py``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench import finding
 from workbench.arguments import check_number, check_seconds
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from workbench.cluster.client import ClusterClient
-    from workbench.cluster.operations import Operation
+    from workbench.cluster.operations import Operation, Operations
+    from workbench.cluster.plans import Plan
 
 
 class Spanning(Opened):
@@ -95,52 +96,71 @@ class Spanning(Opened):
         """
         return Listing(finding.describe(self.store, self.cluster, key).replicas, of=Replica)
 
-    def move(self, key: Key, to: str) -> Operation:
-        """Move an object to a node: replicate it there, then drop its other replicas.
+    @overload
+    def move(self, key: Key, to: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+    @overload
+    def move(self, key: Key, to: str, *, dry_run: bool) -> Operation | Plan: ...
+    def move(self, key: Key, to: str, *, dry_run: bool = False) -> Operation | Plan:
+        """Move an object to a node: replicate it there, then drop its other replicas. A dataset moves with its partitions.
 
         Parameters
         ----------
         key : str or Ref
-            Name, id or reference.
+            A partition of a dataset has an id of its own, and moves like any object.
         to : str
             Name or id of the node.
+        dry_run : bool
+            Only tell what would be done, what the destination would evict or spill for it, and what is refused, and why.
 
         Returns
         -------
-        Operation
-            It goes on by itself; ``wait()`` waits for its end, ``cancel()`` stops it. A notebook shows its progress.
+        Operation, or Plan
+            The operation goes on by itself; ``wait()`` waits for its end, ``cancel()`` stops it. A notebook shows its progress. A dry run returns the plan.
 
         Raises
         ------
         ClusterError
-            This session is not connected, or the cluster does not answer.
+            This session is not connected, or the cluster does not answer, or the node is drained.
         ObjectNotFoundError
         NodeNotFoundError
             The message lists the nodes.
         """
         cluster = self._require_cluster("Moving an object")
-        return cluster.move(self._resolve(key).id, to)
+        return cluster.move(self._resolve(key).id, to, dry_run=dry_run)
 
-    def replicate(self, key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None) -> Operation:
-        """Make more replicas of an object.
+    @overload
+    def replicate(
+        self, key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: Literal[False] = ...
+    ) -> Operation: ...
+    @overload
+    def replicate(
+        self, key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: bool
+    ) -> Operation | Plan: ...
+    def replicate(
+        self, key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None, dry_run: bool = False
+    ) -> Operation | Plan:
+        """Make more replicas of an object; of a dataset, of all its partitions.
 
         Parameters
         ----------
         key : str or Ref
         n : int, optional
-            How many nodes shall have it.
+            How many nodes shall have it. The number is remembered with the object (its tag ``replicas``), and kept up when a node is lost for longer
+            than the setting ``workbench.replica-grace``.
         to : str or iterable of str, optional
             Names or ids of nodes that shall have it.
+        dry_run : bool
+            As for :meth:`move`.
 
         Returns
         -------
-        Operation
+        Operation, or Plan
             As for :meth:`move`.
 
         Raises
         ------
         ClusterError
-            This session is not connected, or the cluster does not answer.
+            This session is not connected, or the cluster does not answer, or the node is drained.
         ObjectNotFoundError
         NodeNotFoundError
             The message lists the nodes.
@@ -151,10 +171,10 @@ class Spanning(Opened):
             n = check_number("n", n, 1, "nodes")
         cluster = self._require_cluster("Replicating an object")
         nodes: Sequence[str] | None = [to] if isinstance(to, str) else None if to is None else list(to)
-        return cluster.replicate(self._resolve(key).id, to=nodes, n=n)
+        return cluster.replicate(self._resolve(key).id, to=nodes, n=n, dry_run=dry_run)
 
-    def drop(self, key: Key, node: str, *, force: bool = False) -> None:
-        """Remove the replica on one node; the last one only with `force`.
+    def drop(self, key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
+        """Remove the replica on one node, of a dataset its partitions there; the last one only with `force`. It is done when this returns.
 
         Parameters
         ----------
@@ -164,16 +184,113 @@ class Spanning(Opened):
             Name or id of the node.
         force : bool
             Also if nobody else has the object, which is then gone.
+        dry_run : bool
+            As for :meth:`move`.
+
+        Returns
+        -------
+        Operation, or Plan
+            The operation, which has ended; a dry run returns the plan.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer, or the node is drained.
+        ObjectNotFoundError
+        NodeNotFoundError
+            The message lists the nodes.
+        LastReplicaError
+            No other node has it that stays (the others are lost or drained), and `force` is not given.
+        """
+        cluster = self._require_cluster("Dropping a replica")
+        return cluster.drop(self._resolve(key).id, node, force=force, dry_run=dry_run)
+
+    @overload
+    def drain(self, node: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+    @overload
+    def drain(self, node: str, *, dry_run: bool) -> Operation | Plan: ...
+    def drain(self, node: str, *, dry_run: bool = False) -> Operation | Plan:
+        """Empty a node before its host goes away: afterwards nothing is only there.
+
+        The node gets no replicas any more, and what is put there later is copied elsewhere, too. Its own replicas stay, so its readers go on. The
+        operation fails, and names them, if objects cannot be copied. Cancelling it, or :meth:`undrain`, gives the node back. A scheduler that
+        starts anew has forgotten it.
+
+        Parameters
+        ----------
+        node : str
+            Name or id.
+        dry_run : bool
+            As for :meth:`move`.
+
+        Returns
+        -------
+        Operation, or Plan
+            As for :meth:`move`.
 
         Raises
         ------
         ClusterError
             This session is not connected, or the cluster does not answer.
-        ObjectNotFoundError
         NodeNotFoundError
             The message lists the nodes.
-        LastReplicaError
-            It is the last one, and `force` is not given.
+        TransferError
+            The node is lost.
         """
-        cluster = self._require_cluster("Dropping a replica")
-        cluster.drop(self._resolve(key).id, node, force=force)
+        return self._require_cluster("Draining a node").drain(node, dry_run=dry_run)
+
+    def undrain(self, node: str) -> None:
+        """Give a drained node back: it gets replicas again, and what was copied elsewhere because of it is dropped there.
+
+        Parameters
+        ----------
+        node : str
+            Name or id.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer.
+        NodeNotFoundError
+            The message lists the nodes.
+        """
+        self._require_cluster("Giving a node back").undrain(node)
+
+    @overload
+    def rebalance(self, *, dry_run: Literal[False] = ...) -> Operation: ...
+    @overload
+    def rebalance(self, *, dry_run: bool) -> Operation | Plan: ...
+    def rebalance(self, *, dry_run: bool = False) -> Operation | Plan:
+        """Even out how full the nodes are. What is pinned stays, and what somebody has mapped, unless it is small.
+
+        Parameters
+        ----------
+        dry_run : bool
+            As for :meth:`move`.
+
+        Returns
+        -------
+        Operation, or Plan
+            As for :meth:`move`.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer.
+        """
+        return self._require_cluster("Evening out nodes").rebalance(dry_run=dry_run)
+
+    def operations(self) -> Operations:
+        """List the operations of the cluster that run or ended not long ago, newest first, whoever began them.
+
+        Returns
+        -------
+        Operations
+            A sequence of :class:`Operation` that shows itself as a table.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or the cluster does not answer.
+        """
+        return self._require_cluster("Listing operations").operations()

@@ -65,3 +65,7 @@ class Opened:
 
     def _resolve(self, key: Key) -> ObjectInfo:
         return finding.resolve(self.store, self.cluster, key)
+
+    def _visited(self) -> ClusterClient | None:
+        """Return the cluster if this process's store is none of its nodes, so that objects must be sent to one; else None."""
+        return None if self.cluster is None or self.cluster.has_node(self.store.id) else self.cluster

@@ -23,13 +23,15 @@ from workbench.creating import NewArray, NewTable
 from workbench.errors import ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
-from workbench.objects import Composite, Encoded, Key, ObjectInfo, Ref
+from workbench.objects import REPLICAS_TAG, Composite, Encoded, Key, ObjectInfo, Ref
 from workbench.session.nodes import Spanning
 from workbench.store import InParts, InPlace, Record, check_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
+
+    from workbench.cluster.client import ClusterClient
 
 
 class Sharing(Spanning):
@@ -47,6 +49,8 @@ class Sharing(Spanning):
     ) -> Ref:
         """Share an object: one copy, which every process on this host can map.
 
+        In a session that is connected with a cluster, on a host without a worker, the object goes to the node that has most room.
+
         Parameters
         ----------
         obj : object
@@ -59,7 +63,7 @@ class Sharing(Spanning):
         ttl : float, optional
             Seconds after which the object is deleted.
         replicas : int
-            How many nodes shall have it; more than one needs a cluster.
+            How many nodes shall have it; more than one needs a cluster. The number is kept up, as for :meth:`replicate`.
         tags : dict of str to str, optional
 
         Returns
@@ -82,10 +86,13 @@ class Sharing(Spanning):
         if replicas != 1:
             replicas = check_number("replicas", replicas, 1, "nodes")
             self._require_cluster(f"put with replicas={replicas}")
+            tags = {**(tags or {}), REPLICAS_TAG: str(replicas)}
         self._handouts.sweep_sometimes()
-        ref = self.store.put(
-            codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True), name, pin=pin, ttl=ttl, tags=tags
-        )
+        if (cluster := self._visited()) is None:
+            encoded = codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True)
+            ref = self.store.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
+        else:
+            ref = cluster.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
         if replicas != 1:
             self.replicate(ref, n=replicas).wait()
         return ref
@@ -138,6 +145,8 @@ class Sharing(Spanning):
     ) -> list[Ref]:
         """Share several objects at once: all of them become visible in one step, or none. Several times as fast for small ones.
 
+        From a host without a worker they are sent to nodes of the cluster one after the other; if one fails, those before it are deleted.
+
         Parameters
         ----------
         objects : mapping of str to object, or iterable of object
@@ -159,8 +168,30 @@ class Sharing(Spanning):
         check_tags(tags)
         named = objects if isinstance(objects, Mapping) else None
         values = list(objects if named is None else named.values())
+        if (cluster := self._visited()) is not None:
+            names = [None] * len(values) if named is None else list(named)
+            return self._send_many(cluster, dict(enumerate(zip(names, values, strict=True))), ttl=ttl, tags=tags)
         encoded = [codecs.encode(value, is_shared=self.store.is_shared, in_rows=True) for value in values]
         return self.store.put_many(encoded, None if named is None else list(named), ttl=ttl, tags=tags)
+
+    def _send_many(
+        self,
+        cluster: ClusterClient,
+        items: dict[int, tuple[str | None, Any]],
+        *,
+        ttl: float | None,
+        tags: dict[str, str] | None,
+    ) -> list[Ref]:
+        sent: list[Ref] = []
+        try:
+            for name, value in items.values():
+                if name is not None:
+                    check_name(name)
+                sent.append(cluster.put(codecs.encode(value), name, ttl=ttl, tags=tags))
+        except BaseException:
+            cluster.forget([ref.id for ref in sent])
+            raise
+        return sent
 
     @overload
     def create(
@@ -199,7 +230,8 @@ class Sharing(Spanning):
     ) -> NewArray | NewTable:
         """Make an object where it will lie, without a copy: ``with session.create(shape, dtype, "x") as array: array[:] = ...``.
 
-        The end of the block seals it; nobody sees it before. An exception in the block gives it up.
+        The end of the block seals it; nobody sees it before. An exception in the block gives it up. On a host without a worker of the
+        cluster that the session is connected with, it is made here, and the end of the block sends it to a node.
 
         Parameters
         ----------
@@ -233,6 +265,8 @@ class Sharing(Spanning):
             check_name(name)
 
         def seal(made: InPlace | InParts | None, encoded: Encoded) -> Ref:
+            if (cluster := self._visited()) is not None:
+                return cluster.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
             if made is None:
                 return self.store.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
             return self.store.seal(made, encoded, name, pin=pin, ttl=ttl, tags=tags)

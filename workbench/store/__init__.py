@@ -13,7 +13,7 @@ from workbench.store.creating import InParts, InPlace
 from workbench.store.directory import StoreOnDiskWarning, default_directory, node_name
 from workbench.store.naming import check_name
 from workbench.store.queries import Changes, Version
-from workbench.store.raw import Export, Import
+from workbench.store.raw import Export, Import, describe
 from workbench.store.reading import Record
 from workbench.store.store import Store
 
@@ -29,5 +29,6 @@ __all__ = [
     "Version",
     "check_name",
     "default_directory",
+    "describe",
     "node_name",
 ]

@@ -24,6 +24,7 @@ from workbench.store import caching, headroom, leases, queries, segments
 from workbench.store import directory as places
 from workbench.store.holders import holders
 from workbench.store.reclaim import reclaim
+from workbench.store.schema import object_id
 from workbench.store.trimming import trim
 
 if TYPE_CHECKING:
@@ -52,6 +53,23 @@ class Candidate:
     segment: int
     nbytes: int
     last_used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What room for `nbytes` would cost: bytes that are `free`, bytes of the pool, of cached replicas, and to be spilled, with the objects that have those.
+
+    `missing` bytes would still be missing after that; `trouble` says why no more would be spilled.
+    """
+
+    nbytes: int
+    free: int
+    pooled: int
+    cached: int
+    spilled: int
+    objects: tuple[str, ...]
+    missing: int
+    trouble: str
 
 
 class Made(enum.Enum):
@@ -173,6 +191,35 @@ def _batches(victims: list[Candidate]) -> Iterator[list[Candidate]]:
             batch = []
     if batch:
         yield batch
+
+
+def forecast(writer: Writer, nbytes: int) -> Forecast:
+    """Return what :func:`make_room` would give up for so many bytes, as things are now; nothing is changed."""
+    memory = queries.memory(writer.catalog, writer.reader.directory)
+    missing = max(0, _missing(writer, nbytes))
+    pooled = min(missing, memory.pooled)
+    missing -= pooled
+    dropped = min(missing, memory.cached)
+    missing -= dropped
+    place, directory = writer.spiller.place, writer.reader.directory
+    victims = choose(_candidates(writer.catalog, directory), missing) if missing and place.path is not None else []
+    why = ""
+    if missing and (place.path is None or victims):
+        why = place.refusal(sum(victim.nbytes for victim in victims), writer.spiller.spilled_nbytes())
+    if why:
+        victims = []
+    spilled = sum(victim.nbytes for victim in victims)
+    titles = tuple(_title(writer, victim.segment) for victim in victims)
+    return Forecast(nbytes, memory.free, pooled, dropped, spilled, titles, max(0, missing - spilled), why)
+
+
+def _title(writer: Writer, segment: int) -> str:
+    statement = (
+        f"SELECT coalesce((SELECT min(name) FROM names WHERE object = o.seq), {object_id('o.')}) "
+        "FROM uses JOIN objects o ON o.seq = uses.object WHERE segment = ? ORDER BY o.seq"
+    )
+    row = writer.catalog.row(statement, (segment,))
+    return "" if row is None else str(row[0])
 
 
 def full_error(

@@ -11,11 +11,12 @@ import bisect
 import contextlib
 import functools
 import json
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import StoreError, TransferError
-from workbench.objects import ObjectId, Ref
+from workbench.objects import Encoded, ObjectId, Ref
 from workbench.store import rows, segments
 from workbench.store.allocation import OutOfRoomError, Reservation
 from workbench.store.drafts import Draft
@@ -127,6 +128,25 @@ class Export:
         self.close()
 
 
+def describe(
+    object_id: ObjectId, encoded: Encoded, *, pin: bool, ttl: float | None, tags: dict[str, str] | None
+) -> dict[str, Any]:
+    """Return what :attr:`Export.meta` would say of an object that lies in no store yet."""
+    return {
+        "id": object_id,
+        "kind": encoded.description.kind,
+        "header": encoded.header,
+        "description": rows.describe(encoded.description),
+        "sizes": [buffer.nbytes for buffer in encoded.buffers],
+        "nbytes": encoded.nbytes,
+        "created": time.time(),
+        "ttl": ttl,
+        "pinned": pin,
+        "tags": tags or {},
+        "names": [],
+    }
+
+
 class Import:
     """A replica in the making; invisible until :meth:`seal`, and gone if that is never called.
 
@@ -218,8 +238,8 @@ class Import:
             raise self._store.writer.full_error(self.nbytes, file_system=True) from None
         self._landed.add((offset, nbytes))
 
-    def seal(self) -> Ref:
-        """Make the replica visible; a no-op if the object came to this node in another way meanwhile.
+    def seal(self, name: str | None = None) -> Ref:
+        """Make the replica visible, under a name if one is given; a no-op if the object came to this node in another way meanwhile.
 
         Raises
         ------
@@ -241,7 +261,7 @@ class Import:
             return ref
         segment = self._reservation.segment
         places = [(segment, offset, size) for offset, size in zip(self._offsets, self._sizes, strict=True)]
-        draft = Draft(self._row, None, self._header, None, [], [], self._reservation.nbytes, frozenset(), places)
+        draft = Draft(self._row, name, self._header, None, [], [], self._reservation.nbytes, frozenset(), places)
         try:
             seal, reservation = self._store.writer.seal, self._reservation
             self._store.writer.with_room(self.nbytes, lambda: seal(reservation, draft))

@@ -18,7 +18,7 @@ from typing import Any, Final, Self, Unpack
 from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreFullError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref
-from workbench.store import damage, forking, history, listings, queries
+from workbench.store import damage, eviction, forking, history, listings, queries
 from workbench.store import directory as places
 from workbench.store.assembling import Parts, assemble
 from workbench.store.creating import InParts, InPlace
@@ -419,6 +419,10 @@ class Store:
     def news(self, since: queries.Version | None = None) -> history.News | None:
         """Return what happened since a version as a few ids and names (None: everything that there is); None if nothing did."""
         return history.news(self.catalog, since)
+
+    def forecast(self, nbytes: int) -> eviction.Forecast:
+        """Return what the store would give up to make room for so many bytes; nothing is changed."""
+        return eviction.forecast(self.writer, nbytes)
 
     def holders(self, key: Key | None = None) -> list[Holder]:
         """List the processes that have a lease on one object, or on anything."""

@@ -18,6 +18,7 @@ __all__ = ["VERBS"]
 def _move_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
     parser.add_argument("--to", metavar="NODE", required=True, help="name or id of the node that shall have it")
+    _dry_run(parser)
 
 
 def _replicate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +26,33 @@ def _replicate_arguments(parser: argparse.ArgumentParser) -> None:
     wish = parser.add_mutually_exclusive_group(required=True)
     wish.add_argument("-n", type=count, metavar="N", help="how many nodes shall have it")
     wish.add_argument("--to", metavar="NODE", nargs="+", help="names or ids of nodes that shall have it")
+    _dry_run(parser)
 
 
 def _drop_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
     parser.add_argument("--node", metavar="NODE", required=True, help="name or id of the node that gives it up")
     parser.add_argument("--force", action="store_true", help="even if it is the last replica")
+    _dry_run(parser)
+
+
+def _drain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("node", metavar="NODE", help="name or id of the node")
+    _dry_run(parser)
+
+
+def _undrain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("node", metavar="NODE", help="name or id of the node")
+
+
+def _operations_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cancel", metavar="ID", help="end this one; no half replica is left")
+
+
+def _dry_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only tell what would be done, evicted, spilled and refused, and why"
+    )
 
 
 def _where(session: Session, args: argparse.Namespace) -> Any:
@@ -42,27 +64,55 @@ def _nodes(session: Session, _args: argparse.Namespace) -> Any:
 
 
 def _move(session: Session, args: argparse.Namespace) -> Any:
-    return _finish(session, args.key, session.move(args.key, to=args.to))
+    return _finish(session, session.move(args.key, to=args.to, dry_run=args.dry_run), args.key)
 
 
 def _replicate(session: Session, args: argparse.Namespace) -> Any:
-    operation = session.replicate(args.key, to=args.to) if args.to else session.replicate(args.key, n=args.n)
-    return _finish(session, args.key, operation)
+    wish: dict[str, Any] = {"to": args.to} if args.to else {"n": args.n}
+    return _finish(session, session.replicate(args.key, **wish, dry_run=args.dry_run), args.key)
 
 
-def _finish(session: Session, key: str, operation: Any) -> Any:
-    """Wait for a move or a replication, cancel it on Ctrl-C, and return where the object is then."""
+def _finish(session: Session, begun: Any, key: str | None = None) -> Any:
+    """Wait for an operation, cancel it on Ctrl-C, and return where the object is then, or what nodes there are; a plan is returned as it is."""
+    if not hasattr(begun, "wait"):
+        return begun
     try:
-        operation.wait()
+        begun.wait()
     except KeyboardInterrupt:
-        operation.cancel()
+        begun.cancel()
         raise
-    return Listing(session.where(key), of=Replica)
+    return Listing(session.nodes(), of=NodeInfo) if key is None else Listing(session.where(key), of=Replica)
 
 
 def _drop(session: Session, args: argparse.Namespace) -> Any:
-    session.drop(args.key, args.node, force=args.force)
+    done = session.drop(args.key, args.node, force=args.force, dry_run=args.dry_run)
+    if args.dry_run:
+        return done
     return Listing(session.where(args.key) if session.exists(args.key) else (), of=Replica)
+
+
+def _drain(session: Session, args: argparse.Namespace) -> Any:
+    return _finish(session, session.drain(args.node, dry_run=args.dry_run))
+
+
+def _undrain(session: Session, args: argparse.Namespace) -> Any:
+    session.undrain(args.node)
+    return Listing(session.nodes(), of=NodeInfo)
+
+
+def _rebalance(session: Session, args: argparse.Namespace) -> Any:
+    return _finish(session, session.rebalance(dry_run=args.dry_run))
+
+
+def _operations(session: Session, args: argparse.Namespace) -> Any:
+    operations = session.operations()
+    if args.cancel is not None:
+        chosen = [operation for operation in operations if operation.id == args.cancel]
+        if not chosen:
+            raise ValueError(f"There is no operation {args.cancel!r}; `operations` lists those that there are.")
+        chosen[0].cancel()
+        operations = session.operations()
+    return operations.infos
 
 
 VERBS: tuple[Verb, ...] = (
@@ -76,6 +126,24 @@ VERBS: tuple[Verb, ...] = (
         _drop,
         _drop_arguments,
         "flights --node node-2",
+        cluster="needs",
+    ),
+    Verb(
+        "drain",
+        "empty a node before its host goes away: nothing is only there afterwards",
+        _drain,
+        _drain_arguments,
+        "node-2 --dry-run",
+        cluster="needs",
+    ),
+    Verb("undrain", "give a drained node back", _undrain, _undrain_arguments, "node-2", cluster="needs"),
+    Verb("rebalance", "even out how full the nodes are", _rebalance, _dry_run, "--dry-run", cluster="needs"),
+    Verb(
+        "operations",
+        "list moves, replications and drains: how far, how long yet, why",
+        _operations,
+        _operations_arguments,
+        "--json",
         cluster="needs",
     ),
 )

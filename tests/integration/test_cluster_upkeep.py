@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+
+import workbench as wb
+from tests.integration.clusters import DEADLINE, places, running_cluster, until
+from workbench.local_cluster import LocalCluster
+from workbench.store import Store
+
+MIB = 1 << 20
+
+pytestmark = pytest.mark.usefixtures("connected")
+
+
+@pytest.fixture(scope="module")
+def lasting_cluster(lasting_home: Path) -> Iterator[LocalCluster]:
+    """Three nodes, whose scheduler awaits a lost one for a moment only."""
+    with (
+        dask.config.set({"workbench.replica-grace": 0.1}),
+        running_cluster(lasting_home, nodes=3, capacity="1 GiB") as started,
+    ):
+        yield started
+
+
+def kill(node: str) -> None:
+    """Kill the worker of a node with SIGKILL; its nanny starts another one."""
+    session = wb.current_session()
+    assert session.cluster is not None
+    [address] = [each.address for each in wb.nodes() if each.name == node]
+    [pid] = session.cluster.client.run(os.getpid, workers=[address]).values()
+    os.kill(pid, signal.SIGKILL)
+
+
+def running() -> set[str]:
+    """Names of the nodes that run."""
+    return {node.name for node in wb.nodes() if node.state == "running"}
+
+
+def safe(key: str) -> set[str]:
+    """Names of the running nodes that have an object."""
+    return {replica.node_name for replica in wb.where(key) if replica.state != "lost"}
+
+
+def test_a_lost_replica_is_made_up_for_and_given_up_when_it_is_back() -> None:
+    """After the grace time another node has it, as an operation with its reason; when the lost node is back, the wished number is left."""
+    wb.put(np.arange(100_000), "kept", replicas=2)
+    wb.put(np.arange(100_000), "single")
+    wb.move("single", to="node-1").wait()
+    [lost] = places("kept") - {"node-1"}
+    [other] = {"node-2", "node-3"} - {lost}
+    kill(lost)
+    until(lambda: other in safe("kept"), "another node has it")
+    done = next(operation for operation in wb.operations() if operation.verb == "keep-up")
+    assert "safe replica 2 of 2" in done.reasons[0]
+    until(lambda: len(running()) == 3, "the node is back")
+    until(lambda: places("kept") == {"node-1", lost}, "what was made in its place is given up")
+    assert places("single") == {"node-1"}
+    np.testing.assert_array_equal(wb.get("kept"), np.arange(100_000))
+
+
+def test_a_source_that_dies_in_the_middle_of_a_move_loses_nothing(lasting_cluster: LocalCluster) -> None:
+    """The operation fails in bounded time; no half replica is left; the object is there again when its node is, and moves then."""
+    wb.put(np.ones(300 * MIB, "u1"), "big")
+    wb.move("big", to="node-2").wait()
+    with Store.open(lasting_cluster.directories[2]) as destination:
+        operation = wb.move("big", to="node-3")
+        until(lambda: destination.memory().writing or operation.state != "running", "it is under way")
+        kill("node-2")
+        if operation.state == "running":
+            with pytest.raises(wb.TransferError, match="its sources are untouched"):
+                operation.wait(DEADLINE)
+            assert destination.memory().writing == 0
+            assert not destination.exists("big")
+    until(lambda: len(running()) == 3, "the node is back")
+    wb.move("big", to="node-3").wait()
+    assert places("big") == {"node-3"}
+    assert int(wb.get("big")[::4096].sum()) == 300 * MIB // 4096
+
+
+def test_a_node_that_dies_while_it_is_drained_is_no_success() -> None:
+    """The operation fails and says how much is only there; the node is drained anew when it is back."""
+    refs = [wb.put(np.full(40 * MIB, number, "u1")) for number in range(5)]
+    for ref in refs:
+        wb.move(ref, to="node-2").wait()
+    operation = wb.drain("node-2")
+    kill("node-2")
+    with pytest.raises(wb.TransferError, match="Node node-2 was lost while it was drained; . objects are only there"):
+        operation.wait(DEADLINE)
+    until(lambda: "lost" not in {node.state for node in wb.nodes()}, "the node is back")
+    wb.drain("node-2").wait()
+    assert all(safe(ref.id) - {"node-2"} for ref in refs)
+    wb.undrain("node-2")

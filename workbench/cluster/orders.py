@@ -1,0 +1,119 @@
+"""What the scheduler tells workers to do, and how it notices in time that one has gone.
+
+Covers asking one worker and giving orders to many; when and why is ``manager.py``'s and ``catalog.py``'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+
+from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.nodes import Node, Order
+from workbench.errors import ClusterError, WorkbenchError
+from workbench.objects import ObjectId
+
+_TIMEOUT: Final = 30.0
+"""Seconds that a worker has for an order that moves no payload."""
+
+Ask = Callable[..., Awaitable[Any]]
+"""``await ask(address, verb, **arguments)``: the result of a verb of a worker."""
+
+
+class Orders:
+    """Asks workers.
+
+    Parameters
+    ----------
+    catalog : ClusterCatalog
+    ask : callable
+    """
+
+    def __init__(self, catalog: ClusterCatalog, ask: Ask) -> None:
+        self._catalog = catalog
+        self._ask = ask
+        self._asking: dict[str, set[asyncio.Future[Any]]] = {}
+
+    async def ask(self, address: str, verb: str, **arguments: Any) -> Any:
+        """Ask a worker, and fail at once when it has gone: Dask would try to reach it for half a minute.
+
+        Raises
+        ------
+        OSError
+            It has gone.
+        """
+        asking = asyncio.ensure_future(self._ask(address, verb, **arguments))
+        self._asking.setdefault(address, set()).add(asking)
+        try:
+            await asyncio.wait([asking])
+            if asking.cancelled():
+                raise ConnectionError(f"the worker at {address} has gone")
+            return asking.result()
+        finally:
+            asking.cancel()
+            self._asking.get(address, set()).discard(asking)
+
+    async def ask_in_time(self, address: str, verb: str, **arguments: Any) -> Any:
+        """As :meth:`ask`, for what takes no time by itself."""
+        return await asyncio.wait_for(self.ask(address, verb, **arguments), _TIMEOUT)
+
+    def worker_gone(self, address: str) -> None:
+        """End what waits for an answer of a worker that has gone."""
+        for asking in self._asking.pop(address, set()):
+            asking.cancel()
+
+    async def ask_nodes(self, nodes: Iterable[Node], verb: str, **arguments: Any) -> dict[str, Any]:
+        """Ask several nodes at once; those that do not answer are left out."""
+        addresses = {node.id: node.announcer for node in nodes if node.announcer is not None}
+        asked = (self.ask_in_time(address, verb, **arguments) for address in addresses.values())
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {
+            node: answer
+            for node, answer in zip(addresses, answers, strict=True)
+            if not isinstance(answer, BaseException)
+        }
+
+    async def cancel(self, address: str, transfer: str) -> None:
+        """Stop a transfer, and wait until nothing of it is left; a worker that has gone stops by itself."""
+        with contextlib.suppress(OSError, ClusterError, TimeoutError):
+            await self.ask_in_time(address, "cancel", transfer=transfer)
+
+    async def delete(self, node: Node, targets: Sequence[ObjectId]) -> None:
+        """Remove replicas from a running node."""
+        if node.announcer is not None:
+            await self.ask_in_time(node.announcer, "delete", targets=list(targets))
+
+    async def tag(self, objects: Iterable[ObjectId], tag: str, value: str | None) -> None:
+        """Tag the replicas of objects on all running nodes."""
+        targets: dict[str, list[ObjectId]] = {}
+        for object_id in objects:
+            for node in self._catalog.holders(object_id):
+                targets.setdefault(node.id, []).append(object_id)
+        await self._give([self._order(node, "tag", targets=ids, tag=tag, value=value) for node, ids in targets.items()])
+
+    async def obey(self, orders: Iterable[Order]) -> None:
+        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back."""
+        deletions: dict[str, list[ObjectId]] = {}
+        given = []
+        for order in orders:
+            if order.verb == "delete":
+                deletions.setdefault(order.node, []).append(order.object)
+            else:
+                given.append(self._order(order.node, "unbind", target=order.object, name=order.name, keep=order.keep))
+        given += [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
+        await self._give(given)
+
+    async def _give(self, given: Iterable[Awaitable[None]]) -> None:
+        results = await asyncio.gather(*given, return_exceptions=True)
+        for result in results:
+            if isinstance(result, WorkbenchError) or (
+                isinstance(result, BaseException) and not isinstance(result, (OSError, TimeoutError))
+            ):
+                raise result
+
+    async def _order(self, node: str, verb: str, **arguments: Any) -> None:
+        address = self._catalog.nodes[node].announcer
+        if address is not None:
+            await self.ask_in_time(address, verb, **arguments)
