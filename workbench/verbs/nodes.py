@@ -130,7 +130,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "drain",
-        "empty a node before its host goes away: nothing is only there afterwards",
+        "empty a node before its host goes away",
         _drain,
         _drain_arguments,
         "node-2 --dry-run",
@@ -140,7 +140,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("rebalance", "even out how full the nodes are", _rebalance, _dry_run, "--dry-run", cluster="needs"),
     Verb(
         "operations",
-        "list moves, replications and drains: how far, how long yet, why",
+        "list moves, drains, ...: how far, how long yet, why",
         _operations,
         _operations_arguments,
         "--json",
