@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -290,18 +291,16 @@ def test_a_kernel_on_a_host_without_a_worker_gets_a_replica_of_its_own(visitor: 
 
 def test_a_kernel_that_dies_while_it_puts_into_a_node_leaves_nothing_half(lasting_cluster: LocalCluster) -> None:
     """The node gives up what it had begun; only if the kernel was faster, the object is there as a whole."""
-    with (
-        Store.open(lasting_cluster.directories[1]) as node,
-        Process(lasting_cluster.directories[0].with_name("dying")) as kernel,
-    ):
-        wb.put(np.zeros(20 * MIB, "u1"), "ballast")  # so that the other node is the emptier one
+    with contextlib.ExitStack() as stack:
+        stores = [stack.enter_context(Store.open(directory)) for directory in lasting_cluster.directories]
+        kernel = stack.enter_context(Process(lasting_cluster.directories[0].with_name("dying")))
         kernel.do("import workbench as wb, numpy as np")
         kernel.do(f"client = wb.connect({lasting_cluster.scheduler_address!r})")
         kernel.do("big = np.ones(120 << 20, 'u1')")
         kernel.start("wb.put(big, 'big')")
-        until(lambda: node.memory().writing or node.exists("big"), "it has begun")
+        until(lambda: any(store.memory().writing or store.exists("big") for store in stores), "it has begun")
         kernel.kill()
-        until(lambda: not node.memory().writing, "it is given up")
+        until(lambda: not any(store.memory().writing for store in stores), "it is given up")
         assert not wb.exists("big") or int(wb.get("big").sum()) == 120 * MIB
 
 

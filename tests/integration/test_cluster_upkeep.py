@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import dask
@@ -16,17 +15,16 @@ from workbench.store import Store
 
 MIB = 1 << 20
 
-pytestmark = pytest.mark.usefixtures("connected")
+pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
 
-@pytest.fixture(scope="module")
-def lasting_cluster(lasting_home: Path) -> Iterator[LocalCluster]:
-    """Three nodes, whose scheduler awaits a lost one for a moment only."""
-    with (
-        dask.config.set({"workbench.replica-grace": 0.1}),
-        running_cluster(lasting_home, nodes=3, capacity="1 GiB") as started,
-    ):
-        yield started
+def test_replicas_survive_the_death_of_nodes(home: Path) -> None:
+    """Wished numbers are kept up; sources and drained nodes that die are errors that lose nothing. Three scenes on one cluster of three nodes."""
+    with dask.config.set({"workbench.replica-grace": 0.1}), running_cluster(home, nodes=3, capacity="1 GiB") as cluster:
+        wb.connect(cluster)
+        a_lost_replica_is_made_up_for_and_given_up_when_it_is_back()
+        a_source_that_dies_in_the_middle_of_a_move_loses_nothing(cluster)
+        a_node_that_dies_while_it_is_drained_is_no_success()
 
 
 def kill(node: str) -> None:
@@ -48,7 +46,7 @@ def safe(key: str) -> set[str]:
     return {replica.node_name for replica in wb.where(key) if replica.state != "lost"}
 
 
-def test_a_lost_replica_is_made_up_for_and_given_up_when_it_is_back() -> None:
+def a_lost_replica_is_made_up_for_and_given_up_when_it_is_back() -> None:
     """After the grace time another node has it, as an operation with its reason; when the lost node is back, the wished number is left."""
     wb.put(np.arange(100_000), "kept", replicas=2)
     wb.put(np.arange(100_000), "single")
@@ -65,7 +63,7 @@ def test_a_lost_replica_is_made_up_for_and_given_up_when_it_is_back() -> None:
     np.testing.assert_array_equal(wb.get("kept"), np.arange(100_000))
 
 
-def test_a_source_that_dies_in_the_middle_of_a_move_loses_nothing(lasting_cluster: LocalCluster) -> None:
+def a_source_that_dies_in_the_middle_of_a_move_loses_nothing(lasting_cluster: LocalCluster) -> None:
     """The operation fails in bounded time; no half replica is left; the object is there again when its node is, and moves then."""
     wb.put(np.ones(300 * MIB, "u1"), "big")
     wb.move("big", to="node-2").wait()
@@ -84,7 +82,7 @@ def test_a_source_that_dies_in_the_middle_of_a_move_loses_nothing(lasting_cluste
     assert int(wb.get("big")[::4096].sum()) == 300 * MIB // 4096
 
 
-def test_a_node_that_dies_while_it_is_drained_is_no_success() -> None:
+def a_node_that_dies_while_it_is_drained_is_no_success() -> None:
     """The operation fails and says how much is only there; the node is drained anew when it is back."""
     refs = [wb.put(np.full(40 * MIB, number, "u1")) for number in range(5)]
     for ref in refs:
