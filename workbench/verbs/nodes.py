@@ -38,18 +38,16 @@ def _drop_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _drain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("node", metavar="NODE", help="name or id of the node")
-    _dry_run(parser)
-
-
-def _undrain_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("node", metavar="NODE", help="name or id of the node")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--undo", action="store_true", help="give the node back: it gets replicas again")
+    _dry_run(how)
 
 
 def _operations_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cancel", metavar="ID", help="end this one; no half replica is left")
 
 
-def _dry_run(parser: argparse.ArgumentParser) -> None:
+def _dry_run(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only tell what would be done, evicted, spilled and refused, and why"
     )
@@ -92,12 +90,10 @@ def _drop(session: Session, args: argparse.Namespace) -> Any:
 
 
 def _drain(session: Session, args: argparse.Namespace) -> Any:
+    if args.undo:
+        session.undrain(args.node)
+        return Listing(session.nodes(), of=NodeInfo)
     return _finish(session, session.drain(args.node, dry_run=args.dry_run))
-
-
-def _undrain(session: Session, args: argparse.Namespace) -> Any:
-    session.undrain(args.node)
-    return Listing(session.nodes(), of=NodeInfo)
 
 
 def _rebalance(session: Session, args: argparse.Namespace) -> Any:
@@ -136,7 +132,6 @@ VERBS: tuple[Verb, ...] = (
         "node-2 --dry-run",
         cluster="needs",
     ),
-    Verb("undrain", "give a drained node back", _undrain, _undrain_arguments, "node-2", cluster="needs"),
     Verb("rebalance", "even out how full the nodes are", _rebalance, _dry_run, "--dry-run", cluster="needs"),
     Verb(
         "operations",
