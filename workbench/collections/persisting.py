@@ -64,7 +64,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
         _remove(session, dataset, math.prod(collection.numblocks) if is_array(collection) else collection.npartitions)
         raise
     if replicas > 1 and session.cluster is not None:
-        session.replicate(Ref(dataset), n=replicas).wait()
+        session.replicate(dataset, n=replicas).wait()
     return open_collection(manifest, name)
 
 
