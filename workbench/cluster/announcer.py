@@ -1,8 +1,8 @@
 """A worker tells the scheduler what its host's store holds: everything when it joins, then what changes.
 
 Covers the watch over one store and the order of announcements; their form is ``announcements.py``'s, and what the scheduler makes of them
-``catalog.py``'s. One worker of each host announces for all. It looks at the catalog's commit counter 50 times a second, which costs no system call, so a put is known to
-the scheduler, and with that to every node, some 20 milliseconds later; whatever happens while an announcement is under way is in the next one.
+``catalog.py``'s. One worker of each host announces for all. It looks at the catalog's commit counter 50 times a second, which costs no system call, so a put is on its way to
+the scheduler, and with that to every node, at most 20 milliseconds later, where the machine has a processor for it; whatever happens while an announcement is under way is in the next one.
 
 Announcements are numbered. One that is lost, or comes twice, shows as a gap, and everything is said again: a resync. A large one is said in pages,
 read one after the other, so that neither side ever holds all of it as one message. What changes meanwhile follows as changes since the version that
