@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,6 +61,16 @@ def test_several_variables_are_shared_under_their_own_names(shell: InteractiveSh
     found = run(shell, "%share df n")
     assert [ref.name for ref in found] == ["df", "n"]
     assert {"df", "n"} <= set(wb.current_session().store.names())
+
+
+def test_a_dataset_is_fetched_lazily(shell: InteractiveShell) -> None:
+    """%fetch opens it: no partition is mapped, moved or put together for that."""
+    frame = pd.DataFrame({"x": np.arange(100_000.0)})
+    with dask.config.set(scheduler="sync"):
+        dd.from_pandas(frame, npartitions=2).persist_shared("frame")
+        run(shell, "%fetch frame")
+        assert wb.holders() == []
+        assert shell.user_ns["frame"].x.sum().compute() == frame.x.sum()
 
 
 def test_several_objects_are_fetched_and_each_is_told(shell: InteractiveShell) -> None:

@@ -172,12 +172,14 @@ class WorkbenchMagics(Magics):
 
     def _fetch(self, session: Session, variable: str, name: str, timeout: float | None) -> tuple[Any, str]:
         _import_for(session, name)
+        # A dataset is opened, not got: getting it would bring all of its partitions here.
+        is_dataset = session.exists(name) and session.info(name).kind == "dataset"
         start = time.perf_counter()
-        value = session.get(name, timeout=timeout)
+        value = workbench.open(name) if is_dataset else session.get(name, timeout=timeout)
         seconds = time.perf_counter() - start
         info = session.info(name)
         if info.kind == "dataset":
-            return workbench.open(name), _fetched(variable, name, info, "lazy", seconds)
+            return value if is_dataset else workbench.open(name), _fetched(variable, name, info, "lazy", seconds)
         is_mapped = session.store.exists(name) and bool(session.store.segments_of(name))
         return value, _fetched(variable, name, info, "shared" if is_mapped else "small: a copy", seconds)
 
