@@ -6,6 +6,7 @@ dataset visible. A dataset that had the name before stays whole until then. Noth
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 from typing import Any
@@ -15,7 +16,7 @@ from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import current_store
 from workbench.current import current_session
-from workbench.errors import ClusterError
+from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
@@ -59,10 +60,17 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     dataset = new_object_id()
     try:
         manifest = _put_partitions(session, collection, dataset)
-        _put_manifest(session, manifest, name)
     except BaseException:
         _remove(session, dataset, math.prod(collection.numblocks) if is_array(collection) else collection.npartitions)
         raise
+    try:
+        _put_manifest(session, manifest, name)
+    except WorkbenchError:  # the answer was no
+        _remove(session, dataset, len(manifest.partitions))
+        raise
+    # Without an answer (the worker or the scheduler died, Ctrl-C) it may be there, in place of the dataset that had the name before: nothing
+    # is taken back then, or both would be lost.
+    _spread(session, manifest)
     if replicas > 1 and session.cluster is not None:
         session.replicate(dataset, n=replicas).wait()
     return open_collection(manifest, name)
@@ -90,13 +98,19 @@ def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> Non
         replaced = _members_of(session, name) if cluster is None and name is not None else []
         session.store.put(manifest.encode(), name, id=manifest.id, tags=manifest.tags)
         for member in replaced:
-            session.store.delete(member)
+            with contextlib.suppress(ObjectNotFoundError):
+                session.store.delete(member)
     else:
         # This process's store is no node of the cluster: a worker puts the manifest.
         cluster.client.submit(_put_from_worker, manifest, name, pure=False).result()
-    if cluster is not None:
-        # Every node has the manifest, so that a dataset can be opened wherever one of its names is known.
-        cluster.bring(manifest.id, running)
+
+
+def _spread(session: Session, manifest: Manifest) -> None:
+    """Give every node the manifest, so that a dataset can be opened wherever one of its names is known."""
+    if session.cluster is not None:
+        # A node that is lost at this moment fetches it when somebody asks there.
+        with contextlib.suppress(WorkbenchError):
+            session.cluster.bring(manifest.id, [node.id for node in session.cluster.nodes() if node.workers])
 
 
 def _put_from_worker(manifest: Manifest, name: str | None) -> None:
