@@ -106,3 +106,19 @@ def test_range_outside_the_object_is_refused(store: Store, memory_directory: Pat
                 source.read(MIB, 1)
             with pytest.raises(TransferError, match="outside its"):
                 target.write(MIB - 1, b"xx")
+
+
+def test_a_replica_has_its_names_from_the_first_moment_but_none_of_a_newer_object(
+    store: Store, memory_directory: Path
+) -> None:
+    """What the object is called elsewhere it is called here, unless somebody here gave that name to a newer object, which stays."""
+    old = store.put(encoded(100_000), "x")
+    with Store.open(memory_directory / "other", capacity=64 * MIB) as other:
+        newer = other.put(encoded(200_000), "x")
+        with store.export("x") as source, other.import_(source.meta, names=["x", "y"]) as target:
+            target.write(0, source.read(0, source.nbytes))
+            target.seal()
+        assert {info.id: info.names for info in other.ls()} == {newer.id: ("x",), old.id: ("y",)}
+        assert other.adopt(old.id, ["x", "y"]) == 1
+        assert other.adopt(newer.id, ["x", "y"]) == 2
+        assert {info.id: info.names for info in other.ls()} == {newer.id: ("x", "y")}

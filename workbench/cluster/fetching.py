@@ -77,7 +77,9 @@ class Fetching:
         """Number of transfers that are under way."""
         return len(self._pulls)
 
-    async def fetch(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
+    async def fetch(
+        self, object_id: ObjectId, sources: Sequence[str], token: str | None, names: Sequence[str], *, cached: bool
+    ) -> None:
         """Make a replica, or wait for the transfer that makes it.
 
         Parameters
@@ -96,7 +98,7 @@ class Fetching:
         StoreFullError
         OperationCancelledError
         """
-        task = asyncio.create_task(self._fetch(object_id, sources, token, cached=cached))
+        task = asyncio.create_task(self._fetch(object_id, sources, token, names, cached=cached))
         if token is not None:
             self._orders[token] = task
         try:
@@ -109,7 +111,9 @@ class Fetching:
             if token is not None:
                 self._orders.pop(token, None)
 
-    async def _fetch(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
+    async def _fetch(
+        self, object_id: ObjectId, sources: Sequence[str], token: str | None, names: Sequence[str], *, cached: bool
+    ) -> None:
         while True:
             running = self._pulls.get(object_id)
             if running is not None:
@@ -121,16 +125,20 @@ class Fetching:
             elif not await asyncio.to_thread(self._store.exists, object_id):
                 if object_id in self._pulls:
                     continue  # somebody else has begun meanwhile
-                await self._pull(object_id, sources, token, cached=cached)
+                await self._pull(object_id, sources, token, names, cached=cached)
             if cached:
                 return
             with contextlib.suppress(ObjectNotFoundError):  # it was here as a cached replica, and was dropped just now
                 await asyncio.to_thread(self._store.keep, object_id)
                 return
 
-    async def _pull(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
+    async def _pull(
+        self, object_id: ObjectId, sources: Sequence[str], token: str | None, names: Sequence[str], *, cached: bool
+    ) -> None:
         self.begun += 1
-        running = self._pulls[object_id] = asyncio.create_task(self._run(object_id, sources, token, cached=cached))
+        running = self._pulls[object_id] = asyncio.create_task(
+            self._run(object_id, sources, token, names, cached=cached)
+        )
         running.add_done_callback(lambda _: self._pulls.pop(object_id, None))
         try:
             await asyncio.shield(running)
@@ -139,7 +147,9 @@ class Fetching:
             await asyncio.wait([running])
             raise
 
-    async def _run(self, object_id: ObjectId, sources: Sequence[str], token: str | None, *, cached: bool) -> None:
+    async def _run(
+        self, object_id: ObjectId, sources: Sequence[str], token: str | None, names: Sequence[str], *, cached: bool
+    ) -> None:
         async with self._turns:
             await Pull(
                 self._store,
@@ -151,6 +161,7 @@ class Fetching:
                 linked=self._lines,
                 limits=self._limits,
                 cached=cached,
+                names=names,
                 more=partial(self._look_for_sources, object_id),
             ).run()
 

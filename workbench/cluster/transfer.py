@@ -130,6 +130,8 @@ class Pull:
     limits : Limits, optional
     cached : bool
         The replica is for readers here, and may be dropped when there is no room.
+    names : sequence of str
+        What the object is called.
     more : callable, optional
     """
 
@@ -145,6 +147,7 @@ class Pull:
         linked: Lines | None = None,
         limits: Limits | None = None,
         cached: bool = False,
+        names: Sequence[str] = (),
         more: More | None = None,
     ) -> None:
         self._store = store
@@ -156,6 +159,7 @@ class Pull:
         self._lines = linked
         self._limits = limits or Limits.read()
         self._cached = cached
+        self._names = names
         self._more = more
         self._failed: dict[str, str] = {}
         self._broken: set[str] = set()
@@ -174,7 +178,7 @@ class Pull:
         meta = _checked_meta(first["meta"], self._id)
         begun: list[Import] = []
         try:
-            await self._block(lambda: begun.append(self._store.import_(meta, cached=self._cached)))
+            await self._block(lambda: begun.append(self._store.import_(meta, cached=self._cached, names=self._names)))
             importing = begun[0]
             if importing.is_needed:
                 data = memoryview(first["data"]).cast("B")

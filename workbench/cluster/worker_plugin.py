@@ -227,9 +227,13 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
     async def _fetch(self, target: Any, sources: Any, names: Any, transfer: Any = None, cached: Any = False) -> None:
         object_id = messages.object_id(target)
         token = None if transfer is None else str(transfer)
-        await self._fetching.fetch(object_id, [str(source) for source in sources], token, cached=bool(cached))
-        for name in names:
-            await asyncio.to_thread(self.store.bind, str(name), object_id)
+        called = [messages.name(name) for name in names]
+        await self._fetching.fetch(object_id, [str(source) for source in sources], token, called, cached=bool(cached))
+        # The object may have been here already, or have come for somebody who knew fewer names.
+        with contextlib.suppress(ObjectNotFoundError):  # it was deleted just now
+            if not await asyncio.to_thread(self.store.adopt, object_id, called) and called and not cached:
+                # Newer objects have all of its names here: it stays, as one that lost a conflict.
+                await asyncio.to_thread(self.store.set_tag, object_id, "conflict", called[0])
         await self._announcer.flush()
 
     async def _cancel(self, transfer: Any) -> None:

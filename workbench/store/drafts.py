@@ -42,6 +42,8 @@ class Draft:
         Segments that it refers to.
     places : list of tuple
         Segment, offset and bytes of each buffer.
+    adopts : sequence of str
+        Names that it gets as well, unless a newer object has them.
     """
 
     row: Row
@@ -53,6 +55,7 @@ class Draft:
     nbytes: int
     shared: frozenset[int]
     places: list[tuple[int, int, int]]
+    adopts: Sequence[str] = ()
 
     def layout(self, segment: int) -> bytes:
         """Return the places, when the object's own segment is known."""

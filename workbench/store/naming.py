@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from workbench.errors import NameConflictError, StoreFullError
@@ -21,6 +22,10 @@ from workbench.store.rows import PLACE
 from workbench.store.spill import Spiller
 from workbench.store.upkeep import Upkeep
 
+_HOLDER: Final = """
+SELECT object, created > (SELECT created FROM objects WHERE seq = ?)
+FROM names JOIN objects ON seq = object WHERE name = ?"""
+"""Who has a name, and whether that is newer than an object."""
 _LONGEST_NAME: Final = 10_000
 """Characters."""
 
@@ -52,6 +57,42 @@ class Names:
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
         if replaced:
             self.trim()
+
+    def adopt(self, key: Key, names: Sequence[str]) -> int:
+        """Give a replica the names that its object has on other nodes, but none that a newer object has here.
+
+        Returns
+        -------
+        int
+            How many of them it has now.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        for name in names:
+            check_name(name)
+        with self.catalog.write() as write:
+            seq, object_id = self.find(write, key)
+            has, taken, replaced = self.adopt_rows(write, names, seq)
+            if taken:
+                write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
+        if replaced:
+            self.trim()
+        return has
+
+    def adopt_rows(self, write: sqlite3.Connection, names: Sequence[str], seq: int) -> tuple[int, int, bool]:
+        """As :meth:`adopt`; return how many it has now, how many of these are new, and whether objects that had them were deleted."""
+        has = taken = 0
+        replaced = False
+        for name in names:
+            row = write.execute(_HOLDER, (seq, name)).fetchone()
+            if row is not None and row[0] == seq:
+                has += 1
+            elif row is None or not row[1]:
+                has, taken = has + 1, taken + 1
+                replaced |= self.bind_row(write, name, seq)
+        return has, taken, replaced
 
     def unbind(self, name: str, object_id: ObjectId, *, keep: bool = False) -> None:
         """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned.

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from workbench.errors import StoreError, TransferError
@@ -157,6 +157,8 @@ class Import:
         From :attr:`Export.meta`, perhaps over a network: it is checked.
     cached : bool
         The replica may be dropped when there is no room; see ``caching.py``.
+    names : sequence of str
+        What the object is called elsewhere: it has these names from the first moment, but none that a newer object has here.
 
     Attributes
     ----------
@@ -166,8 +168,9 @@ class Import:
         Length of the image in bytes.
     """
 
-    def __init__(self, store: Store, meta: dict[str, Any], *, cached: bool = False) -> None:
+    def __init__(self, store: Store, meta: dict[str, Any], *, cached: bool = False, names: Sequence[str] = ()) -> None:
         self._store = store
+        self._names = names
         self._id, self._row, self._header, self._sizes = _parse_meta(meta)
         if cached:
             # A pin is a wish for the node where it was said.
@@ -261,7 +264,9 @@ class Import:
             return ref
         segment = self._reservation.segment
         places = [(segment, offset, size) for offset, size in zip(self._offsets, self._sizes, strict=True)]
-        draft = Draft(self._row, name, self._header, None, [], [], self._reservation.nbytes, frozenset(), places)
+        draft = Draft(
+            self._row, name, self._header, None, [], [], self._reservation.nbytes, frozenset(), places, self._names
+        )
         try:
             seal, reservation = self._store.writer.seal, self._reservation
             self._store.writer.with_room(self.nbytes, lambda: seal(reservation, draft))

@@ -255,6 +255,10 @@ class Store:
         """Give an object a name, atomically taking it from the object that had it."""
         self.writer.names.bind(name, key)
 
+    def adopt(self, key: Key, names: Sequence[str]) -> int:
+        """Give a replica the names that its object has on other nodes, but none that a newer object has here; return how many it has."""
+        return self.writer.names.adopt(key, names)
+
     def unbind(self, name: str, object_id: ObjectId, *, keep: bool = False) -> None:
         """Take a name from an object, if it still has it; the object goes with its last name, unless it is pinned or is to be kept."""
         self.writer.names.unbind(name, object_id, keep=keep)
@@ -477,7 +481,7 @@ class Store:
         """
         self.residence.keep(key)
 
-    def import_(self, meta: dict[str, Any], *, cached: bool = False) -> Import:
+    def import_(self, meta: dict[str, Any], *, cached: bool = False, names: Sequence[str] = ()) -> Import:
         """Begin a replica of another node's object, `cached` if it may be dropped again; see :class:`~workbench.store.raw.Import`.
 
         Raises
@@ -487,7 +491,7 @@ class Store:
         TransferError
             The description is damaged.
         """
-        return Import(self, meta, cached=cached)
+        return Import(self, meta, cached=cached, names=names)
 
     def settle(self) -> None:
         """Give up what Ctrl-C may have left open in this thread; after each cell of a notebook, for example."""

@@ -226,7 +226,9 @@ class Writer:
             write.execute("INSERT INTO cached VALUES (?)", (seq,))
         used = draft.shared | {segment} if segment else draft.shared
         write.executemany("INSERT INTO uses VALUES (?, ?)", [(seq, each) for each in used])
-        return rows.object_id(seq, values[1]), draft.name is not None and self.names.bind_row(write, draft.name, seq)
+        replaced = draft.name is not None and self.names.bind_row(write, draft.name, seq)
+        replaced |= self.names.adopt_rows(write, draft.adopts, seq)[2]
+        return rows.object_id(seq, values[1]), replaced
 
     def _refer(self, write: sqlite3.Connection, shared: frozenset[int]) -> set[int]:
         """Make sure that segments which this process maps stay the store's; return those that other objects own."""
