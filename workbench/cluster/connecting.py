@@ -190,16 +190,19 @@ def add_plugins(cluster: ClusterClient, patience: float) -> None:
     if lacking:
         _register(cluster, WorkbenchWorkerPlugin())
         lacking = [worker for worker, has in client.run(_has_plugin).items() if not has]
-    deadline = time.monotonic() + patience
-    while not lacking and (waiting := _not_joined(cluster)):
-        if time.monotonic() > deadline:
-            lacking = waiting
-        time.sleep(0.01)
     if lacking:
         raise ClusterError(
             f"The worker at {lacking[0]} has no workbench plugin ({len(lacking)} such workers). Install the workbench in its "
             "environment and start it with `--preload workbench.cluster`, or look in its log for why its store cannot be used."
         )
+    deadline = time.monotonic() + patience
+    while waiting := _not_joined(cluster):
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"The worker at {waiting[0]} has the workbench's plugin and has not joined within {patience:.0f} s ({len(waiting)} such workers). "
+                "Its log says why; with another version of the workbench it cannot: install the same version everywhere."
+            )
+        time.sleep(0.01)
 
 
 def _not_joined(cluster: ClusterClient) -> list[str]:
