@@ -119,6 +119,7 @@ class Keeper:
 
         def ended(_: object) -> None:
             self._running = False
+            self.forget(operation.refused)  # it was not made by this
             self._log({object_id: step.reason for object_id, step in operation.refused.items()})
             if operation.refused:
                 self._later("again", max(self.grace or 0.0, _AGAIN))
