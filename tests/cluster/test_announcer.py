@@ -178,3 +178,21 @@ async def test_objects_whose_time_is_over_are_deleted(store: Store, scheduler: S
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_turn_that_comes_while_a_worker_joins_is_not_lost(store: Store, scheduler: Scheduler) -> None:
+    """The announcer of a host dies while another worker is told that it is the second one: that one announces from then on."""
+    scheduler.catalog.join(store.id, "north", "tcp://dead:1", "1")
+    put = store.put(codecs.encode(np.arange(3)), "a").id
+
+    async def ask(verb: str, **arguments: Any) -> Any:
+        answer = await scheduler.ask(verb, **arguments)
+        if verb == "join" and not answer["announces"]:
+            scheduler.catalog.leave("tcp://dead:1")
+            second.start_over()  # what the scheduler says on another connection overtakes the answer
+        return answer
+
+    second = Announcer(store, "north", lambda: ADDRESS, "tcp://scheduler:8786", ask)
+    for _ in range(2):
+        await second.flush()
+    assert scheduler.sees() == {"a": put}

@@ -65,6 +65,7 @@ class Announcer:
         self._scheduler = scheduler
         self._ask = ask
         self._lock = asyncio.Lock()
+        self._turns = 0
         self._joined = False
         self._announces = False
         self._sequence = 0
@@ -96,6 +97,7 @@ class Announcer:
     def start_over(self) -> None:
         """Announce everything from now on, as the host's announcer."""
         self._joined = False
+        self._turns += 1
         self._since = self._data_version = None
 
     async def flush(self) -> None:
@@ -115,12 +117,14 @@ class Announcer:
                     return
 
     async def _join(self, address: str) -> None:
+        turns = self._turns
         joined = await self._ask(
             "join", node=self._store.id, name=self._name, worker=address, rack=str(config.get("rack") or "")
         )
         self.node_name, self._announces = str(joined["name"]), bool(joined["announces"])
         self._since = self._data_version = None
-        self._joined = True
+        # The answer may be older than a turn that came while it was on its way: then the next look joins again.
+        self._joined = turns == self._turns
         connection.write(self._store.directory, self._scheduler, self._store.id)
 
     async def _announce(self, address: str) -> bool:
