@@ -188,7 +188,6 @@ class Crew:
         with contextlib.suppress(ProcessLookupError):
             os.kill(choices[place], signal.SIGKILL)
             self.killed.append(names[place])
-            self.truth.scheduler_died |= kind == "scheduler"
 
     # -- users -----------------------------------------------------------------------------------------------------
 
