@@ -34,6 +34,7 @@ OTHER_THAN_DEFAULT = {
     "transfer-connections": (1, "2", 3),
     "transfer-timeout": (1, "2", "3s"),
     "transfer-checksums": ("on", "off", "on"),
+    "replica-grace": (1, "2", "3s"),
 }
 """Setting to what an argument, the environment and Dask's configuration say."""
 

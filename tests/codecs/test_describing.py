@@ -50,9 +50,8 @@ def test_every_kind_is_described(value: Any, expected: Description) -> None:
 
 def test_columns_of_python_objects_are_named() -> None:
     """Notes name each column and index that has to be pickled, and what to do."""
-    value = pd.DataFrame(
-        {"a": [1], "texts": np.array(["x"], dtype=object)}, index=pd.Index(["i"], dtype=object, name="row")
-    )
+    rows = pd.Index(["i"], dtype=object, name="row")
+    value = pd.DataFrame({"a": [1], "texts": pd.Series(["x"], dtype=object, index=rows)}, index=rows)
     column, index = describe(value).notes
     assert "column 'texts' is dtype object: pickled, copied by each reader" in column
     assert "astype('str')" in column

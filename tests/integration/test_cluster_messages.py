@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import threading
 import urllib.request
@@ -126,8 +127,7 @@ garbage = st.recursive(
 
 
 def _parameters(handler: Any) -> list[str]:
-    code = handler.__func__.__code__
-    return list(code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount])
+    return list(inspect.signature(handler).parameters)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate])

@@ -69,6 +69,7 @@ def test_a_reader_gets_a_cached_replica_which_goes_first(lasting_cluster: LocalC
     assert state_on("read", "node-1") == "memory"
     on_node_2(client, _put_ones, 220 * MIB)
     until(lambda: places("read") == {"node-1"}, "it was dropped")
+    until(lambda: wb.ls(unnamed=True), "what took its place is announced")
     for info in wb.ls(unnamed=True):
         wb.delete(info.id)
     assert on_node_2(client, _sum, "read") == 60 * MIB

@@ -68,6 +68,7 @@ def test_too_small_a_file_system_is_refused(small_tmpfs: Path) -> None:
         Store.open(small_tmpfs / "store")
 
 
+@pytest.mark.filterwarnings("ignore:The capacity of the store:workbench.store.directory.CapacityWarning")
 @root_only
 @pytest.mark.parametrize("small_tmpfs", ["16m"], indirect=True)
 def test_file_system_that_fills_up_is_an_error_and_not_sigbus(small_tmpfs: Path) -> None:
@@ -124,7 +125,7 @@ def test_newer_catalog_is_refused_and_left_alone(store_directory: Path) -> None:
     with sqlite3.connect(store_directory / "catalog.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"has version 99, and this workbench reads up to 2: upgrade shm-workbench"):
+    with pytest.raises(StoreError, match=r"has version 99, and this workbench reads up to 3: upgrade shm-workbench"):
         Store.open(store_directory)
     connection = sqlite3.connect(store_directory / "catalog.sqlite")
     assert connection.execute("PRAGMA user_version").fetchone() == (99,)
@@ -195,6 +196,7 @@ def test_store_in_64_mib_spills_what_does_not_fit(small_tmpfs: Path, tmp_path: P
         assert store.doctor() == []
 
 
+@pytest.mark.filterwarnings("ignore:The capacity of the store:workbench.store.directory.CapacityWarning")
 @root_only
 @pytest.mark.parametrize("small_tmpfs", ["64m"], indirect=True)
 @pytest.mark.parametrize("threads", [1, 2])

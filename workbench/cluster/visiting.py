@@ -172,7 +172,7 @@ class PrivateMemory:
     def __init__(self) -> None:
         self._arriving: _Arriving | None = None
 
-    def import_(self, meta: dict[str, Any], *, cached: bool = False) -> _Arriving:  # noqa: ARG002  # as a store's
+    def import_(self, meta: dict[str, Any], *, cached: bool = False, names: Sequence[str] = ()) -> _Arriving:  # noqa: ARG002  # as a store's
         """Begin to take an object."""
         self._arriving = _Arriving(meta)
         return self._arriving

@@ -133,11 +133,15 @@ def _open_catalog(place: Path, wanted: int | None) -> Catalog:
     default = places.default_capacity(place)
     new = not (place / places.CATALOG).exists()
     catalog = Catalog(place / places.CATALOG, lambda: places.new_store(place, wanted or default))
-    if new and wanted is not None:
-        places.warn_if_too_large(place, wanted)
-    if wanted is not None and wanted != catalog.capacity:
-        catalog.set_capacity(wanted)
-        places.warn_if_too_large(place, wanted)
+    try:
+        changed = wanted is not None and wanted != catalog.capacity
+        if wanted is not None and changed:
+            catalog.set_capacity(wanted)
+        if wanted is not None and (new or changed):
+            places.warn_if_too_large(place, wanted)
+    except BaseException:  # a warning is an error for who wishes so
+        catalog.close()
+        raise
     return catalog
 
 

@@ -40,6 +40,8 @@ class Verb:
         The verb needs no store: on the command line its session is None.
     aliases : tuple of str
         Other words for the same.
+    back : str
+        The verb that goes the way back; the overview has both in one line, with this one's summary.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Verb:
     exit_code: Callable[[Any], int] = lambda _answer: 0
     alone: bool = False
     aliases: tuple[str, ...] = ()
+    back: str = ""
 
 
 def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
@@ -71,9 +74,15 @@ def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: S
 
 
 def overview(verbs: Sequence[Verb], prefix: str) -> str:
-    """Return one line for each verb, aligned."""
-    width = max(len(verb.name) for verb in verbs)
-    return "\n".join(f"{prefix} {verb.name.ljust(width)}  {verb.summary}" for verb in verbs)
+    """Return one line for each verb, aligned, and one for two that go opposite ways."""
+    ways_back = {verb.back for verb in verbs}
+    lines = [
+        (f"{verb.name}, {verb.back}" if verb.back else verb.name, verb.summary)
+        for verb in verbs
+        if verb.name not in ways_back
+    ]
+    width = max(len(names) for names, _ in lines)
+    return "\n".join(f"{prefix} {names.ljust(width)}  {summary}" for names, summary in lines)
 
 
 def complete(action: argparse.Action, completer: Callable[..., list[str]]) -> None:
