@@ -74,6 +74,10 @@ def test_columns_of_python_objects_are_named() -> None:
         ([dt.date(2024, 1, 1)], "astype(pd.ArrowDtype(pa.date32()))"),
         ([decimal.Decimal("1.5")], "astype(pd.ArrowDtype(pa.decimal128(38, 9)))"),
         ([b"a"], "astype(pd.ArrowDtype(pa.binary()))"),
+        ([1, 2.5, None], "astype('Float64')"),
+        ([1, float("nan")], "astype('Int64')"),
+        ([[], [1, 2.5], None], "astype(pd.ArrowDtype(pa.list_(pa.float64())))"),
+        ([np.datetime64("2024-01-01T00:00")], "astype(pd.ArrowDtype(pa.timestamp('us')))"),
     ],
 )
 def test_the_advice_for_python_objects_works(values: list[Any], advice: str) -> None:
@@ -87,9 +91,25 @@ def test_the_advice_for_python_objects_works(values: list[Any], advice: str) -> 
 
 def test_what_nothing_fits_gets_no_advice() -> None:
     """Values of other classes, and columns that are empty, are said to be pickled, no more."""
-    for values in ([object()], [None], []):
+    unfit: list[list[Any]] = [[object()], [None], [], [2**70], [[]], [[1, "a"]], [decimal.Decimal("1e30")]]
+    for values in unfit:
         (note,) = describe(pd.DataFrame({"c": pd.Series(values, dtype=object)})).notes
         assert note == "column 'c' is dtype object: pickled, copied by each reader"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([1, "a", None], "its values are of several types (int, str), which no dtype can share"),
+        ([True, 1], "its values are of several types (bool, int), which no dtype can share"),
+        ([object(), "a"], "its values are of several types (object, str), which no dtype can share"),
+        ([{"a": 1}, None], "its values are dicts: pd.json_normalize makes columns of them, which can be shared"),
+    ],
+)
+def test_what_cannot_be_converted_is_said_to_be_so(values: list[Any], reason: str) -> None:
+    """Values of several types, and dicts, get a reason instead of a conversion that raises."""
+    (note,) = describe(pd.DataFrame({"c": pd.Series(values, dtype=object)})).notes
+    assert note == f"column 'c' is dtype object: pickled, copied by each reader; {reason}"
 
 
 def test_labels_become_text_and_stay_apart() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.codecs.advice import conversion
+from workbench.codecs.advice import advice
 from workbench.codecs.culprits import type_name
 from workbench.objects import Description
 
@@ -62,11 +62,10 @@ def _is_pickled(dtype: Any) -> bool:
 
 
 def _pickled_note(what: str, dtype: Any, values: Iterable[Any]) -> str:
-    kind, how = "string in Python objects", "astype('str')"
+    kind, how = "string in Python objects", "; convert it with astype('str') to share it"
     if str(dtype) == "object":
-        kind, how = "object", conversion(values)
-    note = f"{what} is dtype {kind}: pickled, copied by each reader"
-    return f"{note}; convert it with {how} to share it" if how else note
+        kind, how = "object", advice(values)
+    return f"{what} is dtype {kind}: pickled, copied by each reader{how}"
 
 
 def _column_notes(frame: Any, columns: Iterable[tuple[Any, Any]]) -> list[str]:
