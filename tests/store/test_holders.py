@@ -211,7 +211,7 @@ def test_who_holds_what_is_on_disk_does_not_fill_the_store(store_directory: Path
             store.put(encoded(8 * MIB))
         assert "Who holds most" not in str(caught.value)
         mine = store.read("pinned")
-        with pytest.raises(StoreFullError, match=rf"Who holds most: .* \(pid {os.getpid()}\) 10.0 MiB"):
+        with pytest.raises(StoreFullError, match=rf"Who holds most: .* \(pid {os.getpid()}, this process\) 10.0 MiB"):
             store.put(encoded(8 * MIB))
         del held, mine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import signal
 import stat
 import threading
@@ -217,13 +218,32 @@ def test_nothing_is_spilled_in_vain(store: Store) -> None:
         store.put(encoded(40 * MIB), "x")
     message = str(caught.value)
     assert "held has 25.0 MiB, held by script" in message
-    assert f"(pid {os.getpid()})" in message
+    assert f"(pid {os.getpid()}, this process)" in message
     assert "pinned has 20.0 MiB, pinned: wb.unpin('pinned') lets it be spilled" in message
     assert state(store) == {"free to go": "memory", "pinned": "memory", "held": "memory"}
     del record
     gc.collect()
     store.put(encoded(30 * MIB), "x")
     assert state(store) == {"free to go": "disk", "pinned": "memory", "held": "disk", "x": "memory"}
+
+
+def test_full_store_names_first_what_would_be_enough(store: Store) -> None:
+    """Pinned objects that nobody maps stand before larger ones that are mapped; what is missing, what is pinned and what is left out are told."""
+    for name, size in (("a", 9), ("b", 8)):
+        store.put(encoded(size * MIB), name, pin=True)
+    for name in "cdef":
+        store.put(encoded(10 * MIB), name)
+    held = [store.read(name) for name in "cdef"]
+    with pytest.raises(StoreFullError) as caught:
+        store.put(encoded(15 * MIB), "x")
+    message = str(caught.value)
+    assert re.search(r"of its capacity of 64\.0 MiB are used\. 8\.\d MiB are missing", message)
+    assert "a has 9.0 MiB, pinned: wb.unpin('a') lets it be spilled, which alone is enough. b has 8.0 MiB" in message
+    assert "3 more have 30.0 MiB (e, d, c). Pinned are 17.0 MiB in 2 objects." in message
+    store.unpin("a")
+    store.put(encoded(15 * MIB), "x")
+    assert state(store)["a"] == "disk"
+    del held
 
 
 def test_object_that_shares_a_pinned_ones_segment_stays(store: Store) -> None:

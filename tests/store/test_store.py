@@ -334,7 +334,7 @@ def test_full_store_names_who_fills_it_and_loses_nothing(store: Store) -> None:
     assert "no room for 100.0 MiB" in message
     assert "capacity of 256.0 MiB" in message
     assert "large has 200.0 MiB, held by script" in message
-    assert f"(pid {os.getpid()})" in message
+    assert f"(pid {os.getpid()}, this process)" in message
     assert "Nothing was written and nothing was lost" in message
     assert store.memory() == before
     assert [info.name for info in store.ls()] == ["large"]
@@ -346,7 +346,9 @@ def test_full_store_says_who_keeps_deleted_objects(store: Store) -> None:
     store.put(encoded(200 * MIB), "x")
     reader = store.read("x")
     store.delete("x")
-    with pytest.raises(StoreFullError, match=rf"200\.0 MiB are deleted, but still mapped: .* \(pid {os.getpid()}\)"):
+    with pytest.raises(
+        StoreFullError, match=rf"200\.0 MiB are deleted, but still mapped: .* \(pid {os.getpid()}, this process\)"
+    ):
         store.put(encoded(100 * MIB))
     del reader
     store.put(encoded(100 * MIB))

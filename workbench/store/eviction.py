@@ -1,4 +1,4 @@
-"""Making room: what the store gives up by itself when somebody needs bytes, and what it says when nothing is left.
+"""Making room: what the store gives up by itself when somebody needs bytes. What it says when nothing is left: ``full.py``.
 
 Order: what dead writers left, expired objects, free segments that nobody maps (the pool), parts of segments that no object refers to, cached replicas
 (``caching.py``), and then, to disk, what was used longest ago, of the segments that nobody maps and no pinned object uses. Nothing that somebody could still get is
@@ -12,17 +12,13 @@ import functools
 import os
 import stat
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from workbench.errors import StoreFullError
-from workbench.objects import Holder, ObjectInfo, format_nbytes
 from workbench.store import caching, headroom, leases, queries, segments
 from workbench.store import directory as places
-from workbench.store.holders import holders
 from workbench.store.reclaim import reclaim
 from workbench.store.schema import object_id
 from workbench.store.trimming import trim
@@ -32,10 +28,6 @@ if TYPE_CHECKING:
     from workbench.store.spill import Spiller
     from workbench.store.writing import Writer
 
-_LARGER: Final = (
-    "A larger capacity is set with WORKBENCH_CAPACITY, wb.Session(capacity=...) or the setting workbench.capacity."
-)
-_MOST_NAMED: Final = 3
 _BATCH: Final = 64
 _BATCH_NBYTES: Final = 256 << 20
 """So many segments, and bytes, are written to disk before all of them are synced, and exchanged in one transaction."""
@@ -220,107 +212,3 @@ def _title(writer: Writer, segment: int) -> str:
     )
     row = writer.catalog.row(statement, (segment,))
     return "" if row is None else str(row[0])
-
-
-def full_error(
-    catalog: Catalog, directory: Path, nbytes: int, *, file_system: bool, spilling: str = ""
-) -> StoreFullError:
-    """Return the error that says what is full, who fills it, and what would free it.
-
-    Parameters
-    ----------
-    catalog : Catalog
-    directory : Path
-    nbytes : int
-        How much was asked for.
-    file_system : bool
-        It is not the capacity that is full, but what lies below it.
-    spilling : str
-        Why nothing was spilled, as a sentence.
-    """
-    memory = queries.memory(catalog, directory)
-    size = format_nbytes
-    if nbytes > memory.capacity:
-        return StoreFullError(
-            f"The store {directory} has no room for {size(nbytes)}, and never can have: its whole capacity is {size(memory.capacity)}. "
-            f"Nothing was written and nothing was lost. {_LARGER}"
-        )
-    if file_system:
-        what = _below_capacity(directory, nbytes)
-    else:
-        what = (
-            f"The store {directory} has no room for {size(nbytes)}: "
-            f"{size(memory.used)} of its capacity of {size(memory.capacity)} are used."
-        )
-    found = holders(catalog, directory)
-    zombies = [holder for holder in found if holder.state == "deleted"]
-    parts = [what, *_name_largest(catalog, directory, found, spills=not spilling), *_name_greediest(found)]
-    if zombies:
-        parts.append(f"{size(memory.deleted)} are deleted, but still mapped: {_name_zombies(zombies)}.")
-    if spilling:
-        parts.append(spilling)
-    parts.append(
-        "Nothing was written and nothing was lost. Free room with wb.delete(name)"
-        + (", or let go of deleted objects where they are still mapped." if zombies else f". {_LARGER}")
-    )
-    return StoreFullError(" ".join(parts))
-
-
-def _name_largest(catalog: Catalog, directory: Path, found: list[Holder], *, spills: bool) -> Iterator[str]:
-    """Yield a sentence for each of the largest objects in memory: how large, who holds it, and what would free that."""
-    largest = queries.objects(catalog, directory, where="o.nbytes > 65536")
-    largest = [info for info in largest if info.replicas[0].state == "memory"]
-    largest.sort(key=lambda info: -info.nbytes)
-    for info in largest[:_MOST_NAMED]:
-        who = [_name(holder) for holder in found if holder.object == info.id]
-        held = f", held by {', '.join(who[:_MOST_NAMED])}" if who else ""
-        yield f"{info.name or info.id} has {format_nbytes(info.nbytes)}{held}{_what_frees(info, held=bool(who), spills=spills)}."
-
-
-def _what_frees(info: ObjectInfo, *, held: bool, spills: bool) -> str:
-    name = info.name or info.id
-    if info.pinned and spills:
-        return f", pinned: wb.unpin({name!r}) lets it be spilled" + (" when they let go" if held else "")
-    if held:
-        return (
-            ": when they let go, it can be spilled, or deleted"
-            if spills
-            else f": wb.delete({name!r}) frees that when they let go"
-        )
-    return f"{', pinned' if info.pinned else ''}: wb.delete({name!r}) frees that"
-
-
-def _name_greediest(found: list[Holder]) -> Iterator[str]:
-    totals: dict[str, int] = defaultdict(int)
-    for holder in found:
-        if holder.state != "disk":  # a file on disk takes no room here
-            totals[_name(holder)] += holder.nbytes
-    most = sorted(totals, key=lambda name: -totals[name])[:_MOST_NAMED]
-    if most:
-        yield "Who holds most: " + ", ".join(f"{name} {format_nbytes(totals[name])}" for name in most) + "."
-
-
-def _name(holder: Holder) -> str:
-    return f"{holder.kind} {holder.label} (pid {holder.pid})"
-
-
-def _below_capacity(directory: Path, nbytes: int) -> str:
-    size = format_nbytes
-    left, memory = places.available_nbytes(directory), headroom.headroom()
-    if memory >= left or not places.is_memory(directory):
-        return f"The file system of the store {directory} has no room for {size(nbytes)}: {size(left)} are left."
-    limit = headroom.limit()
-    whose = "the machine's memory" if limit is None else f"the control group's limit of {size(limit)}"
-    return (
-        f"The memory has no room for {size(nbytes)} in the store {directory}: {size(memory)} are left below {whose}, "
-        "beyond which the kernel kills processes."
-    )
-
-
-def _name_zombies(zombies: list[Holder]) -> str:
-    named = [
-        f"{holder.name or 'an object'} ({format_nbytes(holder.nbytes)}) by {_name(holder)}"
-        + (f", where {holder.cause} keep it" if holder.cause else "")
-        for holder in zombies[:_MOST_NAMED]
-    ]
-    return "; ".join(named)

@@ -23,6 +23,7 @@ from workbench.objects import Encoded, ObjectId, Ref
 from workbench.store import drafts, eviction, rows, segments
 from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
 from workbench.store.descriptors import with_descriptors
+from workbench.store.full import full_error
 from workbench.store.mappings import Mappings
 from workbench.store.naming import Names
 from workbench.store.reading import Reader, find
@@ -298,9 +299,7 @@ class Writer:
         """Return the error that says what is full, and why nothing was spilled."""
         place = self.spiller.place
         trouble = self.spiller.trouble or (place.refusal(0, 0) if place.path is None else "")
-        return eviction.full_error(
-            self.catalog, self.reader.directory, nbytes, file_system=file_system, spilling=trouble
-        )
+        return full_error(self.catalog, self.reader.directory, nbytes, file_system=file_system, spilling=trouble)
 
 
 class Writing:
