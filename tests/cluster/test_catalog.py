@@ -141,6 +141,28 @@ def test_the_newest_is_not_who_has_the_greatest_id(cluster: Cluster) -> None:
     assert told == [Order(A, "unbind", number(1000), "flights", keep=True, winner=number(1))]
 
 
+def test_who_had_bound_a_name_before_replaces_it_wherever_the_object_has_gone_since(cluster: Cluster) -> None:
+    """A node whose object was moved away knew it when it binds the name anew, however soon: that is no conflict."""
+    cluster.says(A, info(1, "flights"), now=10.0)
+    cluster.says(B, info(1, "flights"), now=10.1)
+    cluster.says(A, removed=(number(1),), now=10.2)
+    told = cluster.says(A, info(2, "flights"), now=10.4)
+    assert told == [Order(B, "unbind", number(1), "flights", keep=False, winner=number(2))]
+
+
+def test_a_replaced_object_that_arrives_on_a_node_with_its_name_goes(cluster: Cluster) -> None:
+    """A transfer that was under way when the name was bound anew brings no conflict; a binding that somebody makes later is one."""
+    cluster.says(A, info(1, "flights"), now=10.0)
+    cluster.says(A, info(2, "flights"), info(1), now=10.1)
+    assert cluster.says(B, info(1, "flights"), now=10.2) == [
+        Order(B, "unbind", number(1), "flights", keep=False, winner=number(2))
+    ]
+    cluster.says(B, info(1), now=10.3)
+    assert cluster.says(B, info(1, "flights"), now=10.4) == [
+        Order(B, "unbind", number(1), "flights", keep=True, winner=number(2))
+    ]
+
+
 def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
     """A name lives as long as one node binds it."""
     cluster.says(A, info(1, "flights"))

@@ -174,6 +174,19 @@ def test_the_wished_number_travels_with_the_object() -> None:
     assert places("b") == {"node-3"}
 
 
+def test_a_name_is_put_anew_right_after_its_object_was_moved_away(lasting_cluster: LocalCluster) -> None:
+    """The moved object is replaced, as it is in one store: no conflict, and nothing is left over."""
+    for number in range(4):
+        wb.put(np.full(1000, number), "q")
+        wb.move("q", to="node-2").wait()
+        until(lambda: not wb.current_session().store.exists("q"), "it is on the other node only")
+    new = wb.put(np.full(2000, 7), "q")
+    until(lambda: [info.id for info in wb.ls()] == [new.id], "only the last one is there")
+    assert places("q") == {"node-1"}
+    with Store.open(lasting_cluster.directories[1]) as there:
+        assert not there.ls()
+
+
 def test_a_dataset_is_dropped_with_its_partitions_and_one_partition_moves_alone() -> None:
     """`drop` takes the partitions of one node; the key of a partition is a key like any other."""
     dd.from_pandas(pd.DataFrame({"x": np.arange(100)}), npartitions=3).persist_shared("numbers")

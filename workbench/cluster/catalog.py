@@ -134,8 +134,9 @@ class ClusterCatalog:
             if info.id in self._tombstones:
                 orders.append(Order(node.id, "delete", info.id))
             else:
+                arrived = info.id not in node.objects
                 entry = self.add_replica(node, info)
-                orders += self._rename(node, entry, info.names, before, resync=said.full, now=now)
+                orders += self._rename(node, entry, info.names, before, resync=said.full, arrived=arrived, now=now)
         if said.full and said.ends:
             self.forget_unseen(node)
         return orders
@@ -189,6 +190,7 @@ class ClusterCatalog:
         before: dict[str, Entry | None],
         *,
         resync: bool,
+        arrived: bool,
         now: float,
     ) -> list[Order]:
         copy = node.objects[entry.id]
@@ -197,7 +199,7 @@ class ClusterCatalog:
                 self.names.unbind(node, name, now)
         orders = []
         for name in names:
-            orders += self.names.bind(node, name, entry, before[name], resync=resync, now=now)
+            orders += self.names.bind(node, name, entry, before[name], resync=resync, arrived=arrived, now=now)
         copy.names = entry.names if entry.names == names else names
         return orders
 

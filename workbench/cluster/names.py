@@ -7,12 +7,12 @@ bindings together:
   counts, in particular not the order in which announcements arrive, so every scheduler that hears the same ends with the same answer.
 * A binding that lost is undone where it lies, by an order. Whether its object stays depends on what was meant:
 
-  - It was **replaced** if whoever bound the name anew could know it: the node itself bound the name to it before, or the binding had been known in the
-    cluster for :data:`SETTLED` seconds. Then it goes as it does in one store: with its last name, unless it is pinned.
+  - It was **replaced** if whoever bound the name anew could know it: the node itself bound the name to it before, even if the object was moved away
+    since, or the binding had been known in the cluster for :data:`SETTLED` seconds. Then it goes as it does in one store: with its last name, unless it is pinned.
   - Otherwise two bound the name **at once**, or on two sides of a partition that has healed. The loser stays, reachable by its id, and the
     order says so (``keep``): its node tags it with the name that it lost, and everybody is told.
 
-What was replaced is remembered, so that a node that was away does not turn a replacement into a conflict. A scheduler that starts anew has forgotten it,
+What was replaced is remembered, so that neither a node that was away nor a transfer that was under way turns a replacement into a conflict. A scheduler that starts anew has forgotten it,
 and then errs on the side of keeping.
 """
 
@@ -38,7 +38,9 @@ class Names:
     def __init__(self) -> None:
         self.index = NameIndex()
         self._bound: dict[str, tuple[Node, ...]] = {}
-        self._fresh: OrderedDict[str, float] = OrderedDict()
+        self._fresh: OrderedDict[str, tuple[float, set[str]]] = (
+            OrderedDict()
+        )  # since when, and who has bound it to that
         self._replaced: OrderedDict[tuple[str, ObjectId], None] = OrderedDict()
 
     def __contains__(self, name: str) -> bool:
@@ -52,7 +54,15 @@ class Names:
         return nodes[0].names[name] if len(nodes) == 1 else max(node.names[name] for node in nodes)
 
     def bind(
-        self, node: Node, name: str, entry: Entry, previous: Entry | None, *, resync: bool, now: float
+        self,
+        node: Node,
+        name: str,
+        entry: Entry,
+        previous: Entry | None,
+        *,
+        resync: bool,
+        now: float,
+        arrived: bool = False,
     ) -> list[Order]:
         """Note that a node binds a name, and return what nodes must be told.
 
@@ -67,11 +77,13 @@ class Names:
             The binding was made at any time until now.
         now : float
             Seconds of a clock that only goes forward.
+        arrived : bool
+            The object is new on the node: if it was replaced, a transfer has brought it with the name that it had.
         """
         if node.names.get(name) is entry and not resync:
             return []  # what followed from it was ordered when it was new
         before = self.holder(name)
-        if not resync:
+        if not resync and not arrived:
             self._replaced.pop((name, entry.id), None)  # it was meant, however old the object is
         node.names[name] = entry
         nodes = self._bound.get(name, ())
@@ -82,11 +94,14 @@ class Names:
         winner = self.holder(name)
         assert winner is not None  # it is bound now
         if winner is entry and not resync:
-            settled = now - self._fresh.get(name, now - 2 * SETTLED) > SETTLED
-            for loser in (previous, before if settled else None):
+            since, knowing = self._fresh.get(name, (now - 2 * SETTLED, ()))
+            known = now - since > SETTLED or node.id in knowing
+            for loser in (previous, before if known else None):
                 if loser is not None and loser is not entry:
                     self._remember(name, loser)
         self._changed(name, before, winner, now)
+        if winner is entry and name in self._fresh:
+            self._fresh[name][1].add(node.id)
         return [self._undo(at, name, winner) for at in nodes if at.workers and at.names[name] is not winner]
 
     def unbind(self, node: Node, name: str, now: float = 0.0) -> None:
@@ -118,7 +133,7 @@ class Names:
             before.names = tuple(other for other in before.names if other != name)
         if after is not None:
             after.names = tuple(sorted({*after.names, name})) if after.names else (name,)
-        self._fresh[name] = now
+        self._fresh[name] = now, set()
         self._fresh.move_to_end(name)
-        while self._fresh and now - next(iter(self._fresh.values())) > SETTLED:
+        while self._fresh and now - next(iter(self._fresh.values()))[0] > SETTLED:
             self._fresh.popitem(last=False)
