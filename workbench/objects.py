@@ -225,7 +225,8 @@ class NodeInfo(Shown):
     """A host as the cluster sees it: one store and the workers that share it.
 
     `address` is the address of one of its workers, empty where it has none; `workers` are all of them. Of the bytes that are `used`,
-    no object has those that are `pooled`, as far as that is known. `state` is ``running``, ``drained`` (it runs, and gets no replicas any more), ``lost`` (it was there, and no worker of it is left), or ``local``
+    no object has those that are `pooled`, as far as that is known. `state` is ``running``, ``draining`` (it runs, gets no replicas any more, and may have something that is only there),
+    ``drained`` (nothing is only there), ``lost`` (it was there, and no worker of it is left), or ``local``
     (this host's store, no cluster).
     """
 

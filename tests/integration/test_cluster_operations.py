@@ -43,7 +43,7 @@ def given_back(connected: None) -> Iterator[None]:
     """No node stays drained after a test."""
     yield
     for node in wb.nodes():
-        if node.state == "drained":
+        if node.state in ("drained", "draining"):
             wb.undrain(node.name)
     clear()
 
@@ -118,11 +118,22 @@ def test_what_a_drain_cannot_move_is_named(given_back: None) -> None:
     ):
         operation.wait()
     assert operation.state == "failed"
+    assert wb.nodes()[0].state == "draining"
     assert places("big") == {"node-1"}
     assert len(places("little")) == 2
     assert any("no room" in reason for reason in operation.reasons)
     wb.undrain("node-1")
     assert {node.state for node in wb.nodes()} == {"running"}
+
+
+def test_a_drain_takes_fewer_replicas_than_are_wished_where_none_is_lost_by_it(given_back: None) -> None:
+    """An object that another node has, too, is no reason to fail; the operation says how many replicas cannot be kept."""
+    wb.put(np.arange(1000.0), "x", replicas=3)
+    operation = wb.drain("node-2").wait()
+    assert operation.state == "done"
+    assert "3 replicas cannot be kept now, only 2: no other running node could take it" in operation.reasons
+    assert wb.nodes()[1].state == "drained"
+    assert wb.info("x").tags["replicas"] == "3"
 
 
 def test_a_cancelled_drain_gives_the_node_back(given_back: None) -> None:

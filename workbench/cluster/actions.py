@@ -146,7 +146,7 @@ class Actions:
             await self._look(draining)
             steps = list(policies.keep_up(self._catalog, list(draining.objects), leaving={draining.id}))
             return await self._preview("drain", None, steps, draining.name)
-        draining.drained = True
+        draining.drained, draining.emptied = True, False
         return self._manager.start_many(
             "drain",
             draining.name,
@@ -168,7 +168,10 @@ class Actions:
             yield step
 
     def _check_drained(self, node: Node, operation: Running) -> None:
-        refused = dict(operation.refused)
+        # What is on another node, too, is safe; that fewer replicas are kept than are wished is among the reasons.
+        refused = {
+            each: step for each, step in operation.refused.items() if not policies.safe_holders(self._catalog, each)
+        }
         if not node.workers:
             only = [each for each in node.objects if not policies.safe_holders(self._catalog, each)]
             raise TransferError(
@@ -179,9 +182,10 @@ class Actions:
                 f"{len(refused)} objects are still only on {node.name}: {left_behind(self._catalog, refused.values())}. Make room elsewhere, "
                 f"and drain it again; wb.undrain({node.name!r}) gives the node back."
             )
+        node.emptied = True
 
     def _give_back(self, node: Node) -> None:
-        node.drained = False
+        node.drained = node.emptied = False
         self._keeper.look_soon()
 
     async def undrain(self, node: Any) -> None:

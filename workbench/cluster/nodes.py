@@ -44,6 +44,8 @@ class Node:
     """What its setting ``workbench.rack`` says: nodes of one rack are near to each other."""
     drained: bool = False
     """Somebody wished it to be emptied: it gets nothing any more, and what it has does not count as safe."""
+    emptied: bool = False
+    """It is drained, and was found to have nothing that is only there."""
 
     @property
     def takes_replicas(self) -> bool:
@@ -68,7 +70,9 @@ class Node:
     @property
     def info(self) -> NodeInfo:
         """The node as callers see it."""
-        state = ("drained" if self.drained else "running") if self.workers else "lost"
+        state = ("drained" if self.emptied else "draining") if self.drained else "running"
+        if not self.workers:
+            state = "lost"
         return NodeInfo(self.id, self.name, self.announcer or "", tuple(self.workers), self.capacity, self.used, state)
 
 

@@ -82,6 +82,8 @@ def keep_up(
             node = _roomiest(catalog, nbytes, planned, {*safe, *tried, *leaving})
             if node is None:
                 why = _why_not(catalog, object_id, nbytes, barred)
+                if safe:
+                    why = f"{wished} replicas cannot be kept now, only {len(safe)}: {why}"
                 yield Suggestion("refuse", object_id, holders[0].id, nbytes, why)
                 break
             planned[node.id] += nbytes
