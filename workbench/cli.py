@@ -143,6 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     with contextlib.nullcontext() if args.verb.alone else reached(args) as session:
         answer = args.verb.run(session, args)
+        if not args.json and (said := args.verb.says(answer)):
+            print(printable(said))
         _show(answer, as_json=args.json)
         code: int = args.verb.exit_code(answer)
         return code

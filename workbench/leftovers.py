@@ -30,6 +30,7 @@ from workbench import connection
 from workbench.objects import format_nbytes
 from workbench.store.namespaces import look
 from workbench.store.processes import processes
+from workbench.texts import counted
 
 __all__ = ["claim", "connection_file", "sibling", "siblings"]
 
@@ -90,7 +91,7 @@ def siblings(own: Path, *, remove: bool) -> Iterator[str]:
             found = look("", path, current=False)
             holds = "what is in it cannot be read"
             if found.objects is not None and found.used is not None:
-                holds = f"{found.objects:,} object{'' if found.objects == 1 else 's'}, {format_nbytes(found.used - found.pooled)}"
+                holds = f"{counted(found.objects, 'object')}, {format_nbytes(found.used - found.pooled)}"
             if remove:
                 shutil.rmtree(path)
                 yield f"The store {path} of a cluster that does not run any more was removed ({holds})."

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 __all__ = [
     "age",
+    "counted",
     "fields_of",
     "format_nbytes",
     "html_fields",
@@ -38,6 +39,11 @@ def format_nbytes(nbytes: int) -> str:
         if abs(size) < 1024:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"
+
+
+def counted(number: int, thing: str) -> str:
+    """Write how many things there are: ``1 object``, ``2,000 objects``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def age(moment: float, now: float | None = None) -> str:

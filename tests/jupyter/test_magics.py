@@ -198,6 +198,25 @@ def test_verbs_act_on_the_store(shell: InteractiveShell) -> None:
     assert not wb.exists("df")
 
 
+def test_what_was_done_is_said(shell: InteractiveShell) -> None:
+    """Deleting, pinning and replacing say so in a line; so does what had nothing to do."""
+    with capture_output() as shown:
+        old = run(shell, "%share df")
+        again = run(shell, "%share df")
+        said = [run(shell, f"%wb {words} df") for words in ("pin", "pin", "unpin", "unpin", "restore")]
+        assert [info.id for info in run(shell, "%wb rm df")] == [again.id]
+    lines = shown.stdout.splitlines()
+    assert lines.count(f"replaced the object that had the name 'df' (id {old.id})") == 1
+    assert "deleted 1 object" in lines
+    assert list(map(str, said)) == [
+        "pinned df",
+        "df was pinned already",
+        "unpinned df",
+        "df was not pinned",
+        "df was in memory already",
+    ]
+
+
 def test_options_of_share(shell: InteractiveShell) -> None:
     """Pin and time to live are given before the variables."""
     run(shell, "%share --pin --ttl 3600 df")

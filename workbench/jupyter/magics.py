@@ -24,7 +24,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
 from workbench.current import current_session
-from workbench.errors import WorkbenchError
+from workbench.errors import ObjectNotFoundError, WorkbenchError
 from workbench.jupyter import causes, display
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
 from workbench.listing import Listing
@@ -140,10 +140,12 @@ class WorkbenchMagics(Magics):
         values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
         with one_message():
             session = current_session()
-            refs = [
-                session.put(value, name, pin=wish.pin, ttl=wish.ttl, replicas=wish.replicas)
-                for name, value in values.items()
-            ]
+            refs = []
+            for name, value in values.items():
+                old = _id_of(session, name)
+                refs.append(session.put(value, name, pin=wish.pin, ttl=wish.ttl, replicas=wish.replicas))
+                if old is not None:
+                    print(f"replaced the object that had the name {printable(str(name))!r} (id {old})")  # noqa: T201  # the answer is the new one
             return refs[0] if len(refs) == 1 else Listing(refs)
 
     @line_magic
@@ -202,7 +204,10 @@ class WorkbenchMagics(Magics):
             return None
         args.shell, args.confirm = self._ip, _confirm
         with one_message():
-            return args.verb.run(current_session(), args)
+            answer = args.verb.run(current_session(), args)
+        if said := args.verb.says(answer):
+            print(printable(said))  # noqa: T201  # above the answer
+        return answer
 
     def _values(self, wish: ShareWish) -> dict[str | None, Any]:
         if wish.expression is not None:
@@ -230,6 +235,14 @@ class WorkbenchMagics(Magics):
         name = shell.compile.cache(cell)
         exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
         return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
+
+
+def _id_of(session: Session, name: str | None) -> str | None:
+    """Return the id of the object that has a name, if one has it."""
+    try:
+        return None if name is None or not session.exists(name) else session.info(name).id
+    except ObjectNotFoundError:
+        return None  # deleted in this moment
 
 
 def _import_for(session: Session, name: str) -> None:

@@ -16,6 +16,7 @@ from workbench.objects import Holder, ObjectInfo, format_nbytes
 from workbench.store import directory as places
 from workbench.store import headroom, queries, rows
 from workbench.store.holders import holders
+from workbench.texts import counted
 
 if TYPE_CHECKING:
     from workbench.store.catalog import Catalog
@@ -106,7 +107,7 @@ class _Largest:
             names = _first([info.name or info.id for info in rest], ", ")
             yield f"{len(rest):,} more {'has' if len(rest) == 1 else 'have'} {_total(rest)} ({names})."
         if pinned := [info for info in self._infos if info.pinned]:
-            yield f"Pinned are {_total(pinned)} in {len(pinned):,} object{'' if len(pinned) == 1 else 's'}."
+            yield f"Pinned are {_total(pinned)} in {counted(len(pinned), 'object')}."
 
     def _what_frees(self, info: ObjectInfo, *, held: bool) -> str:
         name = info.name or info.id

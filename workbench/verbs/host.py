@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workbench import completion
 from workbench.listing import Listing
 from workbench.objects import Diagnosis, Event, Figure, Holder, Namespace
+from workbench.texts import counted
 from workbench.verbs.verb import Verb, add_key, complete, seconds
 
 if TYPE_CHECKING:
@@ -62,11 +63,7 @@ def _remove(_session: Session | None, args: argparse.Namespace) -> Listing[Names
 
     found = find_namespace(args.name)
     if found.objects != 0 and not args.yes:
-        many = (
-            "objects that cannot be counted"
-            if found.objects is None
-            else f"{found.objects:,} object{'' if found.objects == 1 else 's'}"
-        )
+        many = "objects that cannot be counted" if found.objects is None else counted(found.objects, "object")
         raise ValueError(
             f"The store {args.name!r} holds {many}. Nothing was removed. Add --yes to remove it with them."
         )
@@ -112,7 +109,15 @@ VERBS: tuple[Verb, ...] = (
     Verb("namespaces", "list your stores side by side, with what they use", _namespaces, alone=True),
 )
 TERMINAL_VERBS: tuple[Verb, ...] = (
-    Verb("remove-namespace", "remove a store that nobody uses", _remove, _remove_arguments, "old --yes", alone=True),
+    Verb(
+        "remove-namespace",
+        "remove a store that nobody uses",
+        _remove,
+        _remove_arguments,
+        "old --yes",
+        alone=True,
+        says=lambda removed: f"removed the store {removed[0].name}",
+    ),
     Verb("watch", "show what happens to objects on this host", _watch, _watch_arguments, "'runs/*'", store="makes"),
     Verb("bench", "measure how fast this host is, in a few seconds", _bench, _bench_arguments, alone=True),
 )

@@ -12,7 +12,8 @@ from workbench.errors import ObjectNotFoundError
 from workbench.exporting import SUFFIXES, export, preview
 from workbench.finding import SORT_ORDERS
 from workbench.objects import ObjectInfo
-from workbench.verbs.verb import Verb, add_key, add_keys, complete, count
+from workbench.texts import counted, format_nbytes
+from workbench.verbs.verb import Said, Verb, add_key, add_keys, complete, count
 
 if TYPE_CHECKING:
     from workbench.session import Session
@@ -81,24 +82,59 @@ def _matches(session: Session, key: str) -> Sequence[ObjectInfo]:
     return found
 
 
-def _pin(session: Session, args: argparse.Namespace) -> None:
-    for key in args.keys:
-        session.pin(key)
+def _deleted(answer: Sequence[ObjectInfo] | None) -> str:
+    return "" if answer is None else f"deleted {counted(len(answer), 'object')}"
 
 
-def _unpin(session: Session, args: argparse.Namespace) -> None:
-    for key in args.keys:
-        session.unpin(key)
+def _pin(session: Session, args: argparse.Namespace) -> Said:
+    return Said(_pin_one(session, key) for key in args.keys)
 
 
-def _spill(session: Session, args: argparse.Namespace) -> None:
-    for key in args.keys:
-        session.spill(key)
+def _pin_one(session: Session, key: str) -> str:
+    was = session.store.exists(key) and session.store.info(key).pinned
+    session.pin(key)
+    return f"{key} was pinned already" if was else f"pinned {key}"
 
 
-def _restore(session: Session, args: argparse.Namespace) -> None:
-    for key in args.keys:
-        session.restore(key)
+def _unpin(session: Session, args: argparse.Namespace) -> Said:
+    return Said(_unpin_one(session, key) for key in args.keys)
+
+
+def _unpin_one(session: Session, key: str) -> str:
+    was = session.store.exists(key) and session.store.info(key).pinned
+    session.unpin(key)
+    return f"unpinned {key}" if was else f"{key} was not pinned"
+
+
+def _spill(session: Session, args: argparse.Namespace) -> Said:
+    return Said(_spill_one(session, key) for key in args.keys)
+
+
+def _spill_one(session: Session, key: str) -> str:
+    before = _states(session, key)
+    session.spill(key)
+    if not before:
+        return f"{key} lies in the catalog, so it cannot be spilled"
+    return f"{key} was on disk already" if before == {"disk"} else f"spilled {key} to disk"
+
+
+def _restore(session: Session, args: argparse.Namespace) -> Said:
+    return Said(_restore_one(session, key) for key in args.keys)
+
+
+def _restore_one(session: Session, key: str) -> str:
+    before = _states(session, key)
+    session.restore(key)
+    return f"restored {key} to memory" if "disk" in before else f"{key} was in memory already"
+
+
+def _states(session: Session, key: str) -> set[str]:
+    """Return where an object is on this host, or the partitions of a dataset; nothing if it lies in the catalog, or is not here."""
+    if not session.store.exists(key):
+        return set()
+    info = session.store.info(key)
+    parts = session.store.ls(dataset=info.id) if info.kind == "dataset" else [info]
+    return {part.replicas[0].state for part in parts if session.store.residence.can_be_spilled(part.id)}
 
 
 def _save_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +168,7 @@ def _get(session: Session, args: argparse.Namespace) -> Any:
     if args.output is None:
         return preview(info, value)
     export(value, args.output, called=info.name or info.id)
-    return None
+    return Said([f"wrote {info.name or info.id} to {args.output}, {format_nbytes(args.output.stat().st_size)}"])
 
 
 VERBS: tuple[Verb, ...] = (
@@ -146,7 +182,16 @@ VERBS: tuple[Verb, ...] = (
         store="lists",
     ),
     Verb("info", "describe one object", _info, add_key, "flights", cluster="joins"),
-    Verb("rm", "delete objects", _rm, _rm_arguments, "'runs/2025*' --yes", cluster="joins", aliases=("delete",)),
+    Verb(
+        "rm",
+        "delete objects",
+        _rm,
+        _rm_arguments,
+        "'runs/2025*' --yes",
+        cluster="joins",
+        aliases=("delete",),
+        says=_deleted,
+    ),
     Verb("pin", "keep objects in memory on this host", _pin, add_keys, "flights", back="unpin"),
     Verb("unpin", "undo pin on this host", _unpin, add_keys, "flights"),
     Verb("spill", "move objects to disk on this host, readable there", _spill, add_keys, "flights", back="restore"),

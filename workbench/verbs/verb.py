@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from workbench import completion
+from workbench.texts import printable
 
-__all__ = ["Verb", "add_key", "add_keys", "add_verbs", "complete", "count", "overview", "seconds"]
+__all__ = ["Said", "Verb", "add_key", "add_keys", "add_verbs", "complete", "count", "overview", "seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class Verb:
         The verb needs no store: on the command line its session is None.
     aliases : tuple of str
         Other words for the same.
+    says : callable
+        What was done, as a line that people see above the answer; empty: nothing.
     back : str
         The verb that goes the way back; the overview has both in one line, with this one's summary.
     """
@@ -54,7 +57,19 @@ class Verb:
     exit_code: Callable[[Any], int] = lambda _answer: 0
     alone: bool = False
     aliases: tuple[str, ...] = ()
+    says: Callable[[Any], str] = lambda _answer: ""
     back: str = ""
+
+
+class Said(tuple[str, ...]):
+    """What a verb has done, where there is nothing else to show: a line for each object. JSON has a list of them."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self))
+
+    __repr__ = __str__  # as a notebook shows it
 
 
 def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
