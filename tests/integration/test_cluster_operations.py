@@ -185,6 +185,31 @@ def test_the_wished_number_travels_with_the_object() -> None:
     assert places("b") == {"node-3"}
 
 
+def test_a_cancelled_move_changes_no_wish_and_one_that_is_too_late_is_done_and_says_so() -> None:
+    """Cancelled: every replica and the wished number stay. Once its drops have begun it is done, with all that follows; a plan tells that before."""
+    wb.put(np.zeros(40 * MIB, "u1"), "x", replicas=2)
+    there = places("x")
+    [to] = {"node-1", "node-2", "node-3"} - there
+    plan = planned(wb.move("x", to=to, dry_run=True))
+    assert {step.reason for step in plan.steps if step.verb == "drop"} == {
+        f"moved to {to}; 2 replicas were wished, one is from then on"
+    }
+    for goal in (to, *there):
+        operation = wb.move("x", to=goal)
+        operation.cancel()
+        if operation.state == "cancelled":
+            assert (places("x"), wb.info("x").tags) == (there, {"replicas": "2"})
+        else:
+            assert "done" in repr(operation)
+            assert "2 replicas were wished, 1 is from now on" in repr(operation)
+            assert (places("x"), wb.info("x").tags) == ({goal}, {})
+            wb.replicate("x", n=2).wait()
+            there = places("x")
+    for wished, said in ((2, True), (1, False)):
+        operation = wb.move("x", to=sorted(places("x"))[0]).wait()
+        assert (f"{wished} replicas were wished" in repr(operation)) is said
+
+
 def test_a_name_is_put_anew_right_after_its_object_was_moved_away(lasting_cluster: LocalCluster) -> None:
     """The moved object is replaced, as it is in one store: no conflict, and nothing is left over."""
     for number in range(4):

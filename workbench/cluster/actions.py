@@ -69,10 +69,8 @@ class Actions:
         if dry_run:
             return await self._preview("replicate", found, list(plan()))
         self._keeper.forget(objects)
-        if n is not None:
-            list(plan())  # for the errors that it raises
-            await self._wish(objects, int(n))
-        return self._manager.start("replicate", found, nodes, plan).to_wire()
+        settle = None if n is None else partial(self._wish, objects, int(n))
+        return self._manager.start("replicate", found, nodes, plan, settle=settle).to_wire()
 
     async def move(self, key: Any, to: Any, dry_run: Any = False) -> dict[str, Any]:
         """Replicate to a node, then drop elsewhere; no more replicas are wished then."""
@@ -84,11 +82,11 @@ class Actions:
         plan = partial(placement.move_to, self._catalog, objects, node)
         if dry_run:
             return await self._preview("move", found, list(plan()))
-        list(plan())  # as above
+        list(plan())  # for the errors that it raises
         if members:
             await self._manager.bring(found, node)
-        await self._wish([*members, found], 1)
-        return self._manager.start("move", found, [node], plan).to_wire()
+        settle = partial(self._wish, [*members, found], 1)
+        return self._manager.start("move", found, [node], plan, settle=settle).to_wire()
 
     async def drop(self, key: Any, node: Any, force: Any = False, dry_run: Any = False) -> dict[str, Any]:
         """Remove one replica (of a dataset: its partitions on one node), and wait for it; no more replicas are wished than are left."""
@@ -115,9 +113,12 @@ class Actions:
                 placement.refuse_last(self._catalog, object_id, node)
             yield Suggestion("drop", object_id, node.id, self._catalog.info(object_id).nbytes, "as was asked for")
 
-    async def _wish(self, objects: Sequence[ObjectId], n: int) -> None:
+    async def _wish(self, objects: Sequence[ObjectId], n: int, operation: Running | None = None) -> None:
         changed = [object_id for object_id in objects if self._catalog.wished(object_id) != n]
         if changed:
+            before = max(self._catalog.wished(object_id) for object_id in changed)
+            if operation is not None and before > n:
+                operation.notes.append(f"{before} replicas were wished, {n} {'are' if n > 1 else 'is'} from now on.")
             await self._manager.orders.tag(changed, REPLICAS_TAG, str(n) if n > 1 else None)
 
     async def bring(self, key: Any, node: Any, cached: Any = False) -> str:

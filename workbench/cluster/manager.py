@@ -46,7 +46,11 @@ _SHOWN_FROM: Final = 32 << 20
 _NAMED: Final = 5
 """Objects that the error of an operation names."""
 
+_SETTLING: Final = 5.0
+"""Seconds that somebody who cancels too late waits for the end of the operation."""
+
 Plan = Callable[[], Iterable[Suggestion]]
+Settle = Callable[[Running], Awaitable[None]]
 Barred = dict[tuple[ObjectId, str], str]
 """Object and node to why it could not be brought there."""
 
@@ -85,9 +89,18 @@ class Manager:
         return found
 
     def start(
-        self, verb: str, object_id: ObjectId, to: Collection[Node], plan: Plan, *, force: bool = False
+        self,
+        verb: str,
+        object_id: ObjectId,
+        to: Collection[Node],
+        plan: Plan,
+        *,
+        force: bool = False,
+        settle: Settle | None = None,
     ) -> Running:
         """Begin to do what a plan for one object suggests: all copies, and then, if every one succeeded, the drops.
+
+        Until the last copy is there it can be cancelled, and nothing has changed then. From then on it is ended.
 
         Parameters
         ----------
@@ -100,6 +113,8 @@ class Manager:
             had to wait for another one on the same object.
         force : bool
             Drop last replicas, too.
+        settle : callable, optional
+            Awaited between the copies and the drops.
         """
         steps = list(plan())
         nodes = [node.id for node in to] or list(dict.fromkeys(step.node for step in steps))
@@ -118,7 +133,7 @@ class Manager:
                 steps = list(plan())
                 operation.total = 0
                 operation.plan(steps)
-            await self._all(operation, steps, force)
+            await self._all(operation, steps, force, settle)
 
         return self._launch(operation, work())
 
@@ -199,8 +214,11 @@ class Manager:
             await asyncio.wait([operation.task], timeout=seconds)
 
     async def cancel(self, operation: Running) -> None:
-        """End an operation; nothing is dropped any more, and no half replica is left."""
-        if operation.task is not None and not operation.task.done():
+        """End an operation; nothing is dropped, and no half replica is left. One whose drops have begun goes on to its end, and says so."""
+        if operation.settled and operation.state == "running" and operation.task is not None:
+            operation.notes.append("It was too late to cancel it: all copies were there, and the drops had begun.")
+            await asyncio.wait([operation.task], timeout=_SETTLING)
+        elif operation.task is not None and not operation.task.done():
             operation.task.cancel()
             await asyncio.wait([operation.task])
             if operation.state == "running":
@@ -208,7 +226,7 @@ class Manager:
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
-    async def _all(self, operation: Running, steps: list[Suggestion], force: bool) -> None:
+    async def _all(self, operation: Running, steps: list[Suggestion], force: bool, settle: Settle | None) -> None:
         """Do all steps; the first that fails ends all."""
         turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -219,6 +237,9 @@ class Manager:
         copies = [asyncio.create_task(copy(step)) for step in steps if step.verb == "copy"]
         try:
             await asyncio.gather(*copies)
+            operation.settled = True
+            if settle is not None:
+                await settle(operation)
             for step in steps:
                 if step.verb == "drop":
                     await self.drop(step.object, self.catalog.nodes[step.node], force=force)

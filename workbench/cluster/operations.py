@@ -129,7 +129,10 @@ class Operation:
         return self
 
     def cancel(self) -> None:
-        """Stop it; no half replica is left, and nothing is dropped. No effect when it has ended."""
+        """Stop it; no half replica is left, nothing is dropped, and the wished number of replicas is what it was.
+
+        No effect when it has ended. When all copies are there and the drops have begun, it is ended instead; it says so, and is ``done`` then.
+        """
         if self._wire["state"] == "running":
             self._wire = self._cluster.cancel(self.id)
 
@@ -157,6 +160,8 @@ class Operation:
             text += f", {eta:.0f} s left"
         if wire["error"] is not None:
             text += f" ({wire['error']['message']})"
+        elif wire.get("note"):
+            text += f" ({wire['note']})"
         return text, progress
 
     def __repr__(self) -> str:

@@ -86,9 +86,12 @@ def move_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Node) ->
     """Suggest the copies and then the drops after which `to`, and no other running node, has every object."""
     yield from replicate_to(catalog, objects, [to])
     for object_id in objects:
+        why, wished = f"moved to {to.name}", catalog.wished(object_id)
+        if wished > 1:
+            why += f"; {wished} replicas were wished, one is from then on"
         for node in catalog.holders(object_id):
             if node.id != to.id and node.workers:
-                yield Suggestion("drop", object_id, node.id, catalog.info(object_id).nbytes, f"moved to {to.name}")
+                yield Suggestion("drop", object_id, node.id, catalog.info(object_id).nbytes, why)
 
 
 def sources(

@@ -28,7 +28,8 @@ class Running:
     """One operation.
 
     `object` is empty where it is about a node, or all; `parts` maps transfers to the bytes that have arrived; `at` maps those that are under
-    way to the worker that pulls; `refused` is what it could not do; `undo` is called when it is cancelled.
+    way to the worker that pulls; `refused` is what it could not do; `undo` is called when it is cancelled. It is `settled` when all copies are there
+    and the rest is quick: it is not cancelled any more then. `notes` say what else came of it.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Running:
     reasons: list[str] = field(default_factory=list)
     refused: dict[ObjectId, Suggestion] = field(default_factory=dict)
     undo: Callable[[], None] | None = None
+    settled: bool = False
+    notes: list[str] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
     _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
 
@@ -115,6 +118,7 @@ class Running:
             "rate": rate,
             "eta": (self.total - self.done) / rate if rate else None,
             "error": None if self.error is None else messages.error_to_wire(self.error),
+            "note": " ".join(self.notes),
             "started": self.started,
             "ended": self.ended,
             "reasons": self.reasons + [refusal.reason for refusal in list(self.refused.values())[:_REASONS]],
