@@ -21,7 +21,7 @@ from workbench.listing import Listing, rows_of
 from workbench.objects import ObjectInfo, Ref, to_json
 from workbench.reaching import reached
 from workbench.texts import fields_of, format_nbytes, printable, text_fields
-from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, overview
+from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, overview, parse
 
 __all__ = ["main"]
 
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = build_parser()
     completion.autocomplete(parser)
-    args = parser.parse_args(argv)
+    args = parse(parser, argv)
     for one, other in (("directory", "namespace"), ("scheduler", "local")):
         if getattr(args, one) and getattr(args, other):  # one before the verb and one after it
             parser.error(f"argument --{one}: not allowed with argument --{other}")

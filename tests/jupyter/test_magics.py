@@ -135,6 +135,9 @@ def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
     [
         ("%share nothing_there", MagicError, "no variable 'nothing_there'"),
         ("%share dff", MagicError, "There is df"),
+        ("%share oepn", MagicError, r"no variable 'oepn'\.$"),
+        ("%share df as", MagicError, "missing after 'as': %share df as NAME"),
+        ("%share df as my df", MagicError, "stands in quotes: %share df as 'my df'"),
         ("%share", MagicError, "Say what to share"),
         ("%share df.x", MagicError, "%share df.x as NAME"),
         ("%share --ttl soon df", MagicError, "number of seconds"),
@@ -150,6 +153,9 @@ def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
         ("%fetch 'df", MagicError, "No closing quotation"),
         ("%fetch nope", wb.ObjectNotFoundError, "no object 'nope'"),
         ("%wb lss", MagicError, "did you mean 'ls'"),
+        ("%wb LS", MagicError, "did you mean 'ls'"),
+        ("%wb ls --bogus", MagicError, r"unrecognized arguments: --bogus\nusage: %wb ls "),
+        ("%wb drain node-2 --yes", MagicError, r"unrecognized arguments: --yes\nusage: %wb drain "),
         ("%wb info", MagicError, "required: NAME"),
         ("%wb info nope", wb.ObjectNotFoundError, "no object 'nope'"),
         ("%wb replicate x -n 0", MagicError, "at least 1"),
@@ -178,6 +184,10 @@ def test_overview_fits_a_screen(shell: InteractiveShell) -> None:
     with capture_output() as shown:
         run(shell, "%wb replicate -h")
     assert "--to" in shown.stdout and len(shown.stdout.splitlines()) <= 24
+    for magic in ("share", "fetch"):
+        with capture_output() as shown:
+            run(shell, f"%{magic} -h")
+        assert f"%{magic} " in shown.stdout and "Option" in shown.stdout
 
 
 def test_verbs_act_on_the_store(shell: InteractiveShell) -> None:
@@ -215,6 +225,13 @@ def test_what_was_done_is_said(shell: InteractiveShell) -> None:
         "df was not pinned",
         "df was in memory already",
     ]
+
+
+def test_load_takes_as(shell: InteractiveShell, tmp_path: Path) -> None:
+    """A saved object gets another name with ``as``, too."""
+    run(shell, "%share df")
+    run(shell, f"%wb save df {tmp_path}/df.wb")
+    assert run(shell, f"%wb load {tmp_path}/df.wb as g").name == "g"
 
 
 def test_options_of_share(shell: InteractiveShell) -> None:

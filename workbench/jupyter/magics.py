@@ -14,6 +14,7 @@ import dataclasses
 import difflib
 import functools
 import importlib
+import inspect
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +33,7 @@ from workbench.objects import Holder, ObjectInfo, Ref
 from workbench.session import Session
 from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
-from workbench.verbs import VERBS, Verb, add_verbs, overview
+from workbench.verbs import VERBS, Verb, add_verbs, overview, parse
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
@@ -127,7 +128,7 @@ class WorkbenchMagics(Magics):
         return self.shell
 
     @line_cell_magic
-    def share(self, line: str, cell: str | None = None) -> Ref | Listing[Ref]:
+    def share(self, line: str, cell: str | None = None) -> Ref | Listing[Ref] | None:
         """Put values into the workbench, so that other notebooks can fetch them.
 
         %share VAR [VAR ...]        each under its own name
@@ -136,6 +137,8 @@ class WorkbenchMagics(Magics):
 
         Options, before the rest or after it: --pin, --ttl SECONDS, --replicas N.
         """
+        if _asks_for_help(line, WorkbenchMagics.share):
+            return None
         wish = parse_share(line, cell=cell is not None)
         values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
         with one_message():
@@ -157,6 +160,8 @@ class WorkbenchMagics(Magics):
 
         Option: --timeout SECONDS waits until somebody has shared it.
         """
+        if _asks_for_help(line, WorkbenchMagics.fetch):
+            return
         wish = parse_fetch(line)
         fetched: dict[str, tuple[Any, str]] = {}
         with one_message():
@@ -194,12 +199,14 @@ class WorkbenchMagics(Magics):
             return None
         known = [word for verb in MAGIC_VERBS for word in (verb.name, *verb.aliases)]
         if words[0] not in known:
-            near = difflib.get_close_matches(words[0], known, 1)
+            near = difflib.get_close_matches(words[0].lower(), known, 1)
             raise MagicError(f"%wb has no {words[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "; see %wb."))
+        if words[0] == "load" and words[2:3] == ["as"]:  # as %fetch has it
+            del words[2]
         parser = _Parser(prog="%wb")
         add_verbs(parser, MAGIC_VERBS)
         try:
-            args = parser.parse_args(words)
+            args = parse(parser, words)
         except _HelpShown:
             return None
         args.shell, args.confirm = self._ip, _confirm
@@ -214,7 +221,7 @@ class WorkbenchMagics(Magics):
             return {wish.name: eval(wish.expression, self._ip.user_ns)}  # noqa: S307  # the user's own code
         missing = [name for name in wish.variables if name not in self._ip.user_ns]
         if missing:
-            near = difflib.get_close_matches(missing[0], self._ip.user_ns, 3)
+            near = difflib.get_close_matches(missing[0], _own_variables(self._ip), 3)
             hint = f" There is {', '.join(near)}." if near else ""
             raise MagicError(f"This notebook has no variable {missing[0]!r}.{hint}")
         return {name: self._ip.user_ns[name] for name in wish.variables}
@@ -235,6 +242,20 @@ class WorkbenchMagics(Magics):
         name = shell.compile.cache(cell)
         exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
         return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
+
+
+def _asks_for_help(line: str, magic: Callable[..., Any]) -> bool:
+    """Print the help of a magic if that is what its line asks for."""
+    if line.strip() not in {"-h", "--help"}:
+        return False
+    print(inspect.getdoc(magic))  # noqa: T201
+    return True
+
+
+def _own_variables(shell: InteractiveShell) -> list[str]:
+    """Return the names of the user's variables, without those that IPython made."""
+    hidden = shell.user_ns_hidden
+    return [name for name in shell.user_ns if not name.startswith("_") and name not in hidden]
 
 
 def _id_of(session: Session, name: str | None) -> str | None:
@@ -280,8 +301,7 @@ class _Completer:
 
     def share(self, _event: Any) -> list[str]:
         """Names of the user's own variables."""
-        hidden = self._shell.user_ns_hidden
-        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
+        return _own_variables(self._shell)
 
     def objects(self, _event: Any) -> list[str]:
         """Names in the store that need no quotes."""

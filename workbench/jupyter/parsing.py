@@ -13,6 +13,7 @@ from dataclasses import dataclass
 __all__ = ["FetchWish", "MagicError", "ShareWish", "parse_fetch", "parse_share", "split"]
 
 _AS = re.compile(r"""^(?P<what>.*?)\s+as\s+(?P<name>"[^"]*"|'[^']*'|[^\s"']+)$""", re.DOTALL)
+_AS_WHAT = re.compile(r"^(?P<what>.*\S)\s+as(?:\s+(?P<words>.*))?$", re.DOTALL)
 _ONE = r"--(?:(?P<flag>pin)|(?P<option>ttl|replicas)(?:[\s=]+(?P<value>\S+))?)"
 _FIRST = re.compile(rf"^{_ONE}(?=\s|$)")
 _LAST = re.compile(rf"(?<=\s){_ONE}$")
@@ -84,6 +85,10 @@ def parse_share(line: str, *, cell: bool = False) -> ShareWish:
     if match := _AS.match(rest):
         name = match["name"].strip("\"'")
         return ShareWish(expression=match["what"], name=name, pin=pin, ttl=ttl, replicas=replicas)
+    if match := _AS_WHAT.match(rest):
+        if match["words"]:
+            raise MagicError(f"A name with blanks stands in quotes: %share {match['what']} as {match['words']!r}.")
+        raise MagicError(f"A name is missing after 'as': %share {match['what']} as NAME.")
     variables = tuple(rest.replace(",", " ").split())
     if not all(variable.isidentifier() for variable in variables):
         if option := _UNKNOWN.search(rest):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from workbench import completion
 from workbench.texts import printable
 
-__all__ = ["Said", "Verb", "add_key", "add_keys", "add_verbs", "complete", "count", "overview", "seconds"]
+__all__ = ["Said", "Verb", "add_key", "add_keys", "add_verbs", "complete", "count", "overview", "parse", "seconds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Said(tuple[str, ...]):
 
 
 def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: Sequence[Any] = ()) -> None:
-    """Give `parser` a sub-command for each verb; the chosen one is ``args.verb`` afterwards."""
+    """Give `parser` a sub-command for each verb; the chosen one is ``args.verb`` afterwards, its own parser ``args.parser``."""
     choices = parser.add_subparsers(metavar="VERB", required=True, prog=parser.prog, help=argparse.SUPPRESS)
     for verb in verbs:
         child = choices.add_parser(
@@ -84,8 +84,16 @@ def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: S
             parents=list(parents),
             aliases=verb.aliases,
         )
-        child.set_defaults(verb=verb)
+        child.set_defaults(verb=verb, parser=child)
         verb.arguments(child)
+
+
+def parse(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argparse.Namespace:
+    """Parse words (None: those of the process); what the verb does not know is an error that shows how that verb is used."""
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return args
 
 
 def overview(verbs: Sequence[Verb], prefix: str) -> str:
