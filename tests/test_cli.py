@@ -20,7 +20,7 @@ import pexpect
 import pytest
 
 import workbench as wb
-from tests.processes import environment
+from tests.processes import Process, environment
 from workbench.cli import CLI_VERBS, build_parser, main
 from workbench.verbs import Verb
 
@@ -324,6 +324,15 @@ def test_the_doctor_says_by_its_exit_code_that_something_is_broken(main_here: Ru
     assert len(found["damage"]) == 1 and not found["left"]
     wb.delete("x")
     assert main_here("doctor").returncode == 0
+
+
+def test_the_doctor_tells_what_was_reclaimed_by_opening_the_store(main_here: Run, store_directory: Path) -> None:
+    """What a process left that was killed in the middle of a put is told, though opening the store has put it right before."""
+    with Process(store_directory) as process:
+        process.do("import workbench as wb; made = wb.create(1_000_000); array = made.__enter__()")
+        process.kill()
+    assert "was left writing by a process that died: removed" in main_here("doctor").stdout
+    assert main_here("doctor").stdout == "nothing to report\n"
 
 
 def test_what_a_verb_acts_on_is_what_its_summary_says() -> None:

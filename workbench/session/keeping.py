@@ -23,6 +23,8 @@ class Keeping(Opened):
     def pin(self, key: Key) -> None:
         """Keep an object in memory on this host, and keep it when its last name goes; one that is on disk is restored first.
 
+        An object that was put with a `ttl` is deleted when that is over, pinned or not.
+
         Parameters
         ----------
         key : str or Ref
@@ -141,7 +143,7 @@ class Keeping(Opened):
         directory = self.store.directory
         if broken := self.store.broken_catalog():
             return Diagnosis(tuple(broken))
-        reclaimed: list[str] = self.store.reclaim()
+        reclaimed = [*self.store.reclaimed_at_opening(), *self.store.reclaim()]
         left: list[str] = []
         if (found := leftovers.connection_file(directory)) is not None:
             sentence, removed = found

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from workbench import config
@@ -48,6 +48,8 @@ class Parts:
     reader: Reader
     writer: Writer
     residence: Residence
+    reclaimed: list[str] = field(default_factory=list)
+    """What dead processes had left when the store was opened: sentences for the doctor."""
 
     def close(self, pid: int) -> None:
         """Close everything, in the process that opened it."""
@@ -148,7 +150,7 @@ def _open_catalog(place: Path, wanted: int | None) -> Catalog:
 def _tidy(parts: Parts) -> None:
     """Put right what others left: half-done work, memory that has been idle, directories of stores that are gone."""
     try:
-        reclaim(parts.catalog, parts.directory)
+        parts.reclaimed.extend(reclaim(parts.catalog, parts.directory))
         parts.upkeep.opened()
     except StoreError as error:
         # A damaged catalog, or a full file system: what can be read and deleted still can.
