@@ -238,7 +238,7 @@ def delete_unnamed() -> Listing[ObjectInfo]:
 
 @_documented
 def pin(key: Key) -> None:
-    """Keep an object in memory on this host, and keep it when its last name goes."""
+    """Keep an object in memory on this host, and keep it when its last name goes; its `ttl` still deletes it."""
     current_session().pin(key)
 
 

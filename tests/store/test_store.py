@@ -239,13 +239,17 @@ def test_interrupt_right_after_the_seal_keeps_the_object(store: Store, monkeypat
 
 
 def test_ttl_ends_an_object(store: Store) -> None:
-    """An expired object is not found, not listed, and makes room when somebody needs it."""
-    ref = store.put(encoded(100 * MIB), "x", ttl=0.01)
+    """An expired object is not found, not listed, and makes room when somebody needs it; a pin does not keep it, and the error says so."""
+    ref = store.put(encoded(100 * MIB), "x", pin=True, ttl=0.5)
     deadline = time.monotonic() + 5
     while store.exists(ref) and time.monotonic() < deadline:
         time.sleep(0.005)
     assert not store.exists("x")
     assert store.ls() == []
+    with pytest.raises(
+        ObjectNotFoundError, match=r"no object 'x' .* any more: it expired at \d{4}-.*a pin does not change"
+    ):
+        store.read("x")
     store.put(encoded(200 * MIB), "y")
 
 

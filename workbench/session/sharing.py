@@ -59,9 +59,9 @@ class Sharing(Spanning):
             What others get it by. The object that had the name before is deleted, unless another name or a pin keeps it;
             who has it mapped keeps it. An object without a name stays until it is deleted.
         pin : bool
-            Keep the object in memory, and keep it when its last name goes.
+            Keep the object in memory, and keep it when its last name goes; not beyond its `ttl`.
         ttl : float, optional
-            Seconds after which the object is deleted.
+            Seconds after which the object is deleted, pinned or not.
         replicas : int
             How many nodes shall have it; more than one needs a cluster. The number is kept up, as for :meth:`replicate`.
         tags : dict of str to str, optional

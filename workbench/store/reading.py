@@ -214,6 +214,13 @@ class Reader:
     def not_found(self, key: Key) -> ObjectNotFoundError:
         """Return the error that says that `key` names nothing here, with the nearest names."""
         wanted = key.name or key.id if isinstance(key, Ref) else key
+        row = self._find(key)
+        if row is not None and row[4] is not None and expired(row[4]):
+            over = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row[4]))
+            return ObjectNotFoundError(
+                f"There is no object {wanted[:200]!r} in the store {self.directory} any more: it expired at {over}, as its ttl says; "
+                "a pin does not change that. Put it again, without a ttl if it shall stay."
+            )
         statement = (
             "SELECT name FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ? LIMIT 10000"
         )

@@ -274,7 +274,7 @@ class Store:
         self.writer.names.delete(key)
 
     def pin(self, key: Key) -> None:
-        """Keep an object in memory, where it is brought if it is on disk, and keep it when its last name goes.
+        """Keep an object in memory, where it is brought if it is on disk, and keep it when its last name goes; its `ttl` still deletes it.
 
         Raises
         ------
@@ -512,6 +512,12 @@ class Store:
     def damage(self) -> list[str]:
         """Return a sentence for each object that is damaged."""
         return damage.damage(self.catalog, self.directory)
+
+    def reclaimed_at_opening(self) -> list[str]:
+        """Return a sentence for each thing that dead processes had left when this process opened the store; once, as news."""
+        said = [*self._parts.reclaimed]
+        self._parts.reclaimed.clear()
+        return said
 
     def reclaim(self) -> list[str]:
         """Reclaim what dead processes left and what nobody needs; return a sentence for each thing."""
