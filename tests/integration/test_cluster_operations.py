@@ -206,7 +206,7 @@ def test_a_cancelled_move_changes_no_wish_and_one_that_is_too_late_is_done_and_s
             wb.replicate("x", n=2).wait()
             there = places("x")
     for wished, said in ((2, True), (1, False)):
-        operation = wb.move("x", to=sorted(places("x"))[0]).wait()
+        operation = wb.move("x", to=min(places("x"))).wait()
         assert (f"{wished} replicas were wished" in repr(operation)) is said
 
 
@@ -236,6 +236,42 @@ def test_a_dataset_is_dropped_with_its_partitions_and_one_partition_moves_alone(
     wb.move(first, to="node-3").wait()
     assert places(first) == {"node-3"}
     assert wb.open("numbers").x.sum().compute() == 4950
+
+
+def test_a_pin_keeps_the_partitions_of_a_dataset_in_memory() -> None:
+    """pin, unpin, spill and restore act on the partitions of this host; what is pinned is not spilled, and unpinned it is."""
+    dd.from_pandas(pd.DataFrame({"x": np.arange(40_000)}), npartitions=3).persist_shared("d")
+    wb.move("d", to="node-1").wait()
+
+    def parts() -> list[wb.ObjectInfo]:
+        return [info for info in wb.ls(parts=True) if "partition" in info.tags]
+
+    wb.pin("d")
+    until(lambda: all(part.pinned for part in parts()), "each partition is pinned")
+    with pytest.raises(wb.StoreError, match="'d' is pinned.*wb.unpin"):
+        wb.spill("d")
+    assert {replica.state for part in parts() for replica in part.replicas} == {"memory"}
+    wb.unpin("d")
+    wb.spill("d")
+    until(lambda: not any(part.pinned for part in parts()), "none is pinned")
+    assert {replica.state for part in parts() for replica in part.replicas} == {"disk"}
+    wb.pin("d")
+    assert {replica.state for part in parts() for replica in part.replicas} == {"memory"}
+    wb.unpin("d")
+
+
+def test_what_acts_on_this_host_says_on_which_node_an_object_is() -> None:
+    """The error of pin, unpin, spill and restore names the node, and what can be done."""
+    wb.put(np.arange(10_000), "q")
+    dd.from_pandas(pd.DataFrame({"x": np.arange(10_000)}), npartitions=2).persist_shared("d")
+    for key in ("q", "d"):
+        wb.move(key, to="node-2").wait()
+        for verb in (wb.pin, wb.unpin, wb.spill, wb.restore):
+            message = (
+                f"'{key}' is on node-2, and not on this host, on which wb.{verb.__name__} acts.*wb.get\\('{key}'\\)"
+            )
+            with pytest.raises(wb.ObjectNotFoundError, match=message):
+                verb(key)
 
 
 def test_operations_are_listed_with_estimate_and_reasons() -> None:

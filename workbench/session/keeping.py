@@ -5,11 +5,14 @@ Read next: ``store/residence.py``, ``saving.py``, ``watching.py``.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+from workbench import finding
 from workbench.arguments import check_pattern, check_seconds, check_url
+from workbench.errors import ClusterError, ObjectNotFoundError, StoreError
 from workbench.listing import Listing
-from workbench.objects import Diagnosis, Holder, Key, Memory, Ref
+from workbench.objects import Diagnosis, Holder, Key, Memory, ObjectInfo, Ref
 from workbench.session.opened import Opened
 from workbench.watching import Watch
 
@@ -23,7 +26,7 @@ class Keeping(Opened):
     def pin(self, key: Key) -> None:
         """Keep an object in memory on this host, and keep it when its last name goes; one that is on disk is restored first.
 
-        An object that was put with a `ttl` is deleted when that is over, pinned or not.
+        Of a dataset, the partitions that this host has. An object that was put with a `ttl` is deleted when that is over, pinned or not.
 
         Parameters
         ----------
@@ -37,10 +40,21 @@ class Keeping(Opened):
         StoreFullError
             It is on disk, and there is no room for it in memory; it is not pinned then.
         """
-        self.store.pin(key)
+        info, parts = self._here(key, "pin")
+        pinned: list[ObjectInfo] = []
+        try:
+            for each in (*parts, info):
+                self.store.pin(each.id)
+                if not each.pinned:
+                    pinned.append(each)
+        except BaseException:
+            for each in pinned:
+                with contextlib.suppress(ObjectNotFoundError):
+                    self.store.unpin(each.id)
+            raise
 
     def unpin(self, key: Key) -> None:
-        """Undo :meth:`pin`: the object may be spilled again, and goes with its last name.
+        """Undo :meth:`pin`: the object, of a dataset its partitions on this host, may be spilled again, and goes with its last name.
 
         Parameters
         ----------
@@ -52,7 +66,9 @@ class Keeping(Opened):
         ObjectNotFoundError
             It is not on this host.
         """
-        self.store.unpin(key)
+        info, parts = self._here(key, "unpin")
+        for each in (info, *parts):
+            self.store.unpin(each.id)
 
     def spill(self, key: Key) -> None:
         """Move an object from this host's memory to its disk, where it stays readable; a dataset with its partitions.
@@ -70,8 +86,14 @@ class Keeping(Opened):
             The disk is full; the object stays in memory.
         """
         self.sweep()
-        for each in self._parts_here(key):
-            self.store.spill(each)
+        info, parts = self._here(key, "spill")
+        if info.kind != "dataset":
+            self.store.spill(key)
+        elif info.pinned:
+            raise StoreError(f"{_title(key)} is pinned, so it stays in memory. Undo that with wb.unpin first.")
+        for each in parts:
+            if self.store.residence.can_be_spilled(each.id):
+                self.store.spill(each.id)
 
     def restore(self, key: Key) -> None:
         """Bring a spilled object back to this host's memory, making room as a put does; a dataset with its partitions.
@@ -86,15 +108,32 @@ class Keeping(Opened):
         StoreFullError
             There is no room in memory. The object stays readable on disk.
         """
-        for each in self._parts_here(key):
-            self.store.restore(each)
+        info, parts = self._here(key, "restore")
+        for each in parts or [info]:
+            self.store.restore(each.id)
 
-    def _parts_here(self, key: Key) -> list[Key]:
-        """Return an object, or the partitions of a dataset that this host has and that do not lie in the catalog."""
-        info = self.store.info(key)
-        if info.kind != "dataset":
-            return [key]
-        return [part.id for part in self.store.ls(dataset=info.id) if self.store.residence.can_be_spilled(part.id)]
+    def _here(self, key: Key, verb: str) -> tuple[ObjectInfo, list[ObjectInfo]]:
+        """Return an object of this host and, of a dataset, the partitions that this host has; else say which nodes have it."""
+        try:
+            info = self.store.info(key)
+        except ObjectNotFoundError:
+            self._refuse_if_elsewhere(key, verb)
+            raise
+        parts = self.store.ls(dataset=info.id) if info.kind == "dataset" else []
+        if info.kind == "dataset" and not parts:
+            self._refuse_if_elsewhere(key, verb)
+        return info, parts
+
+    def _refuse_if_elsewhere(self, key: Key, verb: str) -> None:
+        nodes: set[str] = set()
+        with contextlib.suppress(ObjectNotFoundError, ClusterError):
+            replicas = finding.describe(self.store, self.cluster, key).replicas
+            nodes = {replica.node_name for replica in replicas if replica.node != self.store.id}
+        if nodes:
+            raise ObjectNotFoundError(
+                f"{_title(key)} is on {', '.join(sorted(nodes))}, and not on this host, on which wb.{verb} acts. Call it in a process there, "
+                f"or bring a replica here first: wb.get({_title(key)})."
+            )
 
     def holders(self, key: Key | None = None) -> Listing[Holder]:
         """List the processes of this host that have an object mapped (None: any object, deleted ones included).
@@ -246,3 +285,7 @@ class Keeping(Opened):
         check_pattern(pattern)
         check_seconds("timeout", timeout)
         return Watch(self.store, pattern, timeout=timeout)
+
+
+def _title(key: Key) -> str:
+    return repr((key.name or key.id) if isinstance(key, Ref) else key)
