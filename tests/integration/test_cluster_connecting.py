@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,25 @@ def test_any_dask_cluster_becomes_one_of_nodes_when_a_client_connects(home: Path
         assert wb.where(second)[0].node == node.id
         assert {info.id for info in wb.ls()} == {ref.id, second.id}
         wb.connect(cluster)
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", bytes(64)], ids=["ssh", "zeros"])
+def test_what_is_not_dask_is_said_to_be_so(greeting: bytes) -> None:
+    """Something else that listens at the address is one sentence, whatever Dask's reader makes of its bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            conversation, _ = server.accept()
+            with conversation:
+                conversation.sendall(greeting)
+                while conversation.recv(4096):
+                    pass
+
+        greeter = threading.Thread(target=greet)
+        greeter.start()
+        with pytest.raises(wb.ClusterError, match=r"What answers at tcp://127\.0\.0\.1:\d+ is not a Dask scheduler"):
+            wb.connect(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        greeter.join()
 
 
 def test_a_worker_without_the_plugin_says_so(home: Path) -> None:

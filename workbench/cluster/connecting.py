@@ -166,6 +166,11 @@ def _new_client(where: Any, address: str, patience: float, security: Security | 
             f"The scheduler at {address} does not answer within {patience:.0f} s ({str(error) or type(error).__name__}).{origin} "
             "Start a cluster, or give the address of one that runs."
         ) from error
+    except Exception as error:  # Dask's reader takes whatever it is sent for a length, and fails in as many ways
+        raise ClusterError(
+            f"What answers at {address} is not a Dask scheduler ({type(error).__name__}: {error}). Give the address of one, such as "
+            "'tcp://host:8786'."
+        ) from error
 
 
 def add_plugins(cluster: ClusterClient, patience: float) -> None:
