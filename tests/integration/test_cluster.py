@@ -292,7 +292,8 @@ def test_a_kernel_on_a_host_without_a_worker_gets_a_replica_of_its_own(visitor: 
 def test_a_kernel_that_dies_while_it_puts_into_a_node_leaves_nothing_half(lasting_cluster: LocalCluster) -> None:
     """The node gives up what it had begun; only if the kernel was faster, the object is there as a whole."""
     with contextlib.ExitStack() as stack:
-        stores = [stack.enter_context(Store.open(directory)) for directory in lasting_cluster.directories]
+        # The first node's store is open here already; SQLite would keep descriptors of a second one as long as that.
+        stores = [wb.current_session().store, stack.enter_context(Store.open(lasting_cluster.directories[1]))]
         kernel = stack.enter_context(Process(lasting_cluster.directories[0].with_name("dying")))
         kernel.do("import workbench as wb, numpy as np")
         kernel.do(f"client = wb.connect({lasting_cluster.scheduler_address!r})")

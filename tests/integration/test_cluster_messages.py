@@ -8,6 +8,7 @@ import os
 import threading
 import urllib.request
 from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module i
 
 T = TypeVar("T")
 EXAMPLES = int(os.environ.get("WORKBENCH_GARBAGE_EXAMPLES", "6"))
+_THREADS = 8
 LIMIT = 60.0
 """Seconds after which an answer hangs."""
 
@@ -50,6 +52,11 @@ class Servers:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._loop = asyncio.new_event_loop()
+        # All of its threads are there from the beginning: one that starts in the middle of a test is no leak of that test.
+        self._threads = ThreadPoolExecutor(_THREADS)
+        self._loop.set_default_executor(self._threads)
+        here = threading.Barrier(_THREADS)
+        list(self._threads.map(lambda _: here.wait(), range(_THREADS)))
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Self:
@@ -62,6 +69,7 @@ class Servers:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._threads.shutdown()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for something that happens in that loop."""

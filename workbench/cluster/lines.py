@@ -392,7 +392,8 @@ class Lines:
                 return line
             line.close()
         try:
-            return await asyncio.wait_for(self._open(address), self._seconds)
+            async with asyncio.timeout(self._seconds):
+                return await self._open(address)
         except (OSError, TimeoutError, WorkbenchError) as error:
             raise SourceError(str(error) or f"it did not answer within {self._seconds:g} s") from error
 

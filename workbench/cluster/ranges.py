@@ -63,6 +63,11 @@ class Ranges:
         """Tell whether all of them are there."""
         return self._missing == 0
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether none will be given any more: all of them are there, or nobody wants them."""
+        return self._over or self.is_complete
+
     def take(self, taker: Any, *, wait: float = 0.0) -> Range | None:
         """Return a range that the taker should ask for now; None: there is none, or all of them are there.
 

@@ -301,19 +301,28 @@ class Pull:
             self._lines.put_back(line)  # type: ignore[union-attr]  # there is one, so there are lines
 
     async def _by_messages(self, source: str, importing: Import, ranges: Ranges, arrived: _Arrival) -> None:
+        failed = False
+
         async def take_turns(taker: object) -> None:
-            while not ranges.is_complete:
+            nonlocal failed
+            while not ranges.is_over and not failed:
                 range_ = ranges.take(taker)
                 if range_ is None:
                     await asyncio.sleep(0.01)  # another source may still fail
                     continue
-                got = await self._read(source, range_)
+                try:
+                    got = await self._read(source, range_)
+                except SourceError:
+                    failed = True
+                    raise
                 await self._block(functools.partial(_put, importing, range_, memoryview(got["data"])))
                 arrived.note(range_)
 
         takers = [object() for _ in range(_BY_MESSAGE)]
         turns = [asyncio.create_task(take_turns(taker)) for taker in takers]
         try:
+            # All of them, also after one has failed: what a source has sent to the others is not thrown away.
+            await asyncio.wait(turns)
             await asyncio.gather(*turns)
         finally:
             for turn in turns:
@@ -325,7 +334,9 @@ class Pull:
     async def _read(self, source: str, range_: Range, *, meta: bool = False) -> dict[str, Any]:
         arguments = {"target": self._id, "offset": range_.offset, "nbytes": range_.nbytes, "meta": meta}
         try:
-            got: dict[str, Any] = await asyncio.wait_for(self._ask(source, "read", **arguments), self._limits.seconds)
+            # Not wait_for, which in Python 3.11 forgets that it was cancelled where the answer comes in the same moment.
+            async with asyncio.timeout(self._limits.seconds):
+                got: dict[str, Any] = await self._ask(source, "read", **arguments)
             data = memoryview(got["data"])
             if not meta and data.nbytes != range_.nbytes:
                 raise SourceError(f"it sent {data.nbytes} bytes instead of {range_.nbytes}")
