@@ -102,6 +102,19 @@ def test_rm_deletes_names_and_patterns(cli: Run) -> None:
     assert "Say which objects to delete" in cli("rm").stderr
 
 
+def test_a_wrong_word_gets_the_right_one(main_here: Run) -> None:
+    """What is no verb, an option of another verb's, and a folder instead of a pattern are answered with what to say instead."""
+    wb.put(1, "runs/1")
+    assert "wb.put(value, name)" in main_here("put", "x").stderr
+    assert "did you mean 'ls'" in main_here("LS").stderr
+    ended = main_here("ls", "--bogus")
+    assert ended.returncode == 2 and "unrecognized arguments: --bogus" in ended.stderr and "PATTERN" in ended.stderr
+    assert main_here("ls", "runs/").stdout == "no name is 'runs/'; names that begin so: ls 'runs/*'\nno objects\n"
+    for words in (("node-2",), ("--from", "node-2"), ("--node", "node-2")):
+        args = build_parser().parse_args(["drop", "runs/1", *words])
+        assert (args.node or args.source) == "node-2"
+
+
 def test_what_was_done_is_said(main_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Verbs that keep, move, write and delete say what they did, one line for each object; JSON has lists."""
     wb.put(np.arange(200_000), "x")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import sys
@@ -21,7 +20,7 @@ from workbench.listing import Listing, rows_of
 from workbench.objects import ObjectInfo, Ref, to_json
 from workbench.reaching import reached
 from workbench.texts import fields_of, format_nbytes, printable, text_fields
-from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, overview, parse
+from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, no_such_verb, overview, parse
 
 __all__ = ["main"]
 
@@ -67,11 +66,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("argument VERB: invalid choice: "):
             word = message.split("'")[1] if "'" in message else ""
-            known = [name for verb in CLI_VERBS for name in (verb.name, *verb.aliases)]
-            near = difflib.get_close_matches(word, known, 1)
-            message = f"there is no verb {word!r}" + (
-                f"; did you mean {near[0]!r}?" if near else "; see workbench --help"
-            )
+            message = no_such_verb(word, CLI_VERBS, "workbench --help")
         super().error(message)
 
 
@@ -143,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     with contextlib.nullcontext() if args.verb.alone else reached(args) as session:
         answer = args.verb.run(session, args)
-        if not args.json and (said := args.verb.says(answer)):
+        if not args.json and (said := args.verb.says(answer, args)):
             print(printable(said))
         _show(answer, as_json=args.json)
         code: int = args.verb.exit_code(answer)

@@ -279,7 +279,7 @@ class Holder(Shown):
     since : float
         When the process mapped the object, in seconds since the epoch.
     nbytes : int
-        Bytes that it maps of the object's own segments. Each segment belongs to one object, so the sum over the holders of one process is
+        Bytes that it maps of the object's own segments, which may be larger than the object (see :class:`Memory`). Each segment belongs to one object, so the sum over the holders of one process is
         what it maps.
     object : ObjectId or None
         None when the object was deleted.
@@ -310,7 +310,8 @@ class Memory(Shown):
     """Where the bytes of one store are; each byte is counted once, whoever maps it.
 
     `sealed` + `pooled` + `writing` + `deleted` (deleted but still mapped) + `cached` is what is used; `free` is what is
-    left of `capacity`; `spilled` bytes lie on disk and do not count.
+    left of `capacity`; `spilled` bytes lie on disk and do not count. What is counted are segments, which is what the machine gives: one that is used again
+    may be larger than the object in it, by up to a quarter or 1 MiB.
     """
 
     capacity: int
@@ -346,7 +347,7 @@ class Memory(Shown):
 
 
 _BYTES: Final = {
-    "sealed": "objects",
+    "sealed": "objects, whole segments",
     "pooled": "no objects: kept ready for the next put, given back when it is not needed",
     "writing": "being put",
     "deleted": "deleted, and still mapped by somebody",

@@ -33,7 +33,7 @@ from workbench.objects import Holder, ObjectInfo, Ref
 from workbench.session import Session
 from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
-from workbench.verbs import VERBS, Verb, add_verbs, overview, parse
+from workbench.verbs import VERBS, Verb, add_verbs, no_such_verb, overview, parse
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
@@ -199,8 +199,7 @@ class WorkbenchMagics(Magics):
             return None
         known = [word for verb in MAGIC_VERBS for word in (verb.name, *verb.aliases)]
         if words[0] not in known:
-            near = difflib.get_close_matches(words[0].lower(), known, 1)
-            raise MagicError(f"%wb has no {words[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "; see %wb."))
+            raise MagicError(f"%wb: {no_such_verb(words[0], MAGIC_VERBS, '%wb')}")
         if words[0] == "load" and words[2:3] == ["as"]:  # as %fetch has it
             del words[2]
         parser = _Parser(prog="%wb")
@@ -212,7 +211,7 @@ class WorkbenchMagics(Magics):
         args.shell, args.confirm = self._ip, _confirm
         with one_message():
             answer = args.verb.run(current_session(), args)
-        if said := args.verb.says(answer):
+        if said := args.verb.says(answer, args):
             print(printable(said))  # noqa: T201  # above the answer
         return answer
 

@@ -116,7 +116,7 @@ TERMINAL_VERBS: tuple[Verb, ...] = (
         _remove_arguments,
         "old --yes",
         alone=True,
-        says=lambda removed: f"removed the store {removed[0].name}",
+        says=lambda removed, _args: f"removed the store {removed[0].name}",
     ),
     Verb("watch", "show what happens to objects on this host", _watch, _watch_arguments, "'runs/*'", store="makes"),
     Verb("bench", "measure how fast this host is, in a few seconds", _bench, _bench_arguments, alone=True),

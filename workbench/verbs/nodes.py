@@ -31,7 +31,8 @@ def _replicate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _drop_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
-    parser.add_argument("--node", metavar="NODE", required=True, help="name or id of the node that gives it up")
+    parser.add_argument("node", metavar="NODE", nargs="?", help="name or id of the node that gives it up")
+    parser.add_argument("--from", "--node", dest="source", metavar="NODE", help="the same")
     parser.add_argument("--force", action="store_true", help="even if it is the last replica")
     _dry_run(parser)
 
@@ -83,7 +84,9 @@ def _finish(session: Session, begun: Any, key: str | None = None) -> Any:
 
 
 def _drop(session: Session, args: argparse.Namespace) -> Any:
-    done = session.drop(args.key, args.node, force=args.force, dry_run=args.dry_run)
+    if (args.node is None) == (args.source is None):
+        args.parser.error("say one node that gives it up: NODE or --from NODE")
+    done = session.drop(args.key, args.node or args.source, force=args.force, dry_run=args.dry_run)
     if args.dry_run:
         return done
     return Listing(session.where(args.key) if session.exists(args.key) else (), of=Replica)
@@ -121,7 +124,7 @@ VERBS: tuple[Verb, ...] = (
         "remove the replica of an object on one node",
         _drop,
         _drop_arguments,
-        "flights --node node-2",
+        "flights --from node-2",
         cluster="needs",
     ),
     Verb(

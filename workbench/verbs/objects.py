@@ -46,6 +46,12 @@ def _ls(session: Session, args: argparse.Namespace) -> Any:
     )
 
 
+def _no_match(answer: Sequence[ObjectInfo], args: argparse.Namespace) -> str:
+    if answer or set(args.pattern) & set("*?["):
+        return ""
+    return f"no name is {args.pattern!r}; names that begin so: ls '{args.pattern}*'"
+
+
 def _info(session: Session, args: argparse.Namespace) -> Any:
     return session.info(args.key)
 
@@ -82,7 +88,7 @@ def _matches(session: Session, key: str) -> Sequence[ObjectInfo]:
     return found
 
 
-def _deleted(answer: Sequence[ObjectInfo] | None) -> str:
+def _deleted(answer: Sequence[ObjectInfo] | None, _args: argparse.Namespace) -> str:
     return "" if answer is None else f"deleted {counted(len(answer), 'object')}"
 
 
@@ -180,6 +186,7 @@ VERBS: tuple[Verb, ...] = (
         "'flights*' --sort nbytes",
         cluster="joins",
         store="lists",
+        says=_no_match,
     ),
     Verb("info", "describe one object", _info, add_key, "flights", cluster="joins"),
     Verb(

@@ -6,14 +6,35 @@ Covers parsing only; the verbs themselves are in the other modules.
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from workbench import completion
 from workbench.texts import printable
 
-__all__ = ["Said", "Verb", "add_key", "add_keys", "add_verbs", "complete", "count", "overview", "parse", "seconds"]
+__all__ = [
+    "Said",
+    "Verb",
+    "add_key",
+    "add_keys",
+    "add_verbs",
+    "complete",
+    "count",
+    "no_such_verb",
+    "overview",
+    "parse",
+    "seconds",
+]
+
+
+_PUT: Final = (
+    "a notebook puts with %share VAR as NAME, Python with wb.put(value, name); `load` shares a file that `save` wrote"
+)
+_GET: Final = "a notebook gets with %fetch NAME, Python with wb.get(name)"
+_IN_PYTHON: Final = {"put": _PUT, "share": _PUT, "fetch": _GET}
+"""What a word that is no verb is done with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +63,7 @@ class Verb:
     aliases : tuple of str
         Other words for the same.
     says : callable
-        What was done, as a line that people see above the answer; empty: nothing.
+        What was done, or what to try instead, as a line that people see above the answer; takes the answer and the parsed arguments.
     back : str
         The verb that goes the way back; the overview has both in one line, with this one's summary.
     """
@@ -57,7 +78,7 @@ class Verb:
     exit_code: Callable[[Any], int] = lambda _answer: 0
     alone: bool = False
     aliases: tuple[str, ...] = ()
-    says: Callable[[Any], str] = lambda _answer: ""
+    says: Callable[[Any, argparse.Namespace], str] = lambda _answer, _args: ""
     back: str = ""
 
 
@@ -94,6 +115,15 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argpa
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return args
+
+
+def no_such_verb(word: str, verbs: Sequence[Verb], overview_by: str) -> str:
+    """Say that a word is no verb, and which was meant."""
+    if word.lower() in _IN_PYTHON:
+        return f"there is no verb {word!r}; {_IN_PYTHON[word.lower()]}"
+    known = [name for verb in verbs for name in (verb.name, *verb.aliases)]
+    near = difflib.get_close_matches(word.lower(), known, 1)
+    return f"there is no verb {word!r}; " + (f"did you mean {near[0]!r}?" if near else f"see {overview_by}")
 
 
 def overview(verbs: Sequence[Verb], prefix: str) -> str:
