@@ -67,8 +67,5 @@ class LocalCluster(local.LocalCluster):
 
     def close(self, timeout: float | None = None) -> Any:
         """Stop the processes and remove the stores that this cluster made; never the session's own."""
-        session = current_session()
-        if session.cluster is not None and session.cluster.address == self.scheduler_address:
-            session.cluster.close()
-            session.cluster = None
+        current_session().leave(self.scheduler_address)
         return super().close(timeout)

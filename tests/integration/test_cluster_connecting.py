@@ -149,13 +149,20 @@ def test_a_cluster_that_is_not_there_is_an_error(store_directory: Path) -> None:
 
 
 def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
-    """What is on this host can still be got; what needs the cluster is a clear error in bounded time."""
+    """Once, as a warning; then it goes on with this host's store, and what needs a cluster is a clear error."""
     with running_cluster(home) as cluster:
         wb.connect(cluster, timeout=2)
         wb.put(np.arange(10), "array")
+        wb.put(np.arange(20), "there")
+        wb.move("there", to="node-2").wait()
     assert wb.get("array").sum() == 45
-    with pytest.raises(wb.ClusterError, match=r"does not answer|is closed"):
-        wb.nodes()
+    with pytest.warns(UserWarning, match=r"has gone: .*tcp://.*the store of this host alone; wb.connect\(\)"):
+        assert [node.state for node in wb.nodes()] == ["local"]
+    assert [info.name for info in wb.ls()] == ["array"]
+    with pytest.raises(wb.ObjectNotFoundError):
+        wb.get("there")
+    with pytest.raises(wb.ClusterError, match="needs a cluster, and this session is not connected"):
+        wb.move("array", to="node-2")
 
 
 def test_the_preload_makes_nodes_of_scheduler_and_workers_started_by_hand(home: Path, tmp_path: Path) -> None:

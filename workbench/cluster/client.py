@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from distributed import Client, Worker
 from distributed.utils import sync
 
-from workbench import config
+from workbench import config, connection
 from workbench.cluster import messages, visiting
 from workbench.cluster.operations import Operation, Operations
 from workbench.cluster.plans import Plan
 from workbench.cluster.transfer import Pull
 from workbench.cluster.visiting import PrivateMemory
+from workbench.connection import Connection
 from workbench.errors import ClusterError, StoreFullError, TransferError, WorkbenchError
 from workbench.objects import Encoded, Key, NodeInfo, ObjectId, ObjectInfo, Ref, Replica, new_object_id
 from workbench.store import describe
@@ -65,6 +66,7 @@ class ClusterClient:
         self._timeout = float(config.get("connect-timeout", timeout) or 10)
         self._owned = owned
         self._known: set[str] = set()
+        self._was_at = self.address
 
     def __repr__(self) -> str:
         return f"<ClusterClient {self.address}>"
@@ -87,6 +89,17 @@ class ClusterClient:
         """Address of the scheduler; empty when the client is closed."""
         scheduler = self._channel.scheduler
         return "" if scheduler is None else str(scheduler.address)
+
+    def why_gone(self) -> str | None:
+        """Return what tells that the cluster cannot be reached any more, for people; None: it can, or nobody can tell yet.
+
+        While the connection is open nothing is asked of anybody, however slow the scheduler is. A worker's own connection is the worker's affair.
+        """
+        if not isinstance(self._channel, Client) or self._channel.status == "running":
+            return None
+        if self._channel.status in ("closed", "closing"):
+            return f"the connection with the scheduler at {self._was_at} is closed"
+        return connection.why_dead(Connection(self._was_at, node="", written=0.0, pid=0))
 
     def close(self) -> None:
         """Close Dask's client, if it was made for this object. The cluster goes on."""

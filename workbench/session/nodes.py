@@ -51,8 +51,7 @@ class Spanning(Opened):
         from workbench.cluster import connect
 
         cluster = connect(where, self.store, security=security, timeout=timeout)
-        if self.cluster is not None:
-            self.cluster.close()
+        self.leave()
         self.cluster = cluster
         return cluster.client
 

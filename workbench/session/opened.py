@@ -1,10 +1,15 @@
 """What a session is before it does anything: an open store and, when connected, a cluster.
 
-Covers opening, closing and letting go; the verbs are in the other modules of this package.
+Covers opening, closing and letting go, also of a cluster that has gone; the verbs are in the other modules of this package.
+
+A session that is connected looks before each use whether the connection is still open, which costs nothing. If it is closed, and nothing listens where the
+scheduler was, the session says so once, as a warning, and goes on with this host's store alone. A cluster that is only slow keeps its connection, and
+its session; one that starts anew at the same address is waited for as long as Dask's client tries.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Self, Unpack
 
 from workbench import codecs, finding
@@ -37,18 +42,41 @@ class Opened:
                 raise ValueError("Give a session a directory or a namespace, not both.")
             directory = default_directory(namespace)
         self.store = Store.open(directory, capacity=capacity, create=create, **options)
-        self.cluster: ClusterClient | None = None
+        self._cluster: ClusterClient | None = None
         self._handouts = codecs.HandOuts()
 
     def __repr__(self) -> str:
-        cluster = f", cluster {self.cluster.address}" if self.cluster else ""
+        cluster = f", cluster {self._cluster.address}" if self._cluster else ""
         return f"<Session {self.store.directory}{cluster}>"
+
+    @property
+    def cluster(self) -> ClusterClient | None:
+        """The cluster that this session is connected with, if any. One that has gone is forgotten, with a warning."""
+        found = self._cluster
+        if found is not None and (why := found.why_gone()) is not None:
+            self.leave()
+            warnings.warn(
+                f"The cluster that this session was connected with has gone: {why}. The session goes on with the store of this host alone; "
+                "wb.connect() finds a new cluster.",
+                stacklevel=3,
+            )
+            return None
+        return found
+
+    @cluster.setter
+    def cluster(self, cluster: ClusterClient | None) -> None:
+        self._cluster = cluster
+
+    def leave(self, address: str | None = None) -> None:
+        """Go on without a cluster: with none at all, or none whose scheduler is at `address`. The cluster goes on."""
+        found = self._cluster
+        if found is not None and address in (None, found.address):
+            self._cluster = None
+            found.close()
 
     def close(self) -> None:
         """Close the store and leave the cluster; objects that were got stay valid."""
-        if self.cluster is not None:
-            self.cluster.close()
-            self.cluster = None
+        self.leave()
         self._handouts.sweep()
         self.store.close()
 
