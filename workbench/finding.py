@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
-from workbench.objects import Key, NodeInfo, ObjectInfo, Ref, fold_datasets
+from workbench.objects import Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets
 from workbench.store import Store, node_name
 
 if TYPE_CHECKING:
@@ -59,7 +60,43 @@ def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInf
     info = resolve(store, cluster, key)
     if info.kind != "dataset":
         return info
-    return fold_datasets([info, *members(store, cluster, info)])[0]
+    return _folded([info, *members(store, cluster, info)])[0]
+
+
+def _folded(infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    """Show each dataset as one object, and note if some of its partitions, of which all that are in reach are given, are missing."""
+    reached = {info.id: info.tags["dataset"] for info in infos if "dataset" in info.tags}
+    count = Counter(reached.values())
+    return [_noted(info, count[info.id]) if info.kind == "dataset" else info for info in fold_datasets(infos)]
+
+
+def _noted(dataset: ObjectInfo, reached: int) -> ObjectInfo:
+    total = dataset.tags.get("partitions", "")
+    if not total.isdecimal() or reached >= int(total):
+        return dataset
+    note = f"{reached} of {total} partitions are in reach; the others are on other nodes, or have ended with them"
+    return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+
+
+def incomplete(store: Store, cluster: ClusterClient | None, dataset: ObjectId) -> ObjectNotFoundError:
+    """Return the error of a dataset of which a partition cannot be found."""
+    try:
+        info = describe(store, cluster, dataset)
+    except ObjectNotFoundError:
+        return ObjectNotFoundError(
+            f"The dataset {dataset!r} is gone: it was deleted or replaced meanwhile. Get it again by its name."
+        )
+    title, total = f"The dataset {info.name or info.id!r}", info.tags.get("partitions", "its")
+    if cluster is not None:
+        reached = len(members(store, cluster, info))
+        return ObjectNotFoundError(
+            f"{title} has {total} partitions, of which this host and the cluster have {reached}. If the others were on nodes that have ended, "
+            "compute the dataset anew."
+        )
+    return ObjectNotFoundError(
+        f"{title} has {total} partitions, of which this host's store, {store.directory}, has {len(store.ls(dataset=info.id))}. Connect to the "
+        "cluster that has the others, with wb.connect(client), and get it again. If it has ended together with its nodes, compute the dataset anew."
+    )
 
 
 def members(store: Store, cluster: ClusterClient | None, dataset: ObjectInfo) -> list[ObjectInfo]:
@@ -103,7 +140,7 @@ def listing(
         found = _page(store, cluster, pattern, sort_by, kind, node, limit, parts=parts, unnamed=unnamed)
     else:
         found = _everywhere(store, cluster)
-        found = [info for info in (found if parts else fold_datasets(found)) if _fits(info, pattern, kind, unnamed)]
+        found = [info for info in (found if parts else _folded(found)) if _fits(info, pattern, kind, unnamed)]
         if node is not None:
             wanted = find_node(cluster.nodes(), node)
             found = [info for info in found if any(replica.node == wanted.id for replica in info.replicas)]
@@ -129,7 +166,7 @@ def _here(
     )
     if not parts:
         partitions = [part for info in found if info.kind == "dataset" for part in store.ls(dataset=info.id)]
-        found = fold_datasets(found + partitions)
+        found = _folded(found + partitions)
     return found
 
 
@@ -162,7 +199,7 @@ def _page(
     if parts:
         return found
     partitions = [part for info in found if info.kind == "dataset" for part in members(store, cluster, info)]
-    return fold_datasets(found + partitions)
+    return _folded(found + partitions)
 
 
 def _is_part(cluster: ClusterClient, info: ObjectInfo) -> bool:

@@ -6,7 +6,10 @@ Covers the connection only; the nodes and their stores are ``cluster/local.py``'
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
+
+from distributed.core import Status
 
 from workbench.cluster import local
 from workbench.current import current_session
@@ -66,6 +69,10 @@ class LocalCluster(local.LocalCluster):
                 raise
 
     def close(self, timeout: float | None = None) -> Any:
-        """Stop the processes and remove the stores that this cluster made; never the session's own."""
+        """Stop the processes and remove the stores that this cluster made; never the session's own. What was only in those is named in a warning."""
         current_session().leave(self.scheduler_address)
-        return super().close(timeout)
+        lost = "" if self.asynchronous or self.status != Status.running else self.sync(self.ending_objects)
+        closed = super().close(timeout)
+        if lost:
+            warnings.warn(lost, stacklevel=2)
+        return closed

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask.dataframe as dd
 import distributed
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Scheduler, Worker
 
@@ -29,10 +31,22 @@ pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
 def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_own(home: Path) -> None:
     """The user's objects stay; siblings and connection files go."""
-    with running_cluster(home, nodes=3) as cluster:
+    warned = pytest.warns(UserWarning, match=r"2 objects were only on other nodes .*: 'there' \(.*, 'd' \(.*wb.move")
+    with warned, running_cluster(home, nodes=3) as cluster:
         assert sorted(path.name for path in home.iterdir()) == ["store", "store.node-2", "store.node-3"]
         wb.connect(cluster)
         wb.put(np.arange(10), "array")
+        dd.from_pandas(pd.DataFrame({"x": np.arange(10_000)}), npartitions=2).persist_shared("d")
+        wb.move("d", to="node-1").wait()
+        wb.move(wb.put(np.arange(10_000), "there"), to="node-2").wait()
+        wb.move(next(info.id for info in wb.ls(parts=True) if info.tags.get("partition") == "1"), to="node-3").wait()
+    wb.current_session().leave()
+    assert any(note.startswith("1 of 2 partitions are in reach") for note in wb.info("d").notes)
+    assert any(note.startswith("1 of 2 partitions are in reach") for note in wb.ls("d")[0].notes)
+    with pytest.raises(
+        wb.ObjectNotFoundError, match="dataset 'd' has 2 partitions, of which this host's store, .*, has 1"
+    ):
+        wb.get("d")
     assert [path.name for path in home.iterdir()] == ["store"]
     assert connection.read(home / "store") is None
     assert wb.current_session().store.exists("array")

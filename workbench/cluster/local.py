@@ -25,11 +25,14 @@ from workbench import connection, leftovers
 from workbench.cluster import belonging, messages
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
+from workbench.objects import ObjectId, format_nbytes, is_object_id
 from workbench.store import Store, default_directory
 
 logger = logging.getLogger("workbench.local")
 
 _PRELOAD: Final = "workbench.cluster"
+_NAMED: Final = 5
+"""Objects that a warning names."""
 _START_TIMEOUT: Final = 60.0
 """Seconds until nodes that did not join are an error; a worker process takes about two to start."""
 
@@ -158,24 +161,40 @@ class LocalCluster(distributed.LocalCluster):
         return self
 
     async def _close(self) -> None:
-        if self._siblings and self.scheduler is not None and messages.PLUGIN in self.scheduler.plugins:
-            self._warn_of_loss()
+        if self.asynchronous and (lost := await self.ending_objects()):
+            logger.warning(lost)
         await super()._close()
         self._remove_siblings()
 
-    def _warn_of_loss(self) -> None:
-        own = {str(self._directories[0])}
-        lost = [
-            info
-            for info in self.catalog.ls()
-            if info.kind != "dataset" and all(replica.node not in self._own_nodes(own) for replica in info.replicas)
-        ]
-        if lost:
-            logger.info("%d objects are only on nodes of this cluster, and end with it.", len(lost))
+    async def ending_objects(self) -> str:
+        """Return which objects are only in the stores that closing removes, for people; empty if none is."""
+        scheduler: Any = self.scheduler
+        if not self._siblings or scheduler is None or messages.PLUGIN not in scheduler.plugins:
+            return ""
+        own = connection.read(self._directories[0])
+        ending: dict[str, int] = {}
+        number = 0
+        for info in self.catalog.ls():
+            if own is None or info.kind == "dataset" or any(replica.node == own.node for replica in info.replicas):
+                continue
+            number += 1
+            title = info.name or info.tags.get("dataset", info.id)
+            ending[title] = ending.get(title, 0) + info.nbytes
+        if not ending:
+            return ""
+        named = ", ".join(
+            f"{self._title(key)} ({format_nbytes(nbytes)})" for key, nbytes in list(ending.items())[:_NAMED]
+        )
+        more = f" and {len(ending) - _NAMED} more" if len(ending) > _NAMED else ""
+        return (
+            f"{number} objects were only on other nodes of this cluster, and ended with it: {named}{more}. What shall stay is moved to the first node, "
+            "or saved, before: wb.move(key, to='node-1'), wb.save."
+        )
 
-    def _own_nodes(self, directories: set[str]) -> set[str]:
-        found = (connection.read(Path(directory)) for directory in directories)
-        return {one.node for one in found if one is not None}
+    def _title(self, key: str) -> str:
+        """Name an object, or the dataset to which partitions belong."""
+        found = self.catalog.inventory.get(ObjectId(key)) if is_object_id(key) else None
+        return repr(found.names[0] if found is not None and found.names else key)
 
     def _remove_siblings(self) -> None:
         while self._siblings:

@@ -133,7 +133,10 @@ class Sharing(Spanning):
         if decoded.handout is not None:
             self._handouts.add(decoded)
         if isinstance(decoded.value, Composite):
-            return decoded.value.assemble(record.id, self.get)
+            try:
+                return decoded.value.assemble(record.id, self.get)
+            except ObjectNotFoundError as error:
+                raise finding.incomplete(self.store, self.cluster, record.id) from error
         return decoded.value
 
     def put_many(
