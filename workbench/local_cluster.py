@@ -9,8 +9,6 @@ import os
 import warnings
 from typing import Any
 
-from distributed.core import Status
-
 from workbench.cluster import local
 from workbench.current import current_session
 
@@ -71,7 +69,7 @@ class LocalCluster(local.LocalCluster):
     def close(self, timeout: float | None = None) -> Any:
         """Stop the processes and remove the stores that this cluster made; never the session's own. What was only in those is named in a warning."""
         current_session().leave(self.scheduler_address)
-        lost = "" if self.asynchronous or self.status != Status.running else self.sync(self.ending_objects)
+        lost = "" if self.asynchronous or self.status.name != "running" else self.sync(self.ending_objects)
         closed = super().close(timeout)
         if lost:
             warnings.warn(lost, stacklevel=2)
