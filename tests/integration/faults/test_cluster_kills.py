@@ -2,6 +2,9 @@
 
 Each run kills processes drawn with a seed that it prints; WORKBENCH_SEED plays the same kills again (what the processes do meanwhile depends on their
 timing), and WORKBENCH_CLUSTER_KILLS sets how many.
+
+Known to be wrong: what was deleted may come back, whole, after a kill. The few kills of a run of all tests print how often that happened; who asks for more kills
+(``make soak``) has a failure of it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from tests.integration.faults.cluster_crew import KINDS, Crew
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
 
-KILLS = int(os.environ.get("WORKBENCH_CLUSTER_KILLS") or 6)
+FEW = 6
+KILLS = int(os.environ.get("WORKBENCH_CLUSTER_KILLS") or FEW)
 
 
 def drawn(source: random.Random) -> list[str]:
@@ -50,3 +54,4 @@ def test_nothing_is_lost_whatever_is_killed(
         done = ", ".join(f"{count} {what}" for what, count in sorted(crew.truth.counts.items()))
         print(f"\n{len(crew.killed)} kills; {done}")
     assert len(crew.killed) >= KILLS
+    assert KILLS <= FEW or not crew.truth.counts["came back"], "what was deleted came back"
