@@ -45,19 +45,30 @@ export class WorkbenchApi implements IApi {
   }
 
   private async _request<T>(method: string, path: string, body?: object): Promise<T> {
-    const url = URLExt.join(this._settings.baseUrl, 'workbench/api', path);
-    const init: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
-    let response: Response;
-    try {
-      response = await ServerConnection.makeRequest(url, init, this._settings);
-    } catch (error) {
-      throw new ApiError('offline', error instanceof Error ? error.message : String(error));
-    }
-    if (!response.ok) {
-      throw await failure(response);
-    }
+    const response = await ask(this._settings, method, path, body);
     return (response.status === 204 ? undefined : await response.json()) as T;
   }
+}
+
+/** Ask the server extension; rejects with an ApiError unless the answer is a success. */
+export async function ask(
+  settings: ServerConnection.ISettings,
+  method: string,
+  path: string,
+  body?: object
+): Promise<Response> {
+  const url = URLExt.join(settings.baseUrl, 'workbench/api', path);
+  const init: RequestInit = body === undefined ? { method } : { method, body: JSON.stringify(body) };
+  let response: Response;
+  try {
+    response = await ServerConnection.makeRequest(url, init, settings);
+  } catch (error) {
+    throw new ApiError('offline', error instanceof Error ? error.message : String(error));
+  }
+  if (!response.ok) {
+    throw await failure(response);
+  }
+  return response;
 }
 
 /** Turn an answer that is an error into one: ours say `kind` and `message`, a proxy's or Jupyter's own may say anything. */

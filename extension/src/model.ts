@@ -5,6 +5,8 @@
  * lost, often while an operation runs, and never while nobody looks. Read next: `panel.tsx`, `commands.ts`.
  */
 
+import { DisposableDelegate } from '@lumino/disposable';
+import type { IDisposable } from '@lumino/disposable';
 import { Poll } from '@lumino/polling';
 import { Signal } from '@lumino/signaling';
 import type { ISignal } from '@lumino/signaling';
@@ -76,6 +78,18 @@ export class WorkbenchModel implements IWorkbenchModel {
       void this.refresh();
     }
     this._pace();
+  }
+
+  look(): IDisposable {
+    this._viewers += 1;
+    if (!this._active && this._viewers === 1) {
+      void this.refresh();
+    }
+    this._pace();
+    return new DisposableDelegate(() => {
+      this._viewers -= 1;
+      this._pace();
+    });
   }
 
   get filter(): string {
@@ -156,7 +170,7 @@ export class WorkbenchModel implements IWorkbenchModel {
 
   private _onEvent(_: unknown, event: IEvent): void {
     const news = event.schema_id === EVENT_SCHEMA && event.version !== this._state?.version;
-    if (!news || !this._active || this._timer !== undefined) {
+    if (!news || !this._watched || this._timer !== undefined) {
       return;
     }
     // Changes come in bursts: wait a moment, and count from the first so that a stream of them cannot starve us.
@@ -220,7 +234,7 @@ export class WorkbenchModel implements IWorkbenchModel {
     if (this._isDisposed) {
       return;
     }
-    if (!this._active && this._followed.size === 0) {
+    if (!this._watched && this._followed.size === 0) {
       void this._poll.stop();
       return;
     }
@@ -232,6 +246,10 @@ export class WorkbenchModel implements IWorkbenchModel {
     if (this._poll.state.phase === 'stopped' || this._poll.state.phase === 'constructed') {
       void this._poll.start();
     }
+  }
+
+  private get _watched(): boolean {
+    return this._active || this._viewers > 0;
   }
 
   private _active = false;
@@ -250,6 +268,7 @@ export class WorkbenchModel implements IWorkbenchModel {
   private _sort: ISort = { key: 'name', ascending: true };
   private _state: IState | null = null;
   private _timer: ReturnType<typeof setTimeout> | undefined;
+  private _viewers = 0;
 }
 
 export namespace WorkbenchModel {

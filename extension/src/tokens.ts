@@ -129,8 +129,11 @@ export interface IWorkbenchModel extends IDisposable {
   /** The objects that pass the filter, sorted. */
   readonly objects: readonly IObject[];
 
-  /** Whether somebody looks: only then is the server asked. */
+  /** Whether the panel is seen: only while somebody looks, there or elsewhere, is the server asked. */
   active: boolean;
+
+  /** Look at the state elsewhere than in the panel, until the result is disposed. */
+  look(): IDisposable;
 
   filter: string;
   sort: ISort;

@@ -44,6 +44,22 @@ describe('WorkbenchModel', () => {
     expect(api.calls).toHaveLength(before);
   });
 
+  it('asks for whoever looks elsewhere, until the last of them looks away', async () => {
+    const first = model.look();
+    const second = model.look();
+    await until(() => model.state !== null);
+    first.dispose();
+    first.dispose();
+    api.answer = makeState({ version: '2' });
+    bus.emit({ schema_id: EVENT_SCHEMA, version: '2' });
+    await until(() => model.state?.version === '2');
+    second.dispose();
+    const before = api.calls.length;
+    bus.emit({ schema_id: EVENT_SCHEMA, version: '3' });
+    await new Promise(resolve => setTimeout(resolve, 40));
+    expect(api.calls).toHaveLength(before);
+  });
+
   it('answers a burst of events with few questions, and shows the last state', async () => {
     await look();
     const before = api.count('state');
