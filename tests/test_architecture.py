@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pydoc
 import re
 import subprocess
 import sys
@@ -54,6 +55,20 @@ BELOW: dict[str, set[str]] = {
         "cluster",
     },
     "current": {"session"},
+    "functions": {
+        "session",
+        "current",
+        "objects",
+        "store",
+        "listing",
+        "removing",
+        "collections",
+        "cluster",
+        "creating",
+        "finding",
+        "urls",
+        "watching",
+    },
     "local_cluster": {"session", "current", "cluster"},
     "collections": {
         "finding",
@@ -108,7 +123,7 @@ ONLY: dict[str, set[str]] = {
     "sqlite3": {"store"},
     "mmap": {"store"},
     "fcntl": {"store", "leftovers", "urls"},  # LocalCluster locks the directories of the nodes that it makes
-    "distributed": {"cluster", "collections", "jupyter", "session", "__init__"},
+    "distributed": {"cluster", "collections", "jupyter", "session", "functions"},
     "IPython": {"jupyter", "__init__"},
     "jupyter_server": {"jupyter"},
     "jupyter_client": {"jupyter"},
@@ -181,6 +196,9 @@ PUBLIC = [
     "watch",
     "where",
 ]
+
+
+FUNCTIONS = [name for name in PUBLIC if name[0].islower()]
 
 
 def modules() -> Iterator[tuple[str, Path, ast.Module]]:
@@ -262,18 +280,23 @@ def test_import_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_public_names_are_these() -> None:
-    """A public name comes and goes on purpose."""
-    assert sorted(workbench.__all__) == sorted(PUBLIC)
-    assert all(hasattr(workbench, name) for name in PUBLIC)
+    """A public name comes and goes on purpose; ``dir`` lists these and nothing that the module merely uses."""
+    assert sorted(name for name in dir(workbench) if not name.startswith("__")) == sorted([*PUBLIC, "errors"])
+    assert sorted(workbench.__all__) == sorted(FUNCTIONS)
+    assert all(hasattr(workbench, name) for name in dir(workbench))
+
+
+def test_help_is_about_the_verbs() -> None:
+    """``help(wb)`` begins with what there is, on one screen, and describes each verb, not what Python gives every class."""
+    shown = pydoc.plain(pydoc.render_doc(workbench)).splitlines()
+    assert len(shown) < 1000
+    assert all(re.search(rf"\b{name}\b", "\n".join(shown[:40])) for name in FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLIC if name != "ObjectId"])
 def test_public_names_have_docstrings(name: str) -> None:
     """Whoever asks with ``?`` in a notebook gets an answer."""
     assert getattr(workbench, name).__doc__
-
-
-FUNCTIONS = [name for name in PUBLIC if name[0].islower()]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

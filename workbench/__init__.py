@@ -7,78 +7,138 @@
     wb.put(df, "flights")        # one notebook
     df = wb.get("flights")       # another: microseconds, read-only, the same pages
 
-The functions here act on the current session of this process, which opens this user's store when it is first used
-(:func:`current_session`). Sizes are in bytes, times in seconds. Read next: ``session/``, ``objects.py``, ``errors.py``.
+What there is::
+
+    put get put_many get_many create      share objects, get them
+    ls info exists where                  find them; ls("runs/*") takes a pattern, everything else one name, id or Ref
+    delete delete_unnamed pin unpin       keep and delete them
+    spill restore save load               on disk, in a file at any URL
+    holders memory namespaces watch       who has what mapped, where the bytes are, which stores, what happens
+    use use_session current_session       which store; remove_namespace removes one
+    connect LocalCluster nodes            a Dask cluster
+    open                                  what ddf.persist_shared("name") has put, as a lazy Dask collection
+    move replicate drop drain undrain     bring objects to other nodes
+    rebalance operations
+
+The functions act on the current session of this process (:class:`Session` has the same verbs), which opens this user's store when it is first used. Sizes are
+in bytes, times in seconds. They return values that show themselves as tables: ObjectInfo, Ref, Replica, NodeInfo, Holder, Memory, Namespace, Event. All
+errors are WorkbenchErrors: ``help(wb.errors)`` shows the tree. In a notebook, ``%load_ext workbench`` and then ``%wb``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from workbench.collections import register, register_references
-from workbench.current import active_session, current_session, use, use_session
+from workbench.current import current_session, use, use_session
 from workbench.errors import (
-    ClusterError,
-    CodecError,
-    LastReplicaError,
-    NameConflictError,
-    NodeNotFoundError,
-    ObjectNotFoundError,
-    OperationCancelledError,
-    SavedFileError,
-    StoreError,
-    StoreFullError,
-    TransferError,
-    WorkbenchError,
+    ClusterError as ClusterError,
 )
-from workbench.objects import Event, Holder, Key, Memory, Namespace, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
-from workbench.session import Session
+from workbench.errors import (
+    CodecError as CodecError,
+)
+from workbench.errors import (
+    LastReplicaError as LastReplicaError,
+)
+from workbench.errors import (
+    NameConflictError as NameConflictError,
+)
+from workbench.errors import (
+    NodeNotFoundError as NodeNotFoundError,
+)
+from workbench.errors import (
+    ObjectNotFoundError as ObjectNotFoundError,
+)
+from workbench.errors import (
+    OperationCancelledError as OperationCancelledError,
+)
+from workbench.errors import (
+    SavedFileError as SavedFileError,
+)
+from workbench.errors import (
+    StoreError as StoreError,
+)
+from workbench.errors import (
+    StoreFullError as StoreFullError,
+)
+from workbench.errors import (
+    TransferError as TransferError,
+)
+from workbench.errors import (
+    WorkbenchError as WorkbenchError,
+)
+from workbench.functions import (
+    connect,
+    create,
+    delete,
+    delete_unnamed,
+    drain,
+    drop,
+    exists,
+    get,
+    get_many,
+    holders,
+    info,
+    load,
+    ls,
+    memory,
+    move,
+    namespaces,
+    nodes,
+    open,  # noqa: A004  # the verb of the design
+    operations,
+    pin,
+    put,
+    put_many,
+    rebalance,
+    remove_namespace,
+    replicate,
+    restore,
+    save,
+    spill,
+    undrain,
+    unpin,
+    watch,
+    where,
+)
+from workbench.objects import (
+    Event as Event,
+)
+from workbench.objects import (
+    Holder as Holder,
+)
+from workbench.objects import (
+    Memory as Memory,
+)
+from workbench.objects import (
+    Namespace as Namespace,
+)
+from workbench.objects import (
+    NodeInfo as NodeInfo,
+)
+from workbench.objects import (
+    ObjectId as ObjectId,
+)
+from workbench.objects import (
+    ObjectInfo as ObjectInfo,
+)
+from workbench.objects import (
+    Ref as Ref,
+)
+from workbench.objects import (
+    Replica as Replica,
+)
+from workbench.session import Session as Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    import numpy.typing as npt
-    import pyarrow as pa
-    from distributed import Client
     from IPython.core.interactiveshell import InteractiveShell
 
-    from workbench.cluster.operations import Operation, Operations
-    from workbench.cluster.plans import Plan
-    from workbench.creating import NewArray, NewTable
-    from workbench.finding import SortOrder
-    from workbench.listing import Listing
-    from workbench.urls import URL
-    from workbench.watching import Watch
+    from workbench.local_cluster import LocalCluster as LocalCluster
 
 __version__ = "0.1.0"
 
-F = TypeVar("F", bound=Callable[..., Any])
-
+# The verbs alone: what ``help(wb)`` describes. It would describe values and errors with all that Python gives every class, on 2,000 lines.
 __all__ = [
-    "ClusterError",
-    "CodecError",
-    "Event",
-    "Holder",
-    "LastReplicaError",
-    "LocalCluster",
-    "Memory",
-    "NameConflictError",
-    "Namespace",
-    "NodeInfo",
-    "NodeNotFoundError",
-    "ObjectId",
-    "ObjectInfo",
-    "ObjectNotFoundError",
-    "OperationCancelledError",
-    "Ref",
-    "Replica",
-    "SavedFileError",
-    "Session",
-    "StoreError",
-    "StoreFullError",
-    "TransferError",
-    "WorkbenchError",
     "connect",
     "create",
     "current_session",
@@ -115,326 +175,31 @@ __all__ = [
     "watch",
     "where",
 ]
-
-
-def _documented(function: F) -> F:
-    """Give a function the docstring of the session's method of the same name; what stands in it is for who reads this file."""
-    function.__doc__ = getattr(Session, function.__name__).__doc__
-    return function
-
-
-@_documented
-def put(
-    obj: Any,
-    name: str | None = None,
-    *,
-    pin: bool = False,
-    ttl: float | None = None,
-    replicas: int = 1,
-    tags: dict[str, str] | None = None,
-) -> Ref:
-    """Share an object under a name; see :meth:`Session.put`."""
-    return current_session().put(obj, name, pin=pin, ttl=ttl, replicas=replicas, tags=tags)
-
-
-@_documented
-def get(key: Key, *, timeout: float | None = None) -> Any:
-    """Return a shared object, mapped read-only; see :meth:`Session.get`."""
-    return current_session().get(key, timeout=timeout)
-
-
-@_documented
-def put_many(
-    objects: Mapping[str, Any] | Iterable[Any], *, ttl: float | None = None, tags: dict[str, str] | None = None
-) -> list[Ref]:
-    """Share several objects in one step, by name or without names; see :meth:`Session.put_many`."""
-    return current_session().put_many(objects, ttl=ttl, tags=tags)
-
-
-@overload
-def create(
-    shape: int | Sequence[int],
-    dtype: npt.DTypeLike = ...,
-    name: str | None = ...,
-    *,
-    order: Literal["C", "F"] = ...,
-    pin: bool = ...,
-    ttl: float | None = ...,
-    tags: dict[str, str] | None = ...,
-) -> NewArray: ...
-@overload
-def create(
-    shape: pa.Schema,
-    *,
-    name: str | None = ...,
-    pin: bool = ...,
-    ttl: float | None = ...,
-    tags: dict[str, str] | None = ...,
-) -> NewTable: ...
-@_documented
-def create(
-    shape: Any,
-    dtype: npt.DTypeLike = float,
-    name: str | None = None,
-    *,
-    order: Literal["C", "F"] = "C",
-    pin: bool = False,
-    ttl: float | None = None,
-    tags: dict[str, str] | None = None,
-) -> NewArray | NewTable:
-    """Fill an array in place, or let a table grow, in shared memory from the start; see :meth:`Session.create`."""
-    created: NewArray | NewTable = current_session().create(
-        shape, dtype, name, order=order, pin=pin, ttl=ttl, tags=tags
-    )
-    return created
-
-
-@_documented
-def get_many(keys: Iterable[Key]) -> list[Any]:
-    """Return several shared objects; see :meth:`Session.get_many`."""
-    return current_session().get_many(keys)
-
-
-@_documented
-def exists(key: Key) -> bool:
-    """Tell whether an object has this name or id."""
-    return current_session().exists(key)
-
-
-@_documented
-def info(key: Key) -> ObjectInfo:
-    """Return what is known about an object; see :meth:`Session.info`."""
-    return current_session().info(key)
-
-
-@_documented
-def ls(
-    pattern: str = "*",
-    *,
-    sort_by: SortOrder = "created",
-    kind: str | None = None,
-    node: str | None = None,
-    parts: bool = False,
-    unnamed: bool = False,
-    limit: int | None = None,
-) -> Listing[ObjectInfo]:
-    """List objects; see :meth:`Session.ls`."""
-    return current_session().ls(
-        pattern, sort_by=sort_by, kind=kind, node=node, parts=parts, unnamed=unnamed, limit=limit
-    )
-
-
-@_documented
-def delete(key: Key) -> None:
-    """Delete an object everywhere; who has it mapped keeps it. See :meth:`Session.delete`."""
-    current_session().delete(key)
-
-
-@_documented
-def delete_unnamed() -> Listing[ObjectInfo]:
-    """Delete all objects that have no name and are not pinned; see :meth:`Session.delete_unnamed`."""
-    return current_session().delete_unnamed()
-
-
-@_documented
-def pin(key: Key) -> None:
-    """Keep an object in memory on this host, and keep it when its last name goes; its `ttl` still deletes it."""
-    current_session().pin(key)
-
-
-@_documented
-def unpin(key: Key) -> None:
-    """Undo :func:`pin`."""
-    current_session().unpin(key)
-
-
-@_documented
-def spill(key: Key) -> None:
-    """Move an object from memory to disk, where it stays readable; see :meth:`Session.spill`."""
-    current_session().spill(key)
-
-
-@_documented
-def restore(key: Key) -> None:
-    """Bring a spilled object back to memory; see :meth:`Session.restore`."""
-    current_session().restore(key)
-
-
-@_documented
-def holders(key: Key | None = None) -> Listing[Holder]:
-    """List the processes of this host that have an object mapped; see :meth:`Session.holders`."""
-    return current_session().holders(key)
-
-
-@_documented
-def memory() -> Memory:
-    """Tell where the bytes of this host's store are."""
-    return current_session().memory()
-
-
-@_documented
-def save(key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
-    """Write an object to a file at any URL, with checksums; see :meth:`Session.save`."""
-    return current_session().save(key, url, storage_options=storage_options)
-
-
-@_documented
-def load(
-    url: URL, name: str | None = None, *, storage_options: dict[str, Any] | None = None, verify: bool = True
-) -> Ref:
-    """Share an object from a file that :func:`save` wrote; see :meth:`Session.load`."""
-    return current_session().load(url, name, storage_options=storage_options, verify=verify)
-
-
-@_documented
-def watch(pattern: str = "*", *, timeout: float | None = None) -> Watch:
-    """Watch what happens to objects of this host from now on, in a ``for`` loop; see :meth:`Session.watch`."""
-    return current_session().watch(pattern, timeout=timeout)
-
-
-def namespaces() -> Listing[Namespace]:
-    """List this user's stores side by side; :func:`use` changes to another one.
-
-    Returns
-    -------
-    Listing of Namespace
-        With objects, use and capacity of each; the one in use is marked. Looking at them changes nothing.
-    """
-    from workbench.listing import Listing
-    from workbench.store.namespaces import namespaces
-
-    session = active_session()
-    return Listing(namespaces(None if session is None else session.store.directory), of=Namespace)
-
-
-def remove_namespace(name: str) -> Namespace:
-    """Remove one of this user's stores with all that is in it, in memory and on disk.
-
-    Parameters
-    ----------
-    name : str
-        Of the namespace, as :func:`namespaces` lists it.
-
-    Returns
-    -------
-    Namespace
-        What it held.
-
-    Raises
-    ------
-    StoreError
-        There is no such store, or a process has it open or still maps objects of it (this one counts, too); nothing was removed.
-    """
-    from workbench.removing import remove_namespace
-
-    return remove_namespace(name)
-
-
-@_documented
-def connect(where: Any = None, *, security: Any = None, timeout: float | None = None) -> Client:
-    """Connect to a Dask cluster; see :meth:`Session.connect`."""
-    return current_session().connect(where, security=security, timeout=timeout)
-
-
-@_documented
-def nodes() -> Listing[NodeInfo]:
-    """List the nodes of the cluster; without one, this host."""
-    return current_session().nodes()
-
-
-@_documented
-def where(key: Key) -> Listing[Replica]:
-    """List the replicas of an object."""
-    return current_session().where(key)
-
-
-@overload
-def move(key: Key, to: str, *, dry_run: Literal[False] = ...) -> Operation: ...
-@overload
-def move(key: Key, to: str, *, dry_run: bool) -> Operation | Plan: ...
-@_documented
-def move(key: Key, to: str, *, dry_run: bool = False) -> Operation | Plan:
-    """Move an object to a node; see :meth:`Session.move`."""
-    return current_session().move(key, to, dry_run=dry_run)
-
-
-@overload
-def replicate(
-    key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: Literal[False] = ...
-) -> Operation: ...
-@overload
-def replicate(
-    key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: bool
-) -> Operation | Plan: ...
-@_documented
-def replicate(
-    key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None, dry_run: bool = False
-) -> Operation | Plan:
-    """Make more replicas of an object; see :meth:`Session.replicate`."""
-    return current_session().replicate(key, n, to=to, dry_run=dry_run)
-
-
-@_documented
-def drop(key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
-    """Remove the replica of an object on one node; the last one only with `force`. See :meth:`Session.drop`."""
-    return current_session().drop(key, node, force=force, dry_run=dry_run)
-
-
-@overload
-def drain(node: str, *, dry_run: Literal[False] = ...) -> Operation: ...
-@overload
-def drain(node: str, *, dry_run: bool) -> Operation | Plan: ...
-@_documented
-def drain(node: str, *, dry_run: bool = False) -> Operation | Plan:
-    """Empty a node before its host goes away: afterwards nothing is only there; see :meth:`Session.drain`."""
-    return current_session().drain(node, dry_run=dry_run)
-
-
-@_documented
-def undrain(node: str) -> None:
-    """Give a drained node back; see :meth:`Session.undrain`."""
-    current_session().undrain(node)
-
-
-@overload
-def rebalance(*, dry_run: Literal[False] = ...) -> Operation: ...
-@overload
-def rebalance(*, dry_run: bool) -> Operation | Plan: ...
-@_documented
-def rebalance(*, dry_run: bool = False) -> Operation | Plan:
-    """Even out how full the nodes are; see :meth:`Session.rebalance`."""
-    return current_session().rebalance(dry_run=dry_run)
-
-
-@_documented
-def operations() -> Operations:
-    """List the operations of the cluster that run or ended not long ago; see :meth:`Session.operations`."""
-    return current_session().operations()
-
-
-def open(key: Key) -> Any:  # noqa: A001  # the verb of the design  # as in the public API
-    """Open a dataset that ``persist_shared`` put: a lazy Dask DataFrame, Series or Array whose partitions are mapped, not copied.
-
-    Parameters
-    ----------
-    key : str or Ref
-        Name, id or reference of the dataset.
-
-    Returns
-    -------
-    dask.dataframe.DataFrame, dask.dataframe.Series or dask.array.Array
-        With the divisions, chunks and dtypes that were put; computing it needs a Dask client where a cluster has the partitions.
-
-    Raises
-    ------
-    ObjectNotFoundError
-        There is no such dataset; the message lists the nearest names.
-    TypeError
-        The key names another object than a dataset.
-    """
-    from workbench.collections import open_dataset
-
-    return open_dataset(key)
+_CLASSES = (
+    "ClusterError",
+    "CodecError",
+    "Event",
+    "Holder",
+    "LastReplicaError",
+    "LocalCluster",
+    "Memory",
+    "NameConflictError",
+    "Namespace",
+    "NodeInfo",
+    "NodeNotFoundError",
+    "ObjectId",
+    "ObjectInfo",
+    "ObjectNotFoundError",
+    "OperationCancelledError",
+    "Ref",
+    "Replica",
+    "SavedFileError",
+    "Session",
+    "StoreError",
+    "StoreFullError",
+    "TransferError",
+    "WorkbenchError",
+)
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -449,6 +214,10 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     from workbench.jupyter import magics
 
     magics.unregister(shell)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_CLASSES, "__all__", "__doc__", "__version__", "errors"])
 
 
 def __getattr__(name: str) -> Any:
