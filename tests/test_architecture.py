@@ -22,10 +22,11 @@ REPOSITORY = ROOT.parent
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "texts": set(),
-    "objects": {"texts"},
+    "cards": set(),
+    "objects": {"cards", "texts"},
     "config": set(),
     "connection": set(),
-    "listing": {"objects", "texts"},
+    "listing": {"cards", "objects", "texts"},
     "codecs": {"objects", "errors", "config"},
     "store": {"objects", "errors", "config", "texts"},
     "leftovers": {"objects", "connection", "store", "texts"},

@@ -11,8 +11,9 @@ import dataclasses
 import html
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from workbench.cards import card
 from workbench.objects import (
     Event,
     Figure,
@@ -141,6 +142,13 @@ _NOTHING: dict[type, str] = {
     Event: "no events",
     OperationInfo: "no operations",
 }
+_CARDS: dict[type, Literal["objects", "nodes", "operations"]] = {
+    ObjectInfo: "objects",
+    Ref: "objects",
+    NodeInfo: "nodes",
+    OperationInfo: "operations",
+}
+"""What front ends that know it show live."""
 
 
 def _columns_of(items: Sequence[Any]) -> tuple[Column, ...]:
@@ -221,6 +229,12 @@ class Listing(Sequence[T], Generic[T]):
         if not self._items:
             return f"<p>{html.escape(repr(self))}</p>"
         return html_table(*rows_of(self._items))
+
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
+        kind = _CARDS.get(self._of)
+        if kind is None or not self._items:
+            return {}
+        return card(kind, (to_json(item) for item in self._items), len(self._items))
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a DataFrame with a row for each value and a column for each field; sizes in bytes, times in UTC."""

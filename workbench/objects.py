@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NewType, TypeAlias
 
+from workbench.cards import card
 from workbench.texts import fields_of, html_fields, text_fields
 from workbench.texts import format_nbytes as format_nbytes  # noqa: PLC0414  # whoever has the values writes their sizes
 
@@ -97,6 +98,9 @@ class Ref:
     name: str | None = None
     kind: str = "object"
     nbytes: int = 0
+
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
+        return card("object", [to_json(self)], 1)
 
 
 class Composite(ABC):
@@ -214,6 +218,9 @@ class ObjectInfo(Shown):
     def __repr__(self) -> str:
         return str(self)
 
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
+        return card("object", [to_json(self)], 1)
+
     @property
     def ref(self) -> Ref:
         """The reference to this object."""
@@ -239,6 +246,9 @@ class NodeInfo(Shown):
     state: str
     pooled: int = 0
 
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
+        return card("nodes", [to_json(self)], 1)
+
 
 @dataclass(frozen=True, slots=True)
 class OperationInfo(Shown):
@@ -263,6 +273,9 @@ class OperationInfo(Shown):
     ended: float | None
     reasons: tuple[str, ...]
     error: str
+
+    def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
+        return card("operations", [to_json(self)], 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import DisplayHandle
 
 from tests.cluster.test_operations import operation, wire
+from workbench.cards import CARD
 from workbench.jupyter import display
 from workbench.objects import Holder, Memory, ObjectId, Ref
 
@@ -67,4 +68,4 @@ def test_an_operation_goes_on_where_it_is_shown(shell: InteractiveShell, monkeyp
 def test_display_can_be_undone(shell: InteractiveShell) -> None:
     """After unregister the values look as Python shows them."""
     display.unregister(shell)
-    assert shown(shell, Ref(ID)).keys() == {"text/plain"}
+    assert shown(shell, Ref(ID)).keys() == {"text/plain", CARD}

@@ -176,6 +176,9 @@ class Operation:
             f"</progress> <span>{html.escape(text)}</span></div>"
         )
 
+    def _repr_mimebundle_(self, **asked: Any) -> dict[str, Any]:
+        return self.last_known._repr_mimebundle_(**asked)
+
 
 def _number(value: Any) -> float | None:
     return None if value is None else float(value)
@@ -214,6 +217,9 @@ class Operations(Sequence[Operation]):
 
     def _repr_html_(self) -> str:
         return self.infos._repr_html_()
+
+    def _repr_mimebundle_(self, **asked: Any) -> dict[str, Any]:
+        return self.infos._repr_mimebundle_(**asked)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a DataFrame with a row for each operation."""

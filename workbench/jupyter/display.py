@@ -55,8 +55,9 @@ def follow(operation: Operation) -> threading.Thread | None:
     """Show an operation as a bar that goes on, until it has ended; return the thread that does that, if it still runs."""
     from IPython.display import DisplayHandle
 
-    def bundle() -> dict[str, str]:
-        return {"text/plain": repr(operation), "text/html": operation._repr_html_()}
+    def bundle() -> dict[str, Any]:
+        texts = {"text/plain": repr(operation), "text/html": operation._repr_html_()}
+        return texts | operation._repr_mimebundle_()
 
     handle = DisplayHandle()
     handle.display(bundle(), raw=True)
