@@ -133,6 +133,22 @@ def test_what_was_done_is_said(main_here: Run, tmp_path: Path, monkeypatch: pyte
     assert main_here("rm", "x", "small").stdout.startswith("deleted 2 objects\n")
 
 
+def test_what_keeps_objects_takes_patterns(main_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pin, unpin, spill and restore act on all that fits; one that refuses does not stop the others, all that do are an error."""
+    for name in ("runs/1", "runs/2", "x*"):
+        wb.put(1, name)
+    assert main_here("pin", "runs/*").stdout == "pinned runs/1\npinned runs/2\n"
+    assert main_here("unpin", "x*", "runs/?").stdout == "x* was not pinned\nunpinned runs/1\nunpinned runs/2\n"
+    assert "No object has a name that fits 'n*'" in main_here("unpin", "n*").stderr
+    ended = main_here("spill", "runs/*")
+    assert ended.returncode == 1 and "nothing to spill" in ended.stderr
+    wb.put(np.arange(100_000), "runs/3")
+    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path))
+    assert "not done: " in main_here("spill", "runs/*").stdout
+    with pytest.raises(wb.ObjectNotFoundError, match="2 names of this store fit it as a pattern"):
+        wb.delete("runs/[12]")
+
+
 def test_rm_of_a_pattern_needs_an_answer(cli: Run) -> None:
     """Where nobody can be asked, several objects are deleted only with ``--yes``."""
     for number in range(3):
@@ -200,6 +216,19 @@ def test_get_shows_and_writes(cli: Run, tmp_path: Path) -> None:
         ended = cli("get", "frame", "-o", str(tmp_path / name))
         assert ended.returncode == 1 and message in ended.stderr and len(ended.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["frame.parquet"]
+
+
+def test_get_prints_for_the_next_program(main_here: Run, tmp_path: Path) -> None:
+    """``-o -`` prints tables as CSV and the rest as JSON, or what --format says, and nothing beside it."""
+    wb.put(pd.DataFrame({"x": [1, 2]}), "frame")
+    wb.put({"a": [1, 2]}, "settings")
+    assert main_here("get", "frame", "-o", "-").stdout == "x\n1\n2\n"
+    assert main_here("get", "settings", "-o", "-").stdout == '{"a": [1, 2]}'
+    assert main_here("get", "frame", "-o", "-", "--format", "json").stdout == '[{"x":1},{"x":2}]'
+    assert main_here("get", "frame", "-o", f"{tmp_path}/frame", "--format", "csv").stdout.startswith("wrote frame to ")
+    assert (tmp_path / "frame").read_text() == "x\n1\n2\n"
+    assert "say which: -o FILE" in main_here("get", "frame", "--format", "csv").stderr
+    assert "takes no --json" in main_here("get", "frame", "-o", "-", "--json").stderr
 
 
 def test_save_and_load(cli: Run, tmp_path: Path) -> None:

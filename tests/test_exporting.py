@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from workbench.errors import CodecError
-from workbench.exporting import SUFFIXES, export, preview
+from workbench.exporting import FORMATS, export, preview
 from workbench.objects import ObjectId, ObjectInfo
 
 FRAME = pd.DataFrame({"x": [1.5, None, 3.0], "s": ["a", "ü", None], "n": [1, 2, 3]})
@@ -94,7 +94,7 @@ def test_a_suffix_says_the_format(tmp_path: Path) -> None:
     """Another one is an error that lists those that there are."""
     with pytest.raises(ValueError, match=r"'a\.xlsx' has no suffix that says a format.*\.npy, \.parquet"):
         export(1, tmp_path / "a.xlsx", called="a")
-    assert set(READERS) | {".npy"} == set(SUFFIXES)
+    assert {suffix.strip(".") for suffix in (*READERS, ".npy")} == set(FORMATS)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,19 @@ def test_the_store_in_use_is_listed_wherever_it_is(memory_directory: Path) -> No
     shutil.rmtree(directory_of(f"{START}.node-2"))
 
 
+def test_the_store_of_the_environment_is_listed_beside_the_one_in_use(
+    memory_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WORKBENCH_DIR names a store that one comes back to, with ``wb.use()``."""
+    monkeypatch.setenv("WORKBENCH_DIR", str(memory_directory / "store"))
+    wb.use()
+    wb.put(1, "x")
+    wb.use(f"{START}-other")
+    first = wb.namespaces()[0]
+    assert (first.directory, first.objects, first.current) == (str(memory_directory / "store"), 1, False)
+    assert [each.current for each in mine()] == [True]
+
+
 def test_looking_makes_and_changes_nothing() -> None:
     """A catalog is read while another process writes to it; what is no store is not made one."""
     assert mine() == []

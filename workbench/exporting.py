@@ -9,6 +9,9 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
     from workbench.objects import ObjectInfo
 
-__all__ = ["SUFFIXES", "export", "preview"]
+__all__ = ["FORMATS", "export", "preview", "print_as"]
 
 _LINES: Final = 12
 _WIDTH: Final = 120
@@ -40,7 +43,7 @@ def preview(info: ObjectInfo, value: Any) -> str:
     return "\n".join([title, *(line if len(line) <= 4 * _WIDTH else line[: 4 * _WIDTH] + "…" for line in lines)])
 
 
-def export(value: Any, path: Path, *, called: str) -> None:
+def export(value: Any, path: Path, *, called: str, suffix: str | None = None) -> None:
     """Write an object to a file in the format of its suffix; the file appears when it is complete.
 
     Parameters
@@ -49,6 +52,8 @@ def export(value: Any, path: Path, *, called: str) -> None:
     path : Path
     called : str
         The object's name, for messages.
+    suffix : str, optional
+        One of :data:`FORMATS`, instead of what the path ends with.
 
     Raises
     ------
@@ -59,11 +64,13 @@ def export(value: Any, path: Path, *, called: str) -> None:
     OSError
         The file cannot be written.
     """
-    write = _WRITERS.get(path.suffix.lower())
+    ending = path.suffix.lower() if suffix is None else f".{suffix}"
+    write = _WRITERS.get(ending)
     if write is None:
-        raise ValueError(f"{path.name!r} has no suffix that says a format. Choose one of: {', '.join(SUFFIXES)}.")
-    # The suffix stays, because libraries go by it.
-    temporary = path.with_name(f".workbench-{secrets.token_hex(8)}{path.suffix}")
+        suffixes = ", ".join(_WRITERS)
+        raise ValueError(f"{path.name!r} has no suffix that says a format. Choose one of: {suffixes}; or add --format.")
+    # With the suffix, because libraries go by it.
+    temporary = path.with_name(f".workbench-{secrets.token_hex(8)}{ending}")
     try:
         try:
             write(value, temporary)
@@ -71,13 +78,25 @@ def export(value: Any, path: Path, *, called: str) -> None:
             raise
         except Exception as error:  # each library has errors of its own for what it cannot write
             raise CodecError(
-                f"{called!r} is a {type(value).__qualname__}, which cannot be written as {path.suffix} ({error}). "
+                f"{called!r} is a {type(value).__qualname__}, which cannot be written as {ending} ({error}). "
                 "Try .pkl, or save it as it is: workbench save."
             ) from error
         os.replace(temporary, path)  # noqa: PTH105  # atomic, and says so
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def print_as(value: Any, suffix: str, *, called: str) -> None:
+    """Write an object to the standard output, for the next program of a pipeline; errors are those of :func:`export`."""
+    with tempfile.TemporaryDirectory(prefix="workbench-get-") as folder:
+        path = Path(folder) / "object"
+        # By way of a file, because most formats are written by libraries that want to go back in it.
+        export(value, path, called=called, suffix=suffix)
+        sys.stdout.flush()
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def _npy(value: Any, path: Path) -> None:
@@ -160,4 +179,5 @@ _WRITERS: Final[dict[str, Callable[[Any, Path], None]]] = {
     ".json": _json,
     ".pkl": _pickle,
 }
-SUFFIXES: Final = tuple(_WRITERS)
+FORMATS: Final = tuple(suffix[1:] for suffix in _WRITERS)
+"""What a file can be, by its suffix."""

@@ -57,3 +57,14 @@ def test_setting_that_makes_no_sense_is_named_and_leaves_nothing_open(name: str,
     """A typing error is an error with the setting's name; that nothing stays open is checked after each test."""
     with pytest.raises(ValueError, match=rf"workbench\.{name} is 'lots'"):
         Store.open(store_directory, **{name.replace("-", "_"): "lots"})  # type: ignore[arg-type]
+
+
+def test_a_setting_changes_no_capacity_that_a_store_has(store_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever merely looks at a store leaves it as it is; who gives a capacity as an argument changes it."""
+    with Store.open(store_directory, capacity=256 * MIB):
+        pass
+    monkeypatch.setenv("WORKBENCH_CAPACITY", "64 MiB")
+    with Store.open(store_directory) as store:
+        assert store.memory().capacity == 256 * MIB
+    with Store.open(store_directory, capacity="128 MiB") as store:
+        assert store.memory().capacity == 128 * MIB

@@ -108,7 +108,7 @@ class Settings:
 def assemble(place: Path, capacity: int | str | None, options: config.StoreOptions) -> Parts:
     """Open the store in a directory that was prepared; see :meth:`Store.open`."""
     settings = Settings.read(capacity, options)
-    catalog = _open_catalog(place, settings.capacity)
+    catalog = _open_catalog(place, settings.capacity, asked=capacity is not None)
     with contextlib.ExitStack() as undo:
         undo.callback(catalog.close)
         pool = Pool(settings.pool if settings.pool is not None else max(catalog.capacity // 4, sum(settings.warm)))
@@ -131,12 +131,13 @@ def assemble(place: Path, capacity: int | str | None, options: config.StoreOptio
     return parts
 
 
-def _open_catalog(place: Path, wanted: int | None) -> Catalog:
+def _open_catalog(place: Path, wanted: int | None, *, asked: bool) -> Catalog:
+    """Open the catalog; a new store gets the capacity that is wanted, one that is there only if somebody asked for it, not merely set it."""
     default = places.default_capacity(place)
     new = not (place / places.CATALOG).exists()
     catalog = Catalog(place / places.CATALOG, lambda: places.new_store(place, wanted or default))
     try:
-        changed = wanted is not None and wanted != catalog.capacity
+        changed = asked and wanted is not None and wanted != catalog.capacity
         if wanted is not None and changed:
             catalog.set_capacity(wanted)
         if wanted is not None and (new or changed):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from workbench.errors import StoreError
 from workbench.objects import Namespace
 from workbench.store import directory as places
 
@@ -19,21 +20,25 @@ __all__ = ["look", "names_in", "namespaces"]
 
 
 def namespaces(current: Path | None = None) -> list[Namespace]:
-    """List this user's stores: those of all namespaces, and the current one wherever it is.
+    """List this user's stores: those of all namespaces, the current one, and the one that the settings say, wherever they are.
 
     Parameters
     ----------
     current : Path, optional
         The directory of the store in use; None: of the one that would be.
     """
-    current = places.default_directory() if current is None else current
+    named = places.namespace_directories()
+    others = [] if current is None else [current]
+    with contextlib.suppress(StoreError):  # a setting that makes no sense is said by who opens the store
+        others.append(places.default_directory())
+    current = others[0] if others else None
     found = [
-        look(name, path, current=path == current)
-        for name, path in sorted(places.namespace_directories().items(), key=lambda item: (item[0] != "default", item))
+        look("", path, current=path == current)
+        for path in dict.fromkeys(others)
+        if path not in named.values() and (path / places.CATALOG).exists()
     ]
-    if not any(each.current for each in found) and (current / places.CATALOG).exists():
-        found.insert(0, look("", current, current=True))
-    return found
+    in_order = sorted(named.items(), key=lambda item: (item[0] != "default", item))
+    return [*found, *(look(name, path, current=path == current) for name, path in in_order)]
 
 
 def look(name: str, path: Path, *, current: bool) -> Namespace:

@@ -11,6 +11,7 @@ import difflib
 import errno
 import time
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from workbench.store.mappings import Mapping, Mappings
 from workbench.store.pool import Pool
 from workbench.store.processes import ProcessFile
 from workbench.store.rows import BY_ALIAS, BY_NAME, BY_SEQ, BY_SEQS, PLACE
+from workbench.texts import counted
 
 _PATIENCE: Final = 10.0
 """Seconds that a reader waits for a segment whose lock is being examined."""
@@ -226,7 +228,13 @@ class Reader:
         )
         names = [row[0] for row in self.catalog.rows(statement, (time.time(),))]
         nearest = difflib.get_close_matches(wanted[:200], names, n=3, cutoff=0.5)
-        if nearest:
+        if set(wanted) & set("*?["):
+            count = sum(fnmatchcase(name, wanted) for name in names)
+            step = (
+                f"A key names one object; {counted(count, 'name')} of this store {'fits' if count == 1 else 'fit'} it as a pattern. "
+                f"wb.ls({wanted[:200]!r}) lists what fits, and `workbench rm`, pin, unpin, spill and restore take patterns, as those of %wb do."
+            )
+        elif nearest:
             step = "Did you mean " + " or ".join(repr(name) for name in nearest) + "?"
         else:
             step = "wb.ls() lists what there is." if names else "The store has no named objects yet."

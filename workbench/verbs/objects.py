@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import completion, finding
-from workbench.errors import ObjectNotFoundError
-from workbench.exporting import SUFFIXES, export, preview
+from workbench.errors import ObjectNotFoundError, WorkbenchError
+from workbench.exporting import FORMATS, export, preview, print_as
 from workbench.finding import SORT_ORDERS
 from workbench.objects import ObjectInfo
 from workbench.texts import counted, format_nbytes
@@ -84,39 +84,60 @@ def _matches(session: Session, key: str) -> Sequence[ObjectInfo]:
         return [session.info(key)]
     found = session.ls(key)
     if not found:
-        raise ObjectNotFoundError(f"No object has a name that fits {key!r}. `ls` shows what there is.")
+        raise _nothing_fits(key)
     return found
+
+
+def _nothing_fits(pattern: str) -> ObjectNotFoundError:
+    return ObjectNotFoundError(f"No object has a name that fits {pattern!r}. `ls` shows what there is.")
 
 
 def _deleted(answer: Sequence[ObjectInfo] | None, _args: argparse.Namespace) -> str:
     return "" if answer is None else f"deleted {counted(len(answer), 'object')}"
 
 
-def _pin(session: Session, args: argparse.Namespace) -> Said:
-    return Said(_pin_one(session, key) for key in args.keys)
+def _for_each(act: Callable[[Session, str], str]) -> Callable[[Session, argparse.Namespace], Said]:
+    """Return a verb that acts on each of several keys of this host, patterns among them.
+
+    What one of many that fit a pattern refuses is said, and the others are done; a key that was named refuses for all.
+    """
+
+    def run(session: Session, args: argparse.Namespace) -> Said:
+        lines: list[str] = []
+        for key in args.keys:
+            if not _is_pattern(session, key):
+                lines.append(act(session, key))
+                continue
+            refused: list[WorkbenchError] = []
+            found = [info.name or info.id for info in session.store.ls(key)]
+            for name in sorted(found):
+                try:
+                    lines.append(act(session, name))
+                except WorkbenchError as error:
+                    refused.append(error)
+                    lines.append(f"not done: {error}")
+            if not found:
+                raise _nothing_fits(key)
+            if len(refused) == len(found):
+                raise refused[0]
+        return Said(lines)
+
+    return run
 
 
-def _pin_one(session: Session, key: str) -> str:
+def _pin(session: Session, key: str) -> str:
     was = session.store.exists(key) and session.store.info(key).pinned
     session.pin(key)
     return f"{key} was pinned already" if was else f"pinned {key}"
 
 
-def _unpin(session: Session, args: argparse.Namespace) -> Said:
-    return Said(_unpin_one(session, key) for key in args.keys)
-
-
-def _unpin_one(session: Session, key: str) -> str:
+def _unpin(session: Session, key: str) -> str:
     was = session.store.exists(key) and session.store.info(key).pinned
     session.unpin(key)
     return f"unpinned {key}" if was else f"{key} was not pinned"
 
 
-def _spill(session: Session, args: argparse.Namespace) -> Said:
-    return Said(_spill_one(session, key) for key in args.keys)
-
-
-def _spill_one(session: Session, key: str) -> str:
+def _spill(session: Session, key: str) -> str:
     before = _states(session, key)
     session.spill(key)
     if not before:
@@ -124,11 +145,7 @@ def _spill_one(session: Session, key: str) -> str:
     return f"{key} was on disk already" if before == {"disk"} else f"spilled {key} to disk"
 
 
-def _restore(session: Session, args: argparse.Namespace) -> Said:
-    return Said(_restore_one(session, key) for key in args.keys)
-
-
-def _restore_one(session: Session, key: str) -> str:
+def _restore(session: Session, key: str) -> str:
     before = _states(session, key)
     session.restore(key)
     return f"restored {key} to memory" if "disk" in before else f"{key} was in memory already"
@@ -163,18 +180,34 @@ def _load(session: Session, args: argparse.Namespace) -> Any:
 
 def _get_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
+    formats = ", ".join(FORMATS)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=f"write it there; the format is that of {', '.join(SUFFIXES)}"
+        "-o", "--output", metavar="FILE", help=f"write it there, as its suffix says: {formats}; -: print it"
+    )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help="instead of what the suffix says; of -: csv for tables, else json",
     )
 
 
 def _get(session: Session, args: argparse.Namespace) -> Any:
+    if args.output == "-" and args.json:
+        args.parser.error("-o - prints the object itself, so it takes no --json; for JSON: --format json")
+    if args.output is None and args.format is not None:
+        args.parser.error("--format is the format of a file; say which: -o FILE, or -o - to print it")
     info = session.info(args.key)
     value = session.get(info.ref)
     if args.output is None:
         return preview(info, value)
-    export(value, args.output, called=info.name or info.id)
-    return Said([f"wrote {info.name or info.id} to {args.output}, {format_nbytes(args.output.stat().st_size)}"])
+    title = info.name or info.id
+    if args.output == "-":
+        print_as(value, args.format or ("csv" if info.shape and len(info.shape) <= 2 else "json"), called=title)
+        return None
+    path = Path(args.output)
+    export(value, path, called=title, suffix=args.format)
+    return Said([f"wrote {title} to {args.output}, {format_nbytes(path.stat().st_size)}"])
 
 
 VERBS: tuple[Verb, ...] = (
@@ -199,10 +232,17 @@ VERBS: tuple[Verb, ...] = (
         aliases=("delete",),
         says=_deleted,
     ),
-    Verb("pin", "keep objects in memory on this host", _pin, add_keys, "flights", back="unpin"),
-    Verb("unpin", "undo pin on this host", _unpin, add_keys, "flights"),
-    Verb("spill", "move objects to disk on this host, readable there", _spill, add_keys, "flights", back="restore"),
-    Verb("restore", "bring spilled objects back to memory on this host", _restore, add_keys, "flights"),
+    Verb("pin", "keep objects in memory on this host", _for_each(_pin), add_keys, "flights", back="unpin"),
+    Verb("unpin", "undo pin on this host", _for_each(_unpin), add_keys, "'runs/*'"),
+    Verb(
+        "spill",
+        "move objects to disk on this host, readable there",
+        _for_each(_spill),
+        add_keys,
+        "flights",
+        back="restore",
+    ),
+    Verb("restore", "bring spilled objects back to memory on this host", _for_each(_restore), add_keys, "flights"),
     Verb(
         "save",
         "write an object to a file, with checksums",

@@ -152,7 +152,7 @@ def add_key(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
 
 def add_keys(parser: argparse.ArgumentParser) -> None:
     """Add the argument ``keys``: one object or more."""
-    action = parser.add_argument("keys", metavar="NAME", nargs="+", help="names or ids of objects")
+    action = parser.add_argument("keys", metavar="NAME", nargs="+", help="names, ids, or patterns such as 'runs/*'")
     complete(action, completion.object_names)
 
 
