@@ -32,7 +32,7 @@ INFO = ObjectInfo(
 VALUES = (
     INFO,
     INFO.ref,
-    NodeInfo("a" * 32, "host", "tcp://127.0.0.1:1", ("tcp://127.0.0.1:1",), 1 << 30, 3 << 20, "running"),
+    NodeInfo("a" * 32, "host", "tcp://127.0.0.1:1", ("tcp://127.0.0.1:1",), 1 << 30, 3 << 20, "running", heartbeat=1.0),
     INFO.replicas[0],
     Namespace("work", "/dev/shm/workbench-0-work", 5, 3 << 20, 1 << 30, True),
     Event("put", INFO.id, "flights", ("flights",), time.time()),

@@ -240,8 +240,7 @@ def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:
 
 def here(store: Store) -> NodeInfo:
     """Return this host as a node of its own."""
-    memory = store.memory()
-    return NodeInfo(store.id, node_name(), "", (), memory.capacity, memory.used, "local", memory.pooled)
+    return NodeInfo.local(store.id, node_name(), store.memory())
 
 
 def find_node(nodes: Sequence[NodeInfo], node: str) -> NodeInfo:

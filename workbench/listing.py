@@ -243,6 +243,6 @@ class Listing(Sequence[T], Generic[T]):
         names = [f.name for f in dataclasses.fields(self._of)] if dataclasses.is_dataclass(self._of) else ["value"]
         records = [to_json(item) if dataclasses.is_dataclass(item) else {"value": item} for item in self._items]
         frame = pd.DataFrame.from_records(records, columns=names)
-        for name in {"created", "last_used", "since", "started", "ended"}.intersection(names):
+        for name in {"created", "last_used", "since", "started", "ended", "heartbeat"}.intersection(names):
             frame[name] = pd.to_datetime(frame[name], unit="s", utc=True)
         return frame

@@ -231,8 +231,11 @@ class ObjectInfo(Shown):
 class NodeInfo(Shown):
     """A host as the cluster sees it: one store and the workers that share it.
 
-    `address` is the address of one of its workers, empty where it has none; `workers` are all of them. Of the bytes that are `used`,
-    no object has those that are `pooled`, as far as that is known. `state` is ``running``, ``draining`` (it runs, gets no replicas any more, and may have something that is only there),
+    `address` is the address of one of its workers, empty where it has none; `workers` are all of them. What is `used` are the bytes that are `sealed`
+    (objects), `pooled` (no objects: kept ready for the next put), `writing` (being put), `held` (deleted, and still mapped by somebody) and `cached` (replicas
+    that can be fetched again); bytes that are `spilled` lie on disk and do not count. How they are divided is None where a node has not said it yet, and on
+    other nodes than this one as it was some quarter of a second ago. `heartbeat` is when the scheduler last heard of one of its workers, in seconds since the epoch by the scheduler's
+    clock; None without a cluster. `state` is ``running``, ``draining`` (it runs, gets no replicas any more, and may have something that is only there),
     ``drained`` (nothing is only there), ``lost`` (it was there, and no worker of it is left), or ``local``
     (this host's store, no cluster).
     """
@@ -245,6 +248,20 @@ class NodeInfo(Shown):
     used: int
     state: str
     pooled: int = 0
+    sealed: int | None = None
+    writing: int | None = None
+    held: int | None = None
+    spilled: int | None = None
+    cached: int | None = None
+    heartbeat: float | None = None
+
+    @classmethod
+    def local(cls, node: str, name: str, memory: Memory) -> NodeInfo:
+        """Return this host as a node of its own, without a cluster."""
+        return cls(
+            *(node, name, "", (), memory.capacity, memory.used, "local", memory.pooled),
+            *(memory.sealed, memory.writing, memory.deleted, memory.spilled, memory.cached),
+        )
 
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
         return card("nodes", [to_json(self)], 1)

@@ -26,6 +26,11 @@ __all__ = [
 ]
 
 _LONGEST_CELL: Final = 60
+_SIZES: Final = frozenset(
+    {"nbytes", "shared_nbytes", "capacity", "used", "pooled", "sealed", "writing", "held", "spilled", "cached"}
+)
+_MOMENTS: Final = frozenset({"created", "last_used", "since", "heartbeat"})
+"""Fields of values that are bytes, and seconds since the epoch."""
 _NUMBERS: Final = frozenset({"size", "shared", "used", "capacity", "pid", "workers", "objects", "value", "of memcpy"})
 
 
@@ -76,9 +81,9 @@ def fields_of(value: Any) -> list[tuple[str, str]]:
     pairs = []
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
-        if field.name in {"nbytes", "shared_nbytes", "capacity", "used", "pooled"} and item is not None:
+        if field.name in _SIZES and item is not None:
             pairs.append((field.name, f"{format_nbytes(item)} ({item:,} bytes)"))
-        elif field.name in {"created", "last_used", "since"}:
+        elif field.name in _MOMENTS and item is not None:
             pairs.append((field.name, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(item))} ({age(item)})"))
         else:
             pairs.append((field.name, _field_text(field.name, item)))

@@ -68,6 +68,7 @@ class Cluster:
             "removed": removed,
             "capacity": 1 << 40,
             "used": 1,
+            "parts": {},
         }
         message = msgpack.packb({**said, **marks, "added": announcements.pack(added)})
 

@@ -93,6 +93,7 @@ class Host:
                 "removed": removed if place == 0 else [],
                 "capacity": 1000,
                 "used": 10,
+                "parts": {},
             }
 
 
@@ -237,6 +238,7 @@ def test_pages_put_together_are_the_listing() -> None:
             "removed": [],
             "capacity": 9,
             "used": 1,
+            "parts": {},
         }
         half = [each for each in added if (each.created % 4 < 2) == (node == NODES[0])]
         catalog.announce(announcements.parse({**said, "added": announcements.pack(half)}))

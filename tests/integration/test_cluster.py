@@ -51,6 +51,27 @@ def test_each_node_has_a_store_and_a_worker_process_of_its_own(
     assert len({pid for pid, _ in found.values()} | {os.getpid()}) == 3
 
 
+def test_a_node_says_how_its_bytes_are_divided_and_is_heard_of(elsewhere: Process) -> None:
+    """Of another host, too, what is held or pooled is told apart from objects; the sum is what is used."""
+
+    def there() -> wb.NodeInfo:
+        node = wb.nodes()[1]
+        in_memory = (node.sealed, node.pooled, node.writing, node.held, node.cached)
+        assert node.used == sum(nbytes or 0 for nbytes in in_memory)
+        return node
+
+    elsewhere.do("wb.put(np.ones(8 << 20, 'u1'), 'held'); kept = wb.get('held')")
+    until(lambda: (there().sealed or 0) >= 8 * MIB and not there().held, "it is an object")
+    elsewhere.do("wb.delete('held')")
+    until(lambda: (there().held or 0) >= 8 * MIB, "somebody maps it yet")
+    elsewhere.do("del kept; wb.current_session().sweep()")
+    until(lambda: not there().held, "nobody maps it any more")
+    heartbeat = there().heartbeat
+    assert heartbeat is not None
+    assert abs(time.time() - heartbeat) < 60
+    assert "ago" in str(there())
+
+
 def test_an_object_is_moved_replicated_and_dropped_under_the_same_id() -> None:
     """`move`, `replicate` and `drop` change where an object is, and nothing else about it."""
     array = np.arange(100_000)

@@ -56,6 +56,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_computed_again(home: Path,
         killed = worker_pids(client)["node-2"]
         os.kill(killed, signal.SIGKILL)
         until(lambda: {node.state for node in wb.nodes()} == {"running", "lost"}, "the node is lost")
+        assert all(node.heartbeat for node in wb.nodes())
         assert {replica.state for replica in wb.where("array")} == {"lost"}
         # Asked for while the node is lost: the tasks wait for it.
         assert wb.open("numbers").x.sum().compute() == total

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from workbench.cluster import messages
-from workbench.cluster.messages import integer, items, moment, name, nbytes, object_id, text, texts
+from workbench.cluster.messages import integer, items, mapping, moment, name, nbytes, object_id, text, texts
 from workbench.cluster.nodes import Announcement
 from workbench.objects import ObjectId, ObjectInfo, Replica
 
@@ -19,6 +19,8 @@ PAGE: Final = 500
 """Objects of one announcement at most; the scheduler needs some ten milliseconds for them."""
 _MOST: Final = 4 * PAGE
 """Objects, and ids of removed ones, with which an announcement is refused."""
+_PARTS: Final = 20
+"""Kinds of bytes, of which there are fewer."""
 _WEIGHT: Final = 1 << 20
 """Bytes, roughly, after which a page ends early: tables may have many columns, and objects many names."""
 
@@ -125,6 +127,7 @@ def parse(said: dict[str, Any]) -> Announcement:
             removed=tuple(object_id(target) for target in items(said["removed"], _MOST)),
             capacity=nbytes(said["capacity"]),
             used=nbytes(said["used"]),
+            parts={text(part, 20): nbytes(size) for part, size in mapping(said["parts"], _PARTS).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise messages.damaged(error) from error

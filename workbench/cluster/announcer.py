@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workbench import codecs, config, connection
 from workbench.cluster import announcements
+from workbench.cluster.gauge import Gauge
 from workbench.errors import StoreError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Announcer:
         self._sequence = 0
         self._since: Version | None = None
         self._data_version: bytes | None = None
-        self._used = -1
+        self._gauge = Gauge(store)
+        self._told: tuple[int, dict[str, int]] | None = None
         self._sweep = 0.0
         self._housekeeping = 0.0
         self._expires = False
@@ -129,6 +131,8 @@ class Announcer:
 
     async def _announce(self, address: str) -> bool:
         """Return whether the scheduler knows everything now; if not, the next look announces everything."""
+        if not self._gauge.parts:
+            await self._gauge.look(None)
         changes = await asyncio.to_thread(self._store.changes, self._since)
         if changes.full:
             known = await self._say_everything(address, changes.version)
@@ -138,7 +142,7 @@ class Announcer:
         return known
 
     async def _say_changes(self, address: str, added: list[ObjectInfo], removed: list[ObjectId]) -> bool:
-        if not added and not removed and self._store.catalog.used == self._used:
+        if not added and not removed and (self._store.catalog.used, self._gauge.parts) == self._told:
             return True
         back = {info.id for info in added}
         gone_for_good = [object_id for object_id in removed if object_id not in back]
@@ -177,7 +181,7 @@ class Announcer:
         self._expires = self._expires or any(info.ttl is not None for info in added)
         self._sequence += 1
         self.announced += 1
-        used = self._store.catalog.used
+        used, parts = self._store.catalog.used, self._gauge.parts
         answer = await self._ask(
             "announce",
             worker=address,
@@ -190,11 +194,12 @@ class Announcer:
             removed=removed,
             capacity=self._store.catalog.capacity,
             used=used,
+            parts=parts,
         )
         if answer["again"]:
             self._joined = self._joined and not answer["join"]
             return False
-        self._used = used
+        self._told = used, parts
         return True
 
     async def _keep_house(self) -> None:
@@ -202,6 +207,8 @@ class Announcer:
         if now >= self._sweep:
             self._sweep = now + _SWEEP
             codecs.sweep_all()
+        if self._joined and self._announces and await self._gauge.look(self._store.data_version()):
+            self._data_version = None  # the next look at the store finds something to say
         if not self._joined or now < self._housekeeping:
             return
         self._housekeeping = now + _HOUSEKEEPING

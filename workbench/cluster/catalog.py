@@ -118,7 +118,7 @@ class ClusterCatalog:
         node = self.nodes.get(said.node)
         if node is None or not self._follows(node, said):
             return None
-        node.sequence, node.capacity, node.used = said.sequence, said.capacity, said.used
+        node.sequence, node.capacity, node.used, node.parts = said.sequence, said.capacity, said.used, said.parts
         if said.full and said.begins:
             node.unseen = dict.fromkeys(node.objects)
         node.resyncing = said.full and not said.ends

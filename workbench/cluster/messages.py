@@ -18,7 +18,7 @@ from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, to_j
 
 logger = logging.getLogger("workbench.messages")
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Changes when a node of an older version could not understand a message any more."""
 
 OP = "workbench"
@@ -139,11 +139,18 @@ def name(value: Any) -> str:
     return str(value)
 
 
-def texts(value: Any) -> dict[str, str]:
-    """Return a mapping of text to text, or raise TypeError."""
+def mapping(value: Any, most: int) -> Mapping[Any, Any]:
+    """Return a mapping, or raise TypeError or ValueError: it is none, or is too long."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{type(value).__name__} instead of a mapping")
-    return {text(key): text(item) for key, item in value.items()}
+    if len(value) > most:
+        raise ValueError(f"{len(value)} items, which is more than {most}")
+    return value
+
+
+def texts(value: Any) -> dict[str, str]:
+    """Return a mapping of text to text, or raise TypeError."""
+    return {text(key): text(item) for key, item in mapping(value, _MOST_ITEMS).items()}
 
 
 def integer(value: Any, most: int = 2**63 - 1) -> int:

@@ -6,6 +6,7 @@ Covers values without behaviour of their own. Read next: ``records.py``, ``catal
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,10 @@ class Node:
     sequence: int = -1
     capacity: int = 0
     used: int = 0
+    parts: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by what they are, as the node said last; see ``gauge.py``."""
+    heartbeat: float | None = None
+    """When one of its workers was heard of, in seconds since the epoch, as far as that was noted."""
     objects: dict[ObjectId, Copy] = field(default_factory=dict)
     names: dict[str, Entry] = field(default_factory=dict)
     entries: ByAge = field(default_factory=by_age)
@@ -73,7 +78,18 @@ class Node:
         state = ("drained" if self.emptied else "draining") if self.drained else "running"
         if not self.workers:
             state = "lost"
-        return NodeInfo(self.id, self.name, self.announcer or "", tuple(self.workers), self.capacity, self.used, state)
+        parts = self.parts
+        in_memory = sum(parts.get(part, 0) for part in ("pooled", "writing", "held", "cached"))
+        return NodeInfo(
+            *(self.id, self.name, self.announcer or "", tuple(self.workers), self.capacity, self.used, state),
+            pooled=parts.get("pooled", 0),
+            sealed=max(0, self.used - in_memory) if parts else None,
+            writing=parts.get("writing"),
+            held=parts.get("held"),
+            spilled=parts.get("spilled"),
+            cached=parts.get("cached"),
+            heartbeat=self.heartbeat,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +97,7 @@ class Announcement:
     """What a node says about itself: what changed since the announcement before or, page by page, everything (`full`: a resync).
 
     `added` are objects that are new or have changed, with the names that they have on that node. Of a resync, `begins` and `ends` mark the first and
-    the last page; what none of them mentions is not there any more.
+    the last page; what none of them mentions is not there any more. `parts` tells how what is used is divided (``gauge.py``).
     """
 
     node: str
@@ -93,6 +109,7 @@ class Announcement:
     used: int
     begins: bool = True
     ends: bool = True
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

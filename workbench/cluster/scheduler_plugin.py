@@ -30,7 +30,7 @@ from workbench.objects import ObjectId, to_json
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from distributed.scheduler import Scheduler
+    from distributed.scheduler import Scheduler, WorkerState
 
 logger = logging.getLogger("workbench.scheduler")
 
@@ -62,6 +62,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self._locality = Locality(self.catalog)
         self._manager = Manager(self.catalog, self._ask)
         self._lost: dict[str, asyncio.TimerHandle] = {}
+        self._workers: dict[str, WorkerState] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._keeper = Keeper(self.catalog, self._manager, config.get_seconds("replica-grace"))
         actions = Actions(self.catalog, self._manager, self._keeper, self._find)
@@ -105,6 +106,9 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
 
     def _left(self, scheduler: Scheduler, worker: str) -> None:
         self._manager.orders.worker_gone(worker)
+        if (at := self.catalog.node_of(worker)) is not None:
+            self._note_heartbeats(at)
+        self._workers.pop(worker, None)
         node = self.catalog.leave(worker)
         if node is None:
             return
@@ -173,6 +177,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         joined = self.catalog.join(
             messages.object_id(node), messages.text(name)[:200], worker, str(self._scheduler.workers[worker].name)
         )
+        self._workers[worker] = self._scheduler.workers[worker]
         joined.rack = messages.text(rack)[:200]
         self.version += 1
         if (timer := self._lost.pop(joined.id, None)) is not None:
@@ -235,7 +240,15 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     # -- verbs of clients: questions -------------------------------------------------------------------------------
 
     async def _nodes(self) -> list[Any]:
+        for node in self.catalog.nodes.values():
+            self._note_heartbeats(node)
         return [to_json(node.info) for node in sorted(self.catalog.nodes.values(), key=lambda node: node.name)]
+
+    def _note_heartbeats(self, node: Node) -> None:
+        heard = [self._workers[worker].last_seen for worker in node.workers if worker in self._workers]
+        if node.heartbeat is not None:
+            heard.append(node.heartbeat)
+        node.heartbeat = max(heard, default=None)
 
     async def _find(self, key: Any) -> ObjectId:
         # Whoever asks may have put the object a moment ago on a node that has not announced it yet.

@@ -123,4 +123,4 @@ def _store_json(host: HostState) -> dict[str, Any] | None:
 def _local_node(host: HostState) -> NodeInfo:
     assert host.node is not None
     assert host.memory is not None
-    return NodeInfo(host.node, node_name(), "", (), host.memory.capacity, host.memory.used, "local", host.memory.pooled)
+    return NodeInfo.local(host.node, node_name(), host.memory)
