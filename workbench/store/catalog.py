@@ -162,7 +162,11 @@ class Catalog:
 
     def execute_write(self, statement: str, parameters: tuple[Any, ...]) -> int:
         """Run one statement as a transaction of its own; return the number of the row that it inserted last."""
-        return self._transactions.execute(statement, parameters)
+        return self._transactions.execute(statement, parameters) or 0
+
+    def write_if_free(self, statement: str, parameters: tuple[Any, ...]) -> bool:
+        """Run one statement as a transaction of its own, unless another process is writing; tell whether it was run."""
+        return self._transactions.execute(statement, parameters, if_free=True) is not None
 
     def row(self, statement: str, parameters: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
         """Return the first row, or None."""

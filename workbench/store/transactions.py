@@ -78,8 +78,15 @@ class Transactions:
             raise
         return self.connection, joins
 
-    def execute(self, statement: str, parameters: tuple[Any, ...]) -> int:
+    def execute(self, statement: str, parameters: tuple[Any, ...], *, if_free: bool = False) -> int | None:
         """Run one statement as a transaction of its own; return the number of the row that it inserted last.
+
+        Parameters
+        ----------
+        statement : str
+        parameters : tuple
+        if_free : bool
+            Return None, and do nothing, where another process is writing: what the statement says may then be untrue already.
 
         Raises
         ------
@@ -90,11 +97,16 @@ class Transactions:
             if self._owner is not None and not _is_running(self._owner):
                 self._abandon()
             try:
-                cursor: sqlite3.Cursor = self._run(statement, parameters)
-                return cursor.lastrowid or 0
+                if not if_free:
+                    return self._run(statement, parameters).lastrowid or 0
+                if self.turnstile.until[0]:
+                    self.turnstile.hold_back()
+                return self.connection.execute(statement, parameters).lastrowid or 0
             except sqlite3.IntegrityError:
                 raise
             except ERRORS as error:
+                if if_free and _is_busy(error):
+                    return None
                 raise self.translate(error) from error
 
     def _run(self, statement: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
@@ -105,7 +117,7 @@ class Transactions:
         try:
             return self.connection.execute(statement, parameters)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            if not _is_busy(error):
                 raise
         since, attempt = time.monotonic(), 0
         while True:
@@ -114,7 +126,7 @@ class Transactions:
             try:
                 cursor = self.connection.execute(statement, parameters)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() - since > BUSY_TIMEOUT:
+                if not _is_busy(error) or time.monotonic() - since > BUSY_TIMEOUT:
                     raise
             else:
                 turnstile.passed()
@@ -176,6 +188,11 @@ class Transaction:
         self._transactions.end(commit=kind is None, joins=self._joins)
         if isinstance(error[0], ERRORS):
             raise self._transactions.translate(error[0]) from error[0]
+
+
+def _is_busy(error: Exception) -> bool:
+    """Tell whether an error means that another process is writing."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _is_running(frame: FrameType) -> bool:

@@ -36,8 +36,6 @@ _ASK_FROM: Final = 1 << 20
 """Bytes of rows; a single one is not worth a question."""
 _IN_A_MOMENT: Final = 0.02
 """Seconds until another look, where others have what could be spilled in hand."""
-_WARY: Final = 256
-"""Small puts for which a process does not count on being alone, after it was not."""
 _MOST_IN_VAIN: Final = 20
 """Times that a put is tried again because there seemed to be room."""
 
@@ -69,7 +67,6 @@ class Writer:
         self._unasked = 0
         # The catalog's version after this process's last small put, that object's number, and the total of charges (None: not asked for).
         self._newest: tuple[bytes, int, int | None] = (b"", 0, None)
-        self._wary = 0
 
     def _ask_for(self, nbytes: int) -> None:
         """Ask now and then whether the machine and the control groups have room for more rows, beyond which the kernel kills."""
@@ -129,19 +126,15 @@ class Writer:
         """
         self._ask_for(values[0])
         catalog = self.catalog
-        alone = not self._wary and self._newest[0] == catalog.version()
-        self._wary -= self._wary > 0
+        alone = self._newest[0] == catalog.version()
         if alone and self._newest[2] is not None:
             _, seq, total = self._newest
             seq, total = seq + 1, total + values[6]
-            try:
-                catalog.execute_write(INSERT_NEXT, (*values, seq, total))
-            except sqlite3.IntegrityError:
-                # Somebody was quicker after all, or there is no room: the longer statement tells which. Who waits for a turn is often too late.
-                self._wary = _WARY
-            else:
-                self._newest = catalog.version(), seq, total
-                return seq
+            # Who had to wait for a turn would be too late. Somebody may be quicker even so, or there is no room: the longer statement tells which.
+            with contextlib.suppress(sqlite3.IntegrityError):
+                if catalog.write_if_free(INSERT_NEXT, (*values, seq, total)):
+                    self._newest = catalog.version(), seq, total
+                    return seq
         try:
             seq = catalog.execute_write(INSERT, values)
         except sqlite3.IntegrityError:
