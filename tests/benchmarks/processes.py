@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 
-from tests.benchmarks import data
 from tests.benchmarks.measuring import MIB, PSS, Figure, Scale, at_most, new_session
 from tests.processes import ROOT, Process
 
