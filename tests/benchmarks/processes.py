@@ -60,6 +60,9 @@ def readers(scale: Scale) -> list[Figure]:
             asked=at_most(2),
         ),
         Figure(
-            "... all read: what all have more than with one reader", (total - one - before) / MIB, "MiB", asked=at_most(16)
+            "... all read: what all have more than with one reader",
+            (total - one - before) / MIB,
+            "MiB",
+            asked=at_most(16),
         ),
     ]
