@@ -11,11 +11,11 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
-import { CommandIDs, IWorkbenchModel } from './tokens';
+import { card } from './card/plugin';
+import { CommandIDs, DOMAIN, IWorkbenchModel } from './tokens';
 
 export { CommandIDs, IWorkbenchModel } from './tokens';
 
-const DOMAIN = 'shm_workbench';
 const PANEL = 'workbench-panel';
 
 const model: JupyterFrontEndPlugin<IWorkbenchModel> = {
@@ -86,4 +86,4 @@ const panel: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [model, commands, panel];
+export default [model, commands, panel, card];

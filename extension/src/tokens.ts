@@ -8,6 +8,9 @@ import { Token } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
+/** Of the translations. */
+export const DOMAIN = 'shm_workbench';
+
 /** Something changed: an event of this schema is a hint to ask again, and never data. */
 export const EVENT_SCHEMA = 'https://schema.workbench.dev/changed/v1';
 
@@ -169,4 +172,5 @@ export namespace CommandIDs {
   export const move = 'workbench:move';
   export const drop = 'workbench:drop';
   export const deleteObject = 'workbench:delete';
+  export const preview = 'workbench:preview';
 }
