@@ -9,6 +9,7 @@ Names carry the pid of their maker, so that what a killed run left is found and 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -22,7 +23,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes import Process, environment
+from tests.processes import ROOT, Process, environment
 
 _PREFIX: Final = "wb"
 _DEADLINE: Final = 60.0
@@ -51,6 +52,7 @@ class Host:
         self.via: tuple[str, ...] = ("ip", "netns", "exec", self.namespace)
         """What stands before a command that is to run here."""
         self._network = network
+        self._number = number
         self._port = f"{_PREFIX}{network.token}p{number}"
         self._programs: list[subprocess.Popen[bytes]] = []
         _ip("netns", "add", self.namespace)
@@ -82,6 +84,9 @@ class Host:
         rate : float, optional
             Bits per second.
         """
+        if delay and not _has_netem():
+            self._lengthen(delay, rate)
+            return
         for command, device in (((), self._port), (("-n", self.namespace), "eth0")):
             subprocess.run(["tc", *command, "qdisc", "del", "dev", device, "root"], capture_output=True, check=False)
             if not delay and rate is None:
@@ -98,6 +103,29 @@ class Host:
             )
             if made.returncode:
                 pytest.skip(f"the kernel has no {discipline[0]}: {made.stderr.decode().strip()}")
+
+    def _lengthen(self, delay: float, rate: float | None) -> None:
+        """Put a process that carries the frames in the place of the link, before anything runs here: as netem would do it."""
+        inner = f"{_PREFIX}{self._network.token}t{self._number}"
+        _ip("link", "del", self._port)
+        speed = [] if rate is None else ["--rate", str(rate)]
+        carrier = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.slow_link", inner, self._port, "--delay", str(delay), *speed],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._programs.append(carrier)
+        assert carrier.stdout is not None
+        if carrier.stdout.readline() != b"ready\n":
+            pytest.skip("the kernel has no netem, and no tap devices either (/dev/net/tun)")
+        _ip("link", "set", inner, "netns", self.namespace)
+        _ip("-n", self.namespace, "link", "set", inner, "name", "eth0")
+        _ip("-n", self.namespace, "link", "set", "eth0", "txqueuelen", "10000")
+        _ip("-n", self.namespace, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        _ip("-n", self.namespace, "link", "set", "eth0", "up")
+        _ip("link", "set", self._port, "txqueuelen", "10000", "up")
+        self.restore()
 
     def start(self, *arguments: str, log: str, **more: str) -> subprocess.Popen[bytes]:
         """Start ``python -m`` with arguments, with this host's store; it is killed at the end.
@@ -220,6 +248,20 @@ def network(*names: str, home: Path) -> Iterator[Network]:
         yield made
     finally:
         made.close()
+
+
+@functools.cache
+def _has_netem() -> bool:
+    """Tell whether the kernel can delay packets by itself; asked of a device that is there for nothing else."""
+    device = f"{_PREFIX}{os.getpid()}q"
+    try:
+        _ip("link", "add", device, "type", "dummy")
+    except subprocess.CalledProcessError:
+        return False
+    command = ["tc", "qdisc", "add", "dev", device, "root", "netem", "delay", "1ms"]
+    made = subprocess.run(command, capture_output=True, check=False)
+    _ip("link", "del", device)
+    return made.returncode == 0
 
 
 def _ip(*arguments: str) -> str:
