@@ -12,6 +12,7 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { card } from './card/plugin';
+import { preview } from './preview/plugin';
 import { CommandIDs, DOMAIN, IWorkbenchModel } from './tokens';
 
 export { CommandIDs, IWorkbenchModel } from './tokens';
@@ -55,7 +56,7 @@ const commands: JupyterFrontEndPlugin<void> = {
     // Whether there is a notebook to insert code into.
     notebooks?.currentChanged.connect(() => app.commands.notifyCommandChanged(CommandIDs.insertCode));
     const category = trans.__('Workbench');
-    for (const command of Object.values(CommandIDs)) {
+    for (const command of Object.values(CommandIDs).filter(id => app.commands.hasCommand(id))) {
       palette?.addItem({ command, category });
     }
   }
@@ -86,4 +87,4 @@ const panel: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [model, commands, panel, card];
+export default [model, commands, panel, card, preview];

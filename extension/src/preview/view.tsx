@@ -1,0 +1,175 @@
+/**
+ * The preview of an object: its head, then rows, a picture or text, or why there is nothing to see.
+ *
+ * Whatever comes from the server is shown as text.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { UseSignal } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { formatBytes, formatShape, typeLabel } from '../format';
+import { kindIcon } from '../icons';
+import type { IObject, IProblem } from '../tokens';
+import { Grid } from './grid';
+import type { PreviewPages } from './pages';
+import type { IPreview } from './tokens';
+
+interface IProps {
+  /** What it is called, while `object` is not known. */
+  readonly label: string;
+  /** The object as it is now; null while that is not known, or when it is gone. */
+  readonly object: IObject | null;
+  readonly gone: boolean;
+  readonly pages: PreviewPages;
+  readonly trans: TranslationBundle;
+  /** Open the menu of actions. */
+  readonly openMenu?: (element: HTMLElement, object: IObject) => void;
+}
+
+export function PreviewView(props: IProps): JSX.Element {
+  const { pages } = props;
+  return (
+    <div className="wb-Preview" data-workbench-preview={pages.object}>
+      <Head {...props} />
+      <UseSignal signal={pages.changed}>{() => <Content {...props} />}</UseSignal>
+    </div>
+  );
+}
+
+function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
+  const Icon = object === null ? null : kindIcon(object.kind);
+  return (
+    <header className="wb-Preview-head">
+      {Icon !== null && <Icon.react tag="span" className="wb-Cell-icon" width="16px" height="16px" />}
+      <h2 className="wb-Preview-name">
+        <bdi>{label}</bdi>
+      </h2>
+      {object !== null && (
+        <span className="wb-Preview-about">
+          {[typeLabel(object), formatShape(object.shape), formatBytes(object.nbytes + object.shared_nbytes)]
+            .filter(Boolean)
+            .join(' · ')}
+        </span>
+      )}
+      {gone && (
+        <span className="wb-Preview-gone" role="status">
+          {trans.__('deleted')}
+        </span>
+      )}
+      {object !== null && openMenu !== undefined && (
+        <button
+          className="jp-mod-styled wb-Card-button wb-Preview-actions"
+          type="button"
+          aria-haspopup="menu"
+          onClick={event => openMenu(event.currentTarget, object)}
+        >
+          {trans.__('Actions')}
+        </button>
+      )}
+    </header>
+  );
+}
+
+function Content({ label, pages, trans }: IProps): JSX.Element {
+  const { page } = pages;
+  const { preview, problem } = page;
+  if (problem !== null) {
+    return <Failure problem={problem} retry={() => void pages.retry()} trans={trans} />;
+  }
+  if (preview === null) {
+    return (
+      <div className="wb-Loading" role="status">
+        {trans.__('Loading…')}
+      </div>
+    );
+  }
+  if (preview.kind === 'text') {
+    return (
+      <pre className="wb-Preview-text" tabIndex={0} aria-label={trans.__('Content of %1', label)}>
+        {preview.text ?? ''}
+      </pre>
+    );
+  }
+  return (
+    <>
+      {preview.kind === 'image' && <Picture label={label} pages={pages} trans={trans} />}
+      {preview.text && <p className="wb-Preview-note">{preview.text}</p>}
+      {hasCells(preview) ? (
+        <Grid
+          label={label}
+          page={page}
+          preview={preview}
+          summary={pages.summary}
+          trans={trans}
+          show={(row, column) => void pages.show(row, column)}
+        />
+      ) : (
+        preview.kind !== 'image' && <p className="wb-Preview-note">{trans.__('It is empty.')}</p>
+      )}
+      {pages.summaryProblem !== null && (
+        <p className="wb-Preview-note" role="status">
+          {trans.__('The columns could not be summed up: %1', pages.summaryProblem.message)}
+        </p>
+      )}
+      {pages.summary?.sampled === true && (
+        <p className="wb-Preview-note">
+          {trans.__('Summed up from %1 rows.', pages.summary.rows.toLocaleString('en-US'))}
+        </p>
+      )}
+    </>
+  );
+}
+
+function hasCells(preview: IPreview): boolean {
+  return preview.columns.length > 0;
+}
+
+function Failure(props: { problem: IProblem; retry: () => void; trans: TranslationBundle }): JSX.Element {
+  const { problem, retry, trans } = props;
+  return (
+    <div className="wb-Hint" data-kind="warning" role="alert">
+      <div className="wb-Hint-title">{trans.__('There is no preview')}</div>
+      <div className="wb-Hint-text">
+        {problem.kind === 'missing'
+          ? trans.__('The server extension workbench.jupyter.server is not enabled, or older than this one.')
+          : problem.message}
+      </div>
+      <button className="jp-mod-styled jp-mod-accept wb-Hint-button" type="button" onClick={retry}>
+        {trans.__('Try Again')}
+      </button>
+    </div>
+  );
+}
+
+function Picture(props: { label: string; pages: PreviewPages; trans: TranslationBundle }): JSX.Element {
+  const { label, pages, trans } = props;
+  const { image, imageProblem } = pages;
+  const [url, setUrl] = React.useState<string | null>(null);
+  React.useEffect(() => {
+    if (image === null) {
+      return;
+    }
+    const made = URL.createObjectURL(image);
+    setUrl(made);
+    return () => URL.revokeObjectURL(made);
+  }, [image]);
+  if (imageProblem !== null) {
+    return (
+      <p className="wb-Preview-note" role="status">
+        {trans.__('The picture could not be made: %1', imageProblem.message)}
+      </p>
+    );
+  }
+  return (
+    <div className="wb-Preview-picture">
+      {url === null ? (
+        <div className="wb-Loading" role="status">
+          {trans.__('Loading…')}
+        </div>
+      ) : (
+        <img src={url} alt={trans.__('%1 as a picture', label)} />
+      )}
+    </div>
+  );
+}
