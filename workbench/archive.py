@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
+from workbench import progress
 from workbench.errors import SavedFileError
 
 __all__ = ["MAGIC", "VERSION", "ArchiveReader", "ArchiveWriter", "Source"]
@@ -238,7 +239,7 @@ class ArchiveReader:
 
 def _hash_beside(digest: Any, pieces: Iterable[memoryview], take: Callable[[int, memoryview], object]) -> None:
     """Give each piece, with its offset, to `take`, while another thread hashes it (both let go of the interpreter)."""
-    offset = 0
+    offset, work = 0, progress.current()
     with ThreadPoolExecutor(1, thread_name_prefix="workbench-checksum") as thread:
         for piece in pieces:
             # Until both are done the piece is not overwritten; a thread is started for the first one only.
@@ -247,3 +248,5 @@ def _hash_beside(digest: Any, pieces: Iterable[memoryview], take: Callable[[int,
             if hashed is not None:
                 hashed.result()
             offset += len(piece)
+            if work is not None:
+                work.advance(len(piece))

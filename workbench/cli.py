@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from workbench import __version__, completion
+from workbench import __version__, completion, progress
 from workbench.errors import WorkbenchError
 from workbench.listing import Listing, rows_of
 from workbench.objects import ObjectInfo, Ref, to_json
@@ -120,6 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, one) and getattr(args, other):  # one before the verb and one after it
             parser.error(f"argument --{one}: not allowed with argument --{other}")
     args.confirm = _confirm
+    if sys.stderr.isatty() and not args.json:
+        progress.show_with(progress.TerminalLine())
     try:
         code = _run(args)
         sys.stdout.flush()

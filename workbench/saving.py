@@ -14,7 +14,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import finding
+from workbench import finding, progress
 from workbench.archive import ArchiveReader, ArchiveWriter
 from workbench.errors import LastReplicaError, NameConflictError, ObjectNotFoundError, SavedFileError, TransferError
 from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, new_object_id, partition_id
@@ -38,7 +38,8 @@ def save(store: Store, cluster: ClusterClient | None, key: Key, url: URL, option
     partitions = _partitions(store, cluster, info) if info.kind == "dataset" else []
     name = key if isinstance(key, str) and not is_object_id(key) else info.name
     about = {"name": name, "root": info.id, "origin": _origin(info), "objects": len(partitions) + 1}
-    with writing(url, options) as file:
+    nbytes = finding.describe(store, cluster, info.id).nbytes + info.shared_nbytes
+    with writing(url, options) as file, progress.working(f"save {name or info.id}", nbytes):
         archive = ArchiveWriter(file, about)
         for object_id in (*partitions, info.id):
             with _at_hand(store, cluster, object_id), store.export(object_id) as export:
@@ -98,7 +99,7 @@ def load(
     """Bring an object from a file into the store; see :meth:`Session.load`."""
     if name is not None:
         check_name(name)
-    with reading(url, options) as file:
+    with reading(url, options) as file, progress.working(f"load {shown(url)}", file.nbytes):
         archive = ArchiveReader(file, shown(url))
         root, origin, saved_name = _parse_about(archive, shown(url))
         bound = name if name is not None else saved_name

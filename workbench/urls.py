@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from workbench import progress
 from workbench.errors import SavedFileError, WorkbenchError
 
 __all__ = ["URL", "reading", "shown", "writing"]
@@ -59,7 +60,7 @@ def reading(url: URL, options: dict[str, Any] | None = None) -> Iterator[_Stream
         how = {"block_size": 0} if _is(file_system, "http") else {}
         file = file_system.open(path, "rb", **how)
     try:
-        yield _Stream(file, url, "read")
+        yield _Stream(file, url, "read", nbytes=_size(file_system, path))
     finally:
         with contextlib.suppress(Exception):  # it was only read; what went wrong with it has been raised already
             file.close()
@@ -152,10 +153,11 @@ def _remove_dead_parts(directory: Path) -> None:
 
 
 class _Stream:
-    """A file whose errors name its URL."""
+    """A file whose errors name its URL; `nbytes` is how long a file is that is read, 0 where that is not known."""
 
-    def __init__(self, file: Any, url: URL, verb: str) -> None:
+    def __init__(self, file: Any, url: URL, verb: str, *, nbytes: int = 0) -> None:
         self._file = file
+        self.nbytes = nbytes
         self._url = url
         self._verb = verb
 
@@ -166,6 +168,16 @@ class _Stream:
     def readinto(self, target: memoryview) -> int:
         with _explained(self._url, self._verb):
             return int(self._file.readinto(target))
+
+
+def _size(file_system: Any, path: str) -> int:
+    # Only to show how far it is; a web server need not say it, and then is not asked for it.
+    if not progress.is_shown():
+        return 0
+    try:
+        return int(file_system.size(path) or 0)
+    except Exception:  # noqa: BLE001  # each kind of file system has errors of its own
+        return 0
 
 
 def _find(url: URL, options: dict[str, Any] | None) -> tuple[Any, str]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from workbench import progress
 from workbench.cluster import messages
 from workbench.errors import WorkbenchError
 from workbench.listing import Listing
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _STEP: Final = 1.0
 """Seconds of one turn of waiting, so that Ctrl-C is heard."""
+_SHOWN_STEP: Final = 0.25
+"""The same where somebody sees how far it is."""
 
 
 class Operation:
@@ -117,13 +120,16 @@ class Operation:
             Why it failed: ``TransferError``, ``StoreFullError``, ... The sources are untouched then.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while self._wire["state"] == "running":
-            step = _STEP if deadline is None else min(_STEP, deadline - time.monotonic())
-            if step <= 0:
-                raise TimeoutError(
-                    f"The {self.verb} of {self._title} still runs after {timeout} seconds. It goes on; wait again."
-                )
-            self._wire = self._cluster.wait(self.id, step)
+        with progress.working(f"{self.verb} {self._wire['name'] or self.object}", self._wire["total_nbytes"]) as work:
+            while self._wire["state"] == "running":
+                turn = _STEP if not progress.is_shown() else _SHOWN_STEP
+                step = turn if deadline is None else min(turn, deadline - time.monotonic())
+                if step <= 0:
+                    raise TimeoutError(
+                        f"The {self.verb} of {self._title} still runs after {timeout} seconds. It goes on; wait again."
+                    )
+                self._wire = self._cluster.wait(self.id, step)
+                work.reach(self._wire["done_nbytes"], self._wire["total_nbytes"])
         if self._wire["error"] is not None:
             raise messages.error_from_wire(self._wire["error"])
         return self

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
+from workbench import progress
 from workbench.collections import arrays, frames
 from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
@@ -20,6 +21,12 @@ from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
+
+if TYPE_CHECKING:
+    from workbench.cluster.client import ClusterClient
+
+_TURN: Final = 1.0
+"""Seconds between two looks at how far it is."""
 
 
 def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 1) -> Any:
@@ -61,7 +68,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     try:
         manifest = _put_partitions(session, collection, dataset)
     except BaseException:
-        _remove(session, dataset, math.prod(collection.numblocks) if is_array(collection) else collection.npartitions)
+        _remove(session, dataset, npartitions(collection))
         raise
     try:
         _put_manifest(session, manifest, name)
@@ -81,8 +88,46 @@ def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Man
         (arrays.put_tasks, arrays.manifest) if is_array(collection) else (frames.put_tasks, frames.manifest)
     )
     put = put_tasks(collection, dataset)
-    computed: Any = put.compute() if session.cluster is None else session.cluster.client.compute(put, sync=True)
+    total = npartitions(collection)
+    with progress.working("persist_shared", total, "partitions") as work:
+        computed = (
+            _compute_here(put, work) if session.cluster is None else _compute(session.cluster, put, dataset, work)
+        )
     return manifest(collection, dataset, computed)
+
+
+def _compute_here(put: Any, work: progress.Work) -> Any:
+    """Compute without a cluster, in this process."""
+    from dask.callbacks import Callback
+
+    if not progress.is_shown():
+        return put.compute()
+
+    def told(_key: Any, _result: Any, tasks: Any, state: Any, _thread: Any) -> None:
+        work.reach(work.total * len(state["finished"]) // len(tasks))
+
+    with Callback(posttask=told):
+        return put.compute()
+
+
+def _compute(cluster: ClusterClient, put: Any, dataset: ObjectId, work: progress.Work) -> Any:
+    """Compute on a cluster; Ctrl-C and any other error stop its tasks."""
+    future = cluster.client.compute(put)
+    try:
+        while progress.is_shown() and not future.done():
+            with contextlib.suppress(TimeoutError):
+                future.result(timeout=_TURN)
+            # As far as the catalog knows; whoever asks for one page only need not know of all.
+            work.reach(len(cluster.members(dataset)))
+        return future.result()
+    except BaseException:
+        future.cancel(reason="persist_shared did not end", msg="persist_shared was given up")
+        raise
+
+
+def npartitions(collection: Any) -> int:
+    """Return how many partitions, or blocks, a Dask collection has."""
+    return math.prod(collection.numblocks) if is_array(collection) else int(collection.npartitions)
 
 
 def is_array(collection: Any) -> bool:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from workbench import codecs, finding
+from workbench import codecs, finding, progress
 from workbench.arguments import (
     check_keys,
     check_number,
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from workbench.cluster.client import ClusterClient
+
+
+_LONG: Final = 256 << 20
+"""Bytes; who puts fewer has done it before anybody could see how far it is."""
+
+
+def _watched(nbytes: int, name: str | None) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext() if nbytes < _LONG else progress.working(f"put {name or 'an object'}", nbytes)
 
 
 class Sharing(Spanning):
@@ -90,7 +98,8 @@ class Sharing(Spanning):
         self._handouts.sweep_sometimes()
         if (cluster := self._visited()) is None:
             encoded = codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True)
-            ref = self.store.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
+            with _watched(encoded.nbytes, name):
+                ref = self.store.put(encoded, name, pin=pin, ttl=ttl, tags=tags)
         else:
             ref = cluster.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
         if replicas != 1:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from workbench import progress
 from workbench.store import segments, syscalls
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _PARALLEL_FROM: Final = 16 << 20
 """Bytes; below, starting a thread costs more than it brings."""
 CHUNK: Final = 4 << 20
 """Bytes of fresh memory that a thread takes at a time; a multiple of the size of a page, so that no two threads write to one."""
+_STEP: Final = 512 << 20
+"""Bytes that are copied at once where somebody sees how far it is."""
 _POPULATE_STEP: Final = 32 << 20
 """Bytes; the kernel holds the address space's lock for one step."""
 
@@ -68,10 +71,13 @@ def copy(target: Target, pieces: Sequence[memoryview], offsets: Sequence[int], *
     """
     spans = _spans(target, pieces, offsets)
     total = sum(len(source) for _, source in spans)
-    shares = _split(spans, -(-total // threads)) if threads > 1 and total >= _PARALLEL_FROM else [spans]
+    is_parallel = threads > 1 and total >= _PARALLEL_FROM
+    work = progress.current()
+    shares = _split(spans, -(-total // threads)) if is_parallel else [spans]
 
     def job(share: list[Span]) -> Job:
-        return lambda is_stopped: _copy_share(share, is_stopped, populate=populate)
+        share = share if work is None else _in_steps(share)
+        return lambda is_stopped: _copy_share(share, is_stopped, populate=populate, work=work)
 
     _Crew([job(share) for share in shares]).run()
 
@@ -112,6 +118,7 @@ def fill(
     starts = itertools.count(0, CHUNK)
     plan = _Plan(pieces, offsets)
     pages = HugePages(target)
+    work = progress.current()
     syscalls.want_huge_pages(np.asarray(target).ctypes.data, nbytes)
 
     def write(is_stopped: Callable[[], bool]) -> None:
@@ -120,6 +127,8 @@ def fill(
             map_and_copy_one(start, is_stopped)
         while (start := next(starts)) < nbytes and not is_stopped():
             segments.pwrite(file, *plan.part(start, start + CHUNK))
+            if work is not None:
+                work.advance(CHUNK)
 
     def map_and_copy(is_stopped: Callable[[], bool]) -> None:
         while (start := next(starts)) < nbytes and not is_stopped():
@@ -130,6 +139,8 @@ def fill(
         if parts:
             pages.populate(start, min(start + CHUNK, nbytes))
             _copy_share(_spans(target, parts, places), is_stopped, populate=False)
+        if work is not None:
+            work.advance(CHUNK)
 
     _Crew([write] + [map_and_copy] * (threads - 1)).run()
 
@@ -237,11 +248,24 @@ def _spans(target: Target, pieces: Sequence[memoryview], offsets: Sequence[int])
     ]
 
 
-def _copy_share(share: list[Span], is_stopped: Callable[[], bool], *, populate: bool) -> None:
+def _in_steps(share: list[Span]) -> list[Span]:
+    """Cut what is copied, so that somebody who watches sees it go on; steps so large take no longer."""
+    return [
+        (destination[start : start + _STEP], source[start : start + _STEP])
+        for destination, source in share
+        for start in range(0, len(source), _STEP)
+    ]
+
+
+def _copy_share(
+    share: list[Span], is_stopped: Callable[[], bool], *, populate: bool, work: progress.Work | None = None
+) -> None:
     for destination, source in share:
         if is_stopped():  # also a helper that Ctrl-C has overtaken before it began
             return
         _copy_span(destination, source, populate=populate)
+        if work is not None:
+            work.advance(len(source))
 
 
 class HugePages:
