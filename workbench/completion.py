@@ -16,7 +16,16 @@ from workbench.errors import WorkbenchError
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["SHELLS", "autocomplete", "directory_of", "namespace_names", "object_names", "script"]
+__all__ = [
+    "SHELLS",
+    "autocomplete",
+    "directory_of",
+    "namespace_names",
+    "node_names",
+    "object_names",
+    "operation_ids",
+    "script",
+]
 
 SHELLS: Final = ("bash", "zsh", "fish")
 _MOST: Final = 200
@@ -49,6 +58,16 @@ def namespace_names(prefix: str, **_: Any) -> list[str]:
     from workbench.store.directory import namespace_directories
 
     return sorted(name for name in namespace_directories() if name.startswith(prefix))
+
+
+def node_names(_prefix: str, **_: Any) -> list[str]:
+    """Return no names of nodes: a shell cannot wait the second that it takes to ask a cluster. Notebooks, which are connected, know better."""
+    return []
+
+
+def operation_ids(_prefix: str, **_: Any) -> list[str]:
+    """Return no ids of operations, as :func:`node_names`."""
+    return []
 
 
 def autocomplete(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
@@ -123,11 +125,29 @@ def test_cell_without_a_value_is_refused_before_it_runs(shell: InteractiveShell)
         run(shell, "%%share result\n\n")
 
 
-def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
-    """What the user's code raises is shown as it is, and nothing is shared."""
+@pytest.mark.parametrize("cell", ["%%share result\nx = 5\nx / zero", "%share divide(5) as result"])
+def test_an_error_in_the_users_code_is_shown_from_there(
+    shell: InteractiveShell, cell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its traceback shows the user's lines and not the magic's own, and nothing is shared."""
+    shell.colors = "nocolor"
+    run(shell, "zero = 0\ndef divide(x):\n    return x / zero")
     with pytest.raises(ZeroDivisionError):
-        run(shell, "%%share result\n1 / 0")
+        run(shell, cell)
+    shown = capsys.readouterr().out
+    assert "x / zero" in shown and "ZeroDivisionError" in shown
+    assert "workbench/" not in shown and "eval(" not in shown
     assert not wb.exists("result")
+
+
+def test_a_refusal_is_red(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where colours are, the first line of a message is red; what the workbench refuses in an argument is a message, too."""
+    shell.colors = "linux"
+    for cell, message in (("%wb info nope", "ObjectNotFoundError: "), ("%wb operations --cancel x", "needs a cluster")):
+        with pytest.raises((wb.WorkbenchError, ValueError)):
+            run(shell, cell)
+        shown = capsys.readouterr().out
+        assert shown.startswith("\x1b[31m") and message in shown and len(shown.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,7 +167,8 @@ def test_an_error_in_the_cell_is_the_cells_own(shell: InteractiveShell) -> None:
         ("%share df --colour", MagicError, "--colour is not an option"),
         ("%share df --ttl 5 min", MagicError, "--ttl takes one number"),
         ("%fetch --pin df", MagicError, "--pin is not an option of %fetch"),
-        ("%fetch a df as b", MagicError, "on a line of its own: %fetch df as b"),
+        ("%fetch df as", MagicError, "missing after 'as': %fetch df as VAR"),
+        ("%fetch a b as a", MagicError, "cannot both be a"),
         ("%fetch 'my flights'", MagicError, "%fetch 'my flights' as VAR"),
         ("%fetch df as class", MagicError, "cannot be the name of a variable"),
         ("%fetch 'df", MagicError, "No closing quotation"),
@@ -181,9 +202,10 @@ def test_overview_fits_a_screen(shell: InteractiveShell) -> None:
     lines = shown.stdout.splitlines()
     assert len(lines) <= 24
     assert "%wb replicate" in shown.stdout
-    with capture_output() as shown:
-        run(shell, "%wb replicate -h")
-    assert "--to" in shown.stdout and len(shown.stdout.splitlines()) <= 24
+    for words in ("replicate -h", "help replicate"):
+        with capture_output() as shown:
+            run(shell, f"%wb {words}")
+        assert "--to" in shown.stdout and len(shown.stdout.splitlines()) <= 24
     for magic in ("share", "fetch"):
         with capture_output() as shown:
             run(shell, f"%{magic} -h")
@@ -206,6 +228,69 @@ def test_verbs_act_on_the_store(shell: InteractiveShell) -> None:
     assert not run(shell, "%wb info df").pinned
     run(shell, "%wb delete df")
     assert not wb.exists("df")
+
+
+def test_operations_without_a_cluster_are_none(shell: InteractiveShell) -> None:
+    """There are none, and a line says where there would be."""
+    with capture_output() as shown:
+        assert run(shell, "%wb operations") == []
+    assert "wb.connect() joins one" in shown.stdout
+
+
+def test_a_lazy_collection_gets_a_hint(shell: InteractiveShell) -> None:
+    """Who shares a Dask DataFrame itself is told what that means, and how to share its data."""
+    shell.user_ns["ddf"] = dd.from_pandas(shell.user_ns["df"], npartitions=1)
+    with capture_output() as shown:
+        run(shell, "%share ddf")
+        run(shell, "%share df")
+    assert shown.stdout.count("is lazy") == 1 and "ddf.persist_shared('ddf')" in shown.stdout
+
+
+def completions(shell: InteractiveShell, line: str) -> list[str]:
+    """What the shell offers at the end of a line: whole lines."""
+    with provisionalcompleter():
+        return [line[: found.start] + found.text for found in shell.Completer.completions(line, len(line))]
+
+
+def test_completion_offers_what_fits(shell: InteractiveShell) -> None:
+    """Verbs, flags, choices, names of objects (in quotes where they need them) and variables, each where it belongs."""
+    for name in ("runs/1", "runs/2", "my flights", "it's"):
+        wb.put(1, name)
+    shell.user_ns |= {"runway": 1, "run_count": 2}
+    for line, expected in {
+        "%share run": ["%share runway", "%share run_count"],
+        "%share df as ru": ["%share df as runs/1", "%share df as runs/2"],
+        "%share --r": ["%share --replicas"],
+        "%%share my": ["%%share 'my flights'"],
+        "%fetch runs/": ["%fetch runs/1", "%fetch runs/2"],
+        "%fetch 'my f": ["%fetch 'my flights'"],
+        '%fetch "my f': ['%fetch "my flights"'],
+        "%fetch it": ["%fetch 'it'\"'\"'s'"],
+        "%fetch runs/1 as runw": ["%fetch runs/1 as runway"],
+        "%fetch runs/1, run": ["%fetch runs/1, runs/1", "%fetch runs/1, runs/2"],
+        "%wb rep": ["%wb replicate"],
+        "%wb help und": [],
+        "%wb help unp": ["%wb help unpin"],
+        "%wb info my": ["%wb info 'my flights'"],
+        "%wb pin runs/1 runs/": ["%wb pin runs/1 runs/1", "%wb pin runs/1 runs/2"],
+        "%wb ls --so": ["%wb ls --sort"],
+        "%wb ls --sort la": ["%wb ls --sort last_used"],
+        "%wb ls --sort=la": ["%wb ls --sort=last_used"],
+        "%wb move runs/1 --dry": ["%wb move runs/1 --dry-run"],
+        "x = 5\n%fetch my": ["x = 5\n%fetch 'my flights'"],
+    }.items():
+        assert completions(shell, line) == expected, line
+
+
+def test_completion_opens_nothing_and_is_quick(shell: InteractiveShell, store_directory: Path) -> None:
+    """Somebody types: no store is made, and an answer comes at once although there are many objects."""
+    assert completions(shell, "%fetch fl") == []
+    assert not store_directory.exists()
+    wb.put_many({f"flights/{number:06}": number for number in range(20_000)})
+    begin = time.perf_counter()
+    found = completions(shell, "%fetch flights/0150")
+    print(f"completed among 20,000 names in {(time.perf_counter() - begin) * 1e3:.1f} ms")
+    assert found == [f"%fetch flights/0150{number:02}" for number in range(100)]
 
 
 def test_what_was_done_is_said(shell: InteractiveShell) -> None:
@@ -266,6 +351,7 @@ def test_loading_opens_no_store(shell: InteractiveShell, store_directory: Path) 
         ("df --pin", ShareWish(variables=("df",), pin=True)),
         ("df --ttl 60", ShareWish(variables=("df",), ttl=60)),
         ("--pin df n --ttl=60 --replicas 2", ShareWish(variables=("df", "n"), pin=True, ttl=60, replicas=2)),
+        ("df --as flights --pin", ShareWish(expression="df", name="flights", pin=True)),
         ("df.x - 1 as 'the x' --ttl 60 --pin", ShareWish(expression="df.x - 1", name="the x", pin=True, ttl=60)),
     ],
 )
@@ -281,6 +367,7 @@ def test_share_lines(line: str, wish: ShareWish) -> None:
         ("flights as f", FetchWish({"f": "flights"})),
         ("'a b' as f --timeout 5", FetchWish({"f": "a b"}, 5.0)),
         ("--timeout=5 a, b c", FetchWish({"a": "a", "b": "b", "c": "c"}, 5.0)),
+        ("a --as x, 'b c' as y d --as=z", FetchWish({"x": "a", "y": "b c", "z": "d"})),
     ],
 )
 def test_fetch_lines(line: str, wish: FetchWish) -> None:

@@ -9,38 +9,39 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import dataclasses
 import difflib
-import functools
 import importlib
 import inspect
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
+from workbench import completion, progress
 from workbench.current import current_session
-from workbench.errors import ObjectNotFoundError, WorkbenchError
-from workbench.jupyter import causes, display
+from workbench.errors import ObjectNotFoundError
+from workbench.jupyter import bars, causes, display
+from workbench.jupyter.completing import Completer, own_variables
+from workbench.jupyter.messages import one_message, users_code
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
 from workbench.listing import Listing
 from workbench.objects import Holder, ObjectInfo, Ref
 from workbench.session import Session
 from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
-from workbench.verbs import VERBS, Verb, add_verbs, no_such_verb, overview, parse
+from workbench.verbs import VERBS, Verb, add_verbs, complete, no_such_verb, overview, parse
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
 _HELP = """\
-%share VAR ..., EXPR as NAME  put values under names  (--pin, --ttl, --replicas)
-%%share NAME                  put the value of the cell's last line
-%fetch NAME ..., NAME as VAR  map objects: no copy, read-only  (--timeout waits)
+%share VAR ..., EXPR as NAME  put values; %%share NAME: that of the cell's last line
+%fetch NAME ..., NAME as VAR  map objects: no copy, read-only
+%wb help VERB                 more about a verb; %share? and %fetch?: about those two
 """
 
 
@@ -61,7 +62,10 @@ def _use(_session: Session, args: argparse.Namespace) -> Any:
 
 
 def _use_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("namespace", metavar="NAME", nargs="?", help="of the store (default: what the settings say)")
+    action = parser.add_argument(
+        "namespace", metavar="NAME", nargs="?", help="of the store (default: as the settings say)"
+    )
+    complete(action, completion.namespace_names)
 
 
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:
@@ -82,11 +86,21 @@ def _release(session: Session, args: argparse.Namespace) -> None:
 
 
 def _release_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("keys", metavar="NAME", nargs="*", help="names or ids of objects (default: all)")
+    action = parser.add_argument("keys", metavar="NAME", nargs="*", help="names or ids of objects (default: all)")
+    complete(action, completion.object_names)
+
+
+def _in_a_notebook(verb: Verb) -> Verb:
+    """Return a verb as a notebook has it; in the overview, what belongs to another one stands beside it, so that it fits a screen."""
+    if verb.name == "holders":
+        return dataclasses.replace(verb, run=_holders, back="release", summary=f"{verb.summary}; let go of them")
+    if verb.name == "namespaces":
+        return dataclasses.replace(verb, back="use", summary="list your stores side by side; go on with another one")
+    return verb
 
 
 MAGIC_VERBS: tuple[Verb, ...] = (
-    *(dataclasses.replace(verb, run=_holders) if verb.name == "holders" else verb for verb in VERBS),
+    *(_in_a_notebook(verb) for verb in VERBS),
     Verb("release", "clear what Out, _ and the last error keep mapped", _release, _release_arguments),
     Verb("use", "go on with another store of yours", _use, _use_arguments),
     Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
@@ -107,17 +121,6 @@ class _HelpShown(Exception):  # noqa: N818  # not an error
     """The help was printed; there is nothing else to do."""
 
 
-@contextlib.contextmanager
-def one_message() -> Iterator[None]:
-    """Let errors of the workbench be shown as their message alone; type and exit status stay as they are."""
-    try:
-        yield
-    except WorkbenchError as error:
-        text = f"{type(error).__name__}: {error}"
-        error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's own hook
-        raise error from None
-
-
 @magics_class
 class WorkbenchMagics(Magics):
     """The workbench's magics; ``%wb`` alone shows what there is."""
@@ -135,13 +138,18 @@ class WorkbenchMagics(Magics):
         %share EXPRESSION as NAME   one value under another name
         %%share NAME                the value of the cell's last line
 
-        Options, before the rest or after it: --pin, --ttl SECONDS, --replicas N.
+        Options, before the rest or after it:
+        --as NAME       the same as `as NAME`
+        --pin           keep it in memory, also when its last name goes
+        --ttl SECONDS   delete it after so long
+        --replicas N    have it on so many nodes of the cluster
         """
         if _asks_for_help(line, WorkbenchMagics.share):
             return None
-        wish = parse_share(line, cell=cell is not None)
-        values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
-        with one_message():
+        with one_message(self._ip):
+            wish = parse_share(line, cell=cell is not None)
+            values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
+        with one_message(self._ip):
             session = current_session()
             refs = []
             for name, value in values.items():
@@ -149,22 +157,26 @@ class WorkbenchMagics(Magics):
                 refs.append(session.put(value, name, pin=wish.pin, ttl=wish.ttl, replicas=wish.replicas))
                 if old is not None:
                     print(f"replaced the object that had the name {printable(str(name))!r} (id {old})")  # noqa: T201  # the answer is the new one
+                if said := _about_lazy(value, wish.expression or str(name), str(name)):
+                    print(said)  # noqa: T201  # likewise
             return refs[0] if len(refs) == 1 else Listing(refs)
 
     @line_magic
     def fetch(self, line: str) -> None:
         """Map objects of the workbench and assign them to variables; a line for each says what it is.
 
-        %fetch NAME [NAME ...]   each as the variable of that name
-        %fetch NAME as VAR       the pages are shared with everyone who fetched it, and read-only
+        %fetch NAME [NAME ...]           each as the variable of that name
+        %fetch NAME as VAR [NAME ...]    or as another one
 
-        Option: --timeout SECONDS waits until somebody has shared it.
+        The pages are shared with everyone who fetched it, and read-only. Options:
+        --as VAR            the same as `as VAR`
+        --timeout SECONDS   wait until somebody has shared it
         """
         if _asks_for_help(line, WorkbenchMagics.fetch):
             return
-        wish = parse_fetch(line)
         fetched: dict[str, tuple[Any, str]] = {}
-        with one_message():
+        with one_message(self._ip):
+            wish = parse_fetch(line)
             session = current_session()
             try:
                 for variable, name in wish.variables.items():
@@ -193,9 +205,14 @@ class WorkbenchMagics(Magics):
     @line_magic
     def wb(self, line: str) -> Any:
         """Ask the workbench: %wb ls, %wb where NAME, %wb replicate NAME -n 2; %wb alone shows all verbs."""
-        words = split(line)
+        with one_message(self._ip):
+            return self._answer(split(line))
+
+    def _answer(self, words: list[str]) -> Any:
+        if words[:1] == ["help"] and len(words) == 2:
+            words = [words[1], "--help"]
         if not words or words[0] in {"help", "-h", "--help"}:
-            print(_HELP + overview(MAGIC_VERBS, "%wb"))  # noqa: T201
+            print(_HELP + overview(MAGIC_VERBS, "%wb"))  # noqa: T201  # a magic answers by printing
             return None
         known = [word for verb in MAGIC_VERBS for word in (verb.name, *verb.aliases)]
         if words[0] not in known:
@@ -209,18 +226,18 @@ class WorkbenchMagics(Magics):
         except _HelpShown:
             return None
         args.shell, args.confirm = self._ip, _confirm
-        with one_message():
-            answer = args.verb.run(current_session(), args)
+        answer = args.verb.run(current_session(), args)
         if said := args.verb.says(answer, args):
             print(printable(said))  # noqa: T201  # above the answer
         return answer
 
     def _values(self, wish: ShareWish) -> dict[str | None, Any]:
         if wish.expression is not None:
-            return {wish.name: eval(wish.expression, self._ip.user_ns)}  # noqa: S307  # the user's own code
+            with users_code(self._ip):
+                return {wish.name: eval(wish.expression, self._ip.user_ns)}  # noqa: S307  # the user's own code
         missing = [name for name in wish.variables if name not in self._ip.user_ns]
         if missing:
-            near = difflib.get_close_matches(missing[0], _own_variables(self._ip), 3)
+            near = difflib.get_close_matches(missing[0], own_variables(self._ip), 3)
             hint = f" There is {', '.join(near)}." if near else ""
             raise MagicError(f"This notebook has no variable {missing[0]!r}.{hint}")
         return {name: self._ip.user_ns[name] for name in wish.variables}
@@ -229,7 +246,8 @@ class WorkbenchMagics(Magics):
         """Run a cell and return the value of its last line: an expression, or an assignment to one variable."""
         shell = self._ip
         source = shell.transform_cell(cell)
-        tree = shell.transform_ast(shell.compile.ast_parse(source))
+        with users_code(shell):
+            tree = shell.transform_ast(shell.compile.ast_parse(source))
         last = tree.body[-1] if tree.body else None
         match last:
             case ast.Expr(value=value):
@@ -239,8 +257,9 @@ class WorkbenchMagics(Magics):
             case _:
                 raise MagicError("The last line of the cell has no value; end it with an expression or an assignment.")
         name = shell.compile.cache(cell)
-        exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
-        return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
+        with users_code(shell):
+            exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
+            return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
 
 
 def _asks_for_help(line: str, magic: Callable[..., Any]) -> bool:
@@ -251,10 +270,14 @@ def _asks_for_help(line: str, magic: Callable[..., Any]) -> bool:
     return True
 
 
-def _own_variables(shell: InteractiveShell) -> list[str]:
-    """Return the names of the user's variables, without those that IPython made."""
-    hidden = shell.user_ns_hidden
-    return [name for name in shell.user_ns if not name.startswith("_") and name not in hidden]
+def _about_lazy(value: Any, expression: str, name: str) -> str:
+    """Say what was shared of a Dask collection, of which nothing is computed yet; nothing for other values."""
+    if not hasattr(type(value), "__dask_graph__"):
+        return ""
+    said = f"note: {expression} is lazy, so what was shared is how to compute it, and not its data. To share the data: "
+    if hasattr(value, "persist_shared"):
+        return f"{said}{expression}.persist_shared({name!r})"
+    return f"{said}%share {expression}.compute() as {name}"
 
 
 def _id_of(session: Session, name: str | None) -> str | None:
@@ -292,41 +315,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-class _Completer:
-    """Completes names of variables and objects behind the magics."""
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """What a shell that has the magics was given besides."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-
-    def share(self, _event: Any) -> list[str]:
-        """Names of the user's own variables."""
-        return _own_variables(self._shell)
-
-    def objects(self, _event: Any) -> list[str]:
-        """Names in the store that need no quotes."""
-        try:
-            names = current_session().store.names()
-        except WorkbenchError:
-            return []  # no completion is better than an error while someone types
-        return [name for name in names if name.isprintable() and not set(name) & set(" \"'\\")]
-
-    def wb(self, event: Any) -> list[str]:
-        """Verbs first, then names."""
-        words = event.line.split()
-        first = len(words) < 2 or (len(words) == 2 and not event.line.endswith(" "))
-        return [verb.name for verb in MAGIC_VERBS] if first else self.objects(event)
+    completer: Completer
+    after_cell: causes.AfterCell
 
 
-_REGISTERED: weakref.WeakKeyDictionary[InteractiveShell, causes.AfterCell] = weakref.WeakKeyDictionary()
-"""Shells that have the magics, with what is called after each cell."""
-
-
-def _complete(complete: Callable[[Any], list[str]], _shell: InteractiveShell, event: Any) -> list[str]:
-    return complete(event)  # IPython makes a method of it, with the shell as first argument
+_REGISTERED: weakref.WeakKeyDictionary[InteractiveShell, _Parts] = weakref.WeakKeyDictionary()
 
 
 def register(shell: InteractiveShell) -> None:
-    """Add the magics, the display of values and the completion to IPython; doing it twice changes nothing.
+    """Add the magics, the display of values, completion and bars to IPython; doing it twice changes nothing.
 
     Parameters
     ----------
@@ -336,22 +337,17 @@ def register(shell: InteractiveShell) -> None:
     if shell in _REGISTERED:
         return
     shell.register_magics(WorkbenchMagics)
-    completer = _Completer(shell)
-    for words, complete in (
-        (("%share", "%%share"), completer.share),
-        (("%fetch",), completer.objects),
-        (("%wb",), completer.wb),
-    ):
-        hook = functools.partial(_complete, complete)
-        for word in words:
-            shell.set_hook("complete_command", hook, str_key=word)
-    after_cell = _REGISTERED[shell] = causes.AfterCell(shell)
-    shell.events.register("post_run_cell", after_cell)
+    parts = _REGISTERED[shell] = _Parts(Completer(shell, MAGIC_VERBS), causes.AfterCell(shell))
+    parts.completer.register()
+    shell.events.register("post_run_cell", parts.after_cell)
+    progress.show_with(bars.display_for(shell))
 
 
 def unregister(shell: InteractiveShell) -> None:
     """Undo :func:`register` as far as IPython can: its magics stay known to the shell."""
     display.unregister(shell)
-    after_cell = _REGISTERED.pop(shell, None)
-    if after_cell is not None:
-        shell.events.unregister("post_run_cell", after_cell)
+    parts = _REGISTERED.pop(shell, None)
+    if parts is not None:
+        parts.completer.unregister()
+        shell.events.unregister("post_run_cell", parts.after_cell)
+        progress.show_with(None)

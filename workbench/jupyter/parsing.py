@@ -13,19 +13,17 @@ from dataclasses import dataclass
 __all__ = ["FetchWish", "MagicError", "ShareWish", "parse_fetch", "parse_share", "split"]
 
 _AS = re.compile(r"""^(?P<what>.*?)\s+as\s+(?P<name>"[^"]*"|'[^']*'|[^\s"']+)$""", re.DOTALL)
+_AS_OPTION = re.compile(r"\s--as[\s=]+")
 _AS_WHAT = re.compile(r"^(?P<what>.*\S)\s+as(?:\s+(?P<words>.*))?$", re.DOTALL)
 _ONE = r"--(?:(?P<flag>pin)|(?P<option>ttl|replicas)(?:[\s=]+(?P<value>\S+))?)"
 _FIRST = re.compile(rf"^{_ONE}(?=\s|$)")
 _LAST = re.compile(rf"(?<=\s){_ONE}$")
 _UNKNOWN = re.compile(r"(?:^|\s)(?P<word>--[a-z]\S*)")
-_OPTIONS = "--pin, --ttl SECONDS and --replicas N"
+_OPTIONS = "--as NAME, --pin, --ttl SECONDS and --replicas N"
 
 
 class MagicError(Exception):
     """A magic was used in a way that it does not understand; only the message is shown."""
-
-    def _render_traceback_(self) -> list[str]:
-        return [str(self)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def parse_share(line: str, *, cell: bool = False) -> ShareWish:
     MagicError
         If the line says something else; the message shows how it is written.
     """
-    rest, pin, ttl, replicas = _options(line.strip())
+    rest, pin, ttl, replicas = _options(_AS_OPTION.sub(" as ", line.strip()))
     if cell:
         words = split(rest)
         if len(words) != 1:
@@ -123,7 +121,7 @@ def _number(word: str, what: str) -> float:
 
 
 def parse_fetch(line: str) -> FetchWish:
-    """Understand ``NAME [as VAR] [--timeout SECONDS]``, or several names, which are those of variables, too.
+    """Understand ``NAME [as VAR] [NAME [as VAR] ...] [--timeout SECONDS]``, with blanks or commas between; ``--as`` is ``as``.
 
     Raises
     ------
@@ -138,24 +136,29 @@ def parse_fetch(line: str) -> FetchWish:
             timeout = _number(value, "--timeout takes a number of seconds")
             del words[at : at + (1 if "=" in word else 2)]
             break
-    match words:
-        case []:
-            raise MagicError(
-                "Say what to fetch: %fetch NAME [as VAR] [--timeout SECONDS], or several: %fetch NAME NAME ..."
-            )
-        case [name, "as", variable]:
-            variables = {variable: name}
-        case [*_, name, "as", _]:
-            raise MagicError(
-                f"Fetch what gets another name on a line of its own: %fetch {shlex.quote(name)} as {words[-1]}."
-            )
-        case _:
-            variables = {name: name for name in words}
-    for variable, name in variables.items():
-        if variable.startswith("--"):
-            raise MagicError(f"{variable} is not an option of %fetch; it has --timeout SECONDS.")
-        if not variable.isidentifier() or keyword.iskeyword(variable):
-            raise MagicError(
-                f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR."
-            )
+    words = [part for word in words for part in (["as", word[5:]] if word.startswith("--as=") else [word])]
+    variables: dict[str, str] = {}
+    while words:
+        name = words.pop(0)
+        if name.startswith("--"):
+            raise MagicError(f"{name} is not an option of %fetch; it has --as VAR and --timeout SECONDS.")
+        variable = name
+        if words and words[0] in {"as", "--as"}:
+            if len(words) == 1:
+                raise MagicError(f"The name of a variable is missing after 'as': %fetch {shlex.quote(name)} as VAR.")
+            variable = words[1]
+            del words[:2]
+        _check_variable(variable, name)
+        if variable in variables:
+            raise MagicError(f"Two objects cannot both be {variable}; give one of them another name: NAME as VAR.")
+        variables[variable] = name
+    if not variables:
+        raise MagicError("Say what to fetch: %fetch NAME [as VAR] [NAME ...] [--timeout SECONDS].")
     return FetchWish(variables, timeout)
+
+
+def _check_variable(variable: str, name: str) -> None:
+    if not variable.isidentifier() or keyword.iskeyword(variable):
+        raise MagicError(
+            f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR."
+        )

@@ -8,9 +8,9 @@ Covers what both of them accept and which method of a session each verb calls. H
 from __future__ import annotations
 
 from workbench.verbs import host, nodes, objects
-from workbench.verbs.verb import Verb, add_verbs, no_such_verb, overview, parse
+from workbench.verbs.verb import Verb, add_verbs, complete, no_such_verb, overview, parse
 
-__all__ = ["TERMINAL_VERBS", "VERBS", "Verb", "add_verbs", "no_such_verb", "overview", "parse"]
+__all__ = ["TERMINAL_VERBS", "VERBS", "Verb", "add_verbs", "complete", "no_such_verb", "overview", "parse"]
 
 VERBS: tuple[Verb, ...] = (*objects.VERBS, *host.VERBS, *nodes.VERBS)
 """For notebooks and terminals."""

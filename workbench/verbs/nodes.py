@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from workbench import completion
 from workbench.listing import Listing
-from workbench.objects import NodeInfo, Replica
-from workbench.verbs.verb import Verb, add_key, count
+from workbench.objects import NodeInfo, OperationInfo, Replica
+from workbench.verbs.verb import Verb, add_key, complete, count
 
 if TYPE_CHECKING:
     from workbench.session import Session
@@ -17,7 +18,7 @@ __all__ = ["VERBS"]
 
 def _move_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
-    parser.add_argument("--to", metavar="NODE", required=True, help="name or id of the node that shall have it")
+    _node(parser.add_argument("--to", metavar="NODE", required=True, help="name or id of the node that shall have it"))
     _dry_run(parser)
 
 
@@ -25,27 +26,32 @@ def _replicate_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
     wish = parser.add_mutually_exclusive_group(required=True)
     wish.add_argument("-n", type=count, metavar="N", help="how many nodes shall have it")
-    wish.add_argument("--to", metavar="NODE", nargs="+", help="names or ids of nodes that shall have it")
+    _node(wish.add_argument("--to", metavar="NODE", nargs="+", help="names or ids of nodes that shall have it"))
     _dry_run(parser)
 
 
 def _drop_arguments(parser: argparse.ArgumentParser) -> None:
     add_key(parser)
-    parser.add_argument("node", metavar="NODE", nargs="?", help="name or id of the node that gives it up")
-    parser.add_argument("--from", "--node", dest="source", metavar="NODE", help="the same")
+    _node(parser.add_argument("node", metavar="NODE", nargs="?", help="name or id of the node that gives it up"))
+    _node(parser.add_argument("--from", "--node", dest="source", metavar="NODE", help="the same"))
     parser.add_argument("--force", action="store_true", help="even if it is the last replica")
     _dry_run(parser)
 
 
 def _drain_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("node", metavar="NODE", help="name or id of the node")
+    _node(parser.add_argument("node", metavar="NODE", help="name or id of the node"))
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--undo", action="store_true", help="give the node back: it gets replicas again")
     _dry_run(how)
 
 
 def _operations_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cancel", metavar="ID", help="end this one; no half replica is left")
+    action = parser.add_argument("--cancel", metavar="ID", help="end this one; no half replica is left")
+    complete(action, completion.operation_ids)
+
+
+def _node(action: argparse.Action) -> None:
+    complete(action, completion.node_names)
 
 
 def _dry_run(parser: argparse._ActionsContainer) -> None:
@@ -104,6 +110,8 @@ def _rebalance(session: Session, args: argparse.Namespace) -> Any:
 
 
 def _operations(session: Session, args: argparse.Namespace) -> Any:
+    if session.cluster is None and args.cancel is None:
+        return Listing((), of=OperationInfo)
     operations = session.operations()
     if args.cancel is not None:
         chosen = [operation for operation in operations if operation.id == args.cancel]
@@ -112,6 +120,10 @@ def _operations(session: Session, args: argparse.Namespace) -> Any:
         chosen[0].cancel()
         operations = session.operations()
     return operations.infos
+
+
+def _none_yet(answer: Any, _args: argparse.Namespace) -> str:
+    return "" if answer else "operations are moves, replications and drains in a cluster; wb.connect() joins one"
 
 
 VERBS: tuple[Verb, ...] = (
@@ -142,6 +154,8 @@ VERBS: tuple[Verb, ...] = (
         _operations,
         _operations_arguments,
         "--json",
-        cluster="needs",
+        cluster="joins",
+        store="lists",
+        says=_none_yet,
     ),
 )

@@ -30,7 +30,7 @@ def _ls_arguments(parser: argparse.ArgumentParser) -> None:
         "--sort", choices=(*SORT_ORDERS, "size"), default="created", help="order (default: newest first; size: nbytes)"
     )
     parser.add_argument("--kind", metavar="KIND", help="only objects of this kind, such as dataframe or array")
-    parser.add_argument("--node", metavar="NODE", help="only what this node has")
+    complete(parser.add_argument("--node", metavar="NODE", help="only what this node has"), completion.node_names)
     parser.add_argument("--unnamed", action="store_true", help="only objects without a name")
     parser.add_argument("--limit", type=count, metavar="N", help="at most so many")
 
