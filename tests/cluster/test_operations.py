@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
+from workbench import progress
 from workbench.cluster.client import ClusterClient
 from workbench.cluster.operations import Operation
 from workbench.errors import OperationCancelledError, StoreFullError
@@ -55,6 +57,18 @@ def test_waiting_ends_when_it_is_done() -> None:
     running, answers = operation(wire(done=512), wire("done"))
     assert running.wait() is running
     assert answers.waited == [1.0, 1.0]
+
+
+def test_waiting_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a long operation sees how far it is, in shorter turns."""
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    terminal = io.StringIO()
+    previous = progress.show_with(progress.TerminalLine(terminal))
+    running, answers = operation(wire(done=512), wire("done", done=2048))
+    running.wait()
+    progress.show_with(previous)
+    assert "move <flights>: 512 B of 2.0 KiB" in terminal.getvalue()
+    assert answers.waited == [0.25, 0.25]
 
 
 def test_waiting_for_a_failed_operation_raises_why_it_failed() -> None:

@@ -107,7 +107,9 @@ def _compute_here(put: Any, work: progress.Work) -> Any:
         work.reach(work.total * len(state["finished"]) // len(tasks))
 
     with Callback(posttask=told):
-        return put.compute()
+        computed = put.compute()
+    work.reach(work.total)
+    return computed
 
 
 def _compute(cluster: ClusterClient, put: Any, dataset: ObjectId, work: progress.Work) -> Any:
