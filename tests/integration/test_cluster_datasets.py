@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import dask
 import dask.dataframe as dd
+import distributed
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +17,8 @@ from distributed import get_worker
 import workbench as wb
 from tests.integration.clusters import places, until
 from tests.processes import run
+from workbench import progress
+from workbench.collections import persisting
 from workbench.local_cluster import LocalCluster
 
 ROWS, PARTS = 2000, 6
@@ -266,4 +270,36 @@ def test_a_failing_partition_is_the_users_own_error() -> None:
 
     with pytest.raises(ZeroDivisionError, match="my own mistake"):
         dd.from_map(fails, range(4), meta=part(0).iloc[:0]).persist_shared("flights")
+    until(lambda: not wb.ls(parts=True), "nothing is left")
+
+
+def test_who_waits_sees_the_partitions_come_and_ctrl_c_stops_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar counts what nodes have put; Ctrl-C while it is seen stops the tasks, and nothing of the dataset is left."""
+
+    class Impatient:
+        def show(self, work: progress.Work) -> None:
+            seen.append((work.done, work.total))
+            if work.done > 0:
+                raise KeyboardInterrupt
+
+        def end(self, work: progress.Work, *, failed: bool) -> None:
+            assert failed
+
+    def slow(number: int) -> pd.DataFrame:
+        time.sleep(0.2)
+        return part(number)
+
+    seen: list[tuple[int, int]] = []
+    for name, seconds in (("PATIENCE", 0.0), ("_TURN", 0.0)):
+        monkeypatch.setattr(progress, name, seconds)
+    monkeypatch.setattr(persisting, "_TURN", 0.1)
+    previous = progress.show_with(Impatient())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            dd.from_map(slow, range(100), meta=part(0).iloc[:0]).persist_shared("slow")
+    finally:
+        progress.show_with(previous)
+    assert 0 < seen[-1][0] < seen[-1][1] == 100
+    client = distributed.get_client()
+    until(lambda: not any(client.processing().values()), "no task runs any more")
     until(lambda: not wb.ls(parts=True), "nothing is left")
