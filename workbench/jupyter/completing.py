@@ -73,7 +73,8 @@ class Completer:
             self._shell.Completer.custom_matchers.remove(self.matcher)
 
     def _match(self, context: CompletionContext) -> SimpleMatcherResult:
-        fragment, offers = "", []
+        fragment: str = ""
+        offers: list[Offer] = []
         with contextlib.suppress(Exception):  # whatever is wrong, somebody is typing
             fragment, offers = self.offers(context.text_until_cursor)
         found = [SimpleCompletion(text=text, type=kind) for text, kind in offers]
