@@ -7,7 +7,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { IApi, IOperation, IProblem, IState } from './tokens';
+import type { IAnswer, IApi, IDeleted, IFreed, IOperation, IPartitions, IPlan, IPlanRequest, IProblem } from './tokens';
 
 /** A request that failed; `kind` is the error's name in Python's error tree, or one of `offline`, `missing`, `http`. */
 export class ApiError extends Error implements IProblem {
@@ -24,29 +24,91 @@ export class ApiError extends Error implements IProblem {
 export class WorkbenchApi implements IApi {
   constructor(private readonly _settings: ServerConnection.ISettings = ServerConnection.makeSettings()) {}
 
-  state(): Promise<IState> {
-    return this._request<IState>('GET', 'state');
+  state(since?: string): Promise<IAnswer> {
+    const query = since === undefined ? '' : `?since=${encodeURIComponent(since)}`;
+    return this._request<IAnswer>('GET', `state${query}`);
+  }
+
+  plan(object: string, request: IPlanRequest): Promise<IPlan> {
+    return this._post<IPlan>(of(object, 'plan'), request);
+  }
+
+  planDrain(node: string): Promise<IPlan> {
+    return this._post<IPlan>(`nodes/${encodeURIComponent(node)}/plan`, { verb: 'drain' });
   }
 
   move(object: string, node: string): Promise<IOperation> {
-    return this._request<IOperation>('POST', `objects/${encodeURIComponent(object)}/move`, { to: node });
+    return this._post<IOperation>(of(object, 'move'), { to: node });
   }
 
   replicate(object: string, nodes: readonly string[]): Promise<IOperation> {
-    return this._request<IOperation>('POST', `objects/${encodeURIComponent(object)}/replicate`, { to: nodes });
+    return this._post<IOperation>(of(object, 'replicate'), { to: nodes });
   }
 
   drop(object: string, node: string, force = false): Promise<void> {
-    return this._request<void>('POST', `objects/${encodeURIComponent(object)}/drop`, { node, force });
+    return this._post<void>(of(object, 'drop'), { node, force });
   }
 
   delete(object: string): Promise<void> {
-    return this._request<void>('DELETE', `objects/${encodeURIComponent(object)}`);
+    return this._request<void>('DELETE', of(object));
+  }
+
+  deleteMany(objects: readonly string[]): Promise<IDeleted> {
+    return this._post<IDeleted>('objects/delete', { ids: objects });
+  }
+
+  pin(object: string, pinned: boolean): Promise<void> {
+    return this._post<void>(of(object, pinned ? 'pin' : 'unpin'), {});
+  }
+
+  spill(object: string): Promise<void> {
+    return this._post<void>(of(object, 'spill'), {});
+  }
+
+  restore(object: string): Promise<void> {
+    return this._post<void>(of(object, 'restore'), {});
+  }
+
+  rename(object: string, name: string): Promise<void> {
+    return this._post<void>(of(object, 'rename'), { name });
+  }
+
+  save(object: string, url: string): Promise<IOperation | undefined> {
+    return this._post<IOperation | undefined>(of(object, 'save'), { url });
+  }
+
+  async drain(node: string): Promise<readonly IOperation[]> {
+    const answer = await this._post<IOperation | readonly IOperation[] | undefined>(
+      `nodes/${encodeURIComponent(node)}/drain`,
+      {}
+    );
+    return answer === undefined ? [] : 'id' in answer ? [answer] : answer;
+  }
+
+  undrain(node: string): Promise<void> {
+    return this._post<void>(`nodes/${encodeURIComponent(node)}/undrain`, {});
+  }
+
+  cancel(operation: string): Promise<void> {
+    return this._post<void>(`operations/${encodeURIComponent(operation)}/cancel`, {});
+  }
+
+  free(): Promise<IFreed> {
+    return this._post<IFreed>('deleted/free', {});
+  }
+
+  partitions(object: string, start: number, stop: number): Promise<IPartitions> {
+    return this._request<IPartitions>('GET', `${of(object, 'partitions')}?start=${start}&stop=${stop}`);
+  }
+
+  private _post<T>(path: string, body: object): Promise<T> {
+    return this._request<T>('POST', path, body);
   }
 
   private async _request<T>(method: string, path: string, body?: object): Promise<T> {
     const response = await ask(this._settings, method, path, body);
-    return (response.status === 204 ? undefined : await response.json()) as T;
+    const text = response.status === 204 ? '' : await response.text();
+    return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 }
 
@@ -69,6 +131,11 @@ export async function ask(
     throw await failure(response);
   }
   return response;
+}
+
+/** The path of an object, or of something about it. */
+function of(object: string, what?: string): string {
+  return ['objects', encodeURIComponent(object), ...(what === undefined ? [] : [what])].join('/');
 }
 
 /** Turn an answer that is an error into one: ours say `kind` and `message`, a proxy's or Jupyter's own may say anything. */

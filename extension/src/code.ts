@@ -1,4 +1,8 @@
-/** Python code that fetches an object: what "Insert code" writes into a cell. Names of objects are data, never code. */
+/**
+ * Code that fetches objects, in the language of a notebook: what "Insert Code" and a drop write into a cell.
+ *
+ * Names of objects are data, never code. R and Julia reach the workbench through the Python that they embed.
+ */
 
 import type { IObject } from './tokens';
 
@@ -30,9 +34,41 @@ export function literal(text: string): string {
   return JSON.stringify(text);
 }
 
-/** The cell for an object: a dataset is opened (lazy), anything else is mapped. */
-export function fetchCode(object: IObject): string {
-  const verb = object.kind === 'dataset' ? 'open' : 'get';
-  const variable = identifier(object.name ?? object.kind);
-  return `import workbench as wb\n\n${variable} = wb.${verb}(${literal(object.name ?? object.id)})`;
+interface ILanguage {
+  readonly head: string;
+  readonly fetch: (variable: string, verb: string, key: string) => string;
+}
+
+const PYTHON: ILanguage = {
+  head: 'import workbench as wb',
+  fetch: (variable, verb, key) => `${variable} = wb.${verb}(${literal(key)})`
+};
+
+const LANGUAGES: Readonly<Record<string, ILanguage>> = {
+  python: PYTHON,
+  r: {
+    head: 'wb <- reticulate::import("workbench")',
+    fetch: (variable, verb, key) => `${variable} <- wb$${verb}(${literal(key)})`
+  },
+  julia: {
+    head: 'using PythonCall\nwb = pyimport("workbench")',
+    // A dollar sign begins an interpolation there.
+    fetch: (variable, verb, key) => `${variable} = wb.${verb}(${literal(key).replace(/\$/g, '\\$')})`
+  }
+};
+
+/** The cell for some objects: a dataset is opened (lazy), anything else is mapped; no variable is set twice. */
+export function fetchCode(objects: readonly IObject[], language = 'python'): string {
+  const { fetch, head } = LANGUAGES[language.toLowerCase()] ?? PYTHON;
+  const taken = new Set<string>();
+  const lines = objects.map(object => {
+    const wanted = identifier(object.name ?? object.kind);
+    let variable = wanted;
+    for (let count = 2; taken.has(variable); count++) {
+      variable = `${wanted}_${count}`;
+    }
+    taken.add(variable);
+    return fetch(variable, object.kind === 'dataset' ? 'open' : 'get', object.name ?? object.id);
+  });
+  return `${head}\n\n${lines.join('\n')}`;
 }

@@ -1,26 +1,20 @@
 /**
  * Every action as a command, so that menus, buttons, keys, the palette and other extensions call the same.
  *
- * Covers ids, labels, arguments and when a command is enabled; what it does is in `actions.ts`. A command acts on the
- * object given as argument, else on the selected one.
+ * Covers how a command finds what it acts on: the objects given as arguments, else the selected ones; the node given, else
+ * the one whose menu is open. Which commands there are is in `catalog.ts`, what they do in `actions.ts`.
  */
 
-import { Clipboard } from '@jupyterlab/apputils';
 import type { INotebookTracker } from '@jupyterlab/notebook';
-import { NotebookActions } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { LabIcon } from '@jupyterlab/ui-components';
-import { addBelowIcon, closeIcon, copyIcon, refreshIcon } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyJSONObject, ReadonlyPartialJSONObject } from '@lumino/coreutils';
-import { DisposableSet } from '@lumino/disposable';
+import { DisposableDelegate, DisposableSet } from '@lumino/disposable';
 import type { IDisposable } from '@lumino/disposable';
 
-import { Actions } from './actions';
-import { fetchCode } from './code';
-import { workbenchIcon } from './icons';
-import type { IObject, IWorkbenchModel } from './tokens';
-import { CommandIDs } from './tokens';
+import { generalCommands, nodeCommands, objectCommands, replicaCommands } from './catalog';
+import type { INode, IObject, IWorkbenchModel } from './tokens';
 
 export interface ICommandOptions {
   readonly commands: CommandRegistry;
@@ -30,67 +24,135 @@ export interface ICommandOptions {
   /** Without it there is no notebook to insert code into. */
   readonly notebooks: INotebookTracker | null;
 
-  /** Bring the panel to the front. */
+  /** Bring the panel to the front, and put the keyboard into its filter. */
   readonly openPanel: () => void;
+  readonly focusFilter?: () => void;
+
+  /** Open a notebook. */
+  readonly openNotebook?: (path: string) => void;
+
+  /** Show where the partitions of a dataset are. */
+  readonly showPartitions?: (object: IObject) => void;
+
+  /** Id of the node whose context menu is open. */
+  readonly hitNode?: () => string | undefined;
 }
 
-interface IObjectCommand {
+/** What all commands have. */
+interface ICommand {
   readonly id: string;
   readonly label: string;
   readonly caption: string;
   readonly icon?: LabIcon;
   readonly properties?: ReadonlyJSONObject;
-  readonly enabled?: (object: IObject) => boolean;
-  readonly execute: (object: IObject, args: ReadonlyPartialJSONObject) => Promise<void> | void;
+}
+
+export interface IGeneralCommand extends ICommand {
+  readonly enabled?: () => boolean;
+  readonly toggled?: () => boolean;
+  readonly execute: (args: ReadonlyPartialJSONObject) => Promise<void> | void;
+}
+
+/** A command on objects is enabled when it is for at least one of them, and acts on those. */
+export interface IObjectCommand extends ICommand {
+  /** What the user must be permitted. */
+  readonly permission?: 'write' | 'execute';
+  /** Whether it is shown in a menu where it is for none of the objects. */
+  readonly hide?: boolean;
+  /** Whether it acts on one object only. */
+  readonly single?: boolean;
+  readonly suits?: (object: IObject) => boolean;
+  readonly execute: (objects: IObject[], args: ReadonlyPartialJSONObject) => Promise<void> | void;
+}
+
+export interface INodeCommand extends ICommand {
+  readonly suits: (node: INode) => boolean;
+  readonly execute: (node: INode, args: ReadonlyPartialJSONObject) => Promise<void> | void;
 }
 
 /** Add the commands; dispose the result to remove them. */
 export function addCommands(options: ICommandOptions): IDisposable {
+  const { commands, model } = options;
   const added = new DisposableSet();
-  addGeneral(options, added);
-  for (const command of [...onObjects(options), ...onReplicas(options)]) {
-    added.add(addOnObject(options, command));
-  }
+  const general = generalCommands(options);
+  const objects = [...objectCommands(options), ...replicaCommands(options)];
+  general.forEach(command => added.add(addGeneral(options, command)));
+  objects.forEach(command => added.add(addOnObjects(options, command)));
+  nodeCommands(options).forEach(command => added.add(addOnNode(options, command)));
+  // Buttons show whether a command can be used now.
+  const notify = (): void => [...general, ...objects].forEach(({ id }) => commands.notifyCommandChanged(id));
+  model.changed.connect(notify);
+  added.add(new DisposableDelegate(() => model.changed.disconnect(notify)));
   return added;
 }
 
-function addGeneral({ commands, model, openPanel, trans }: ICommandOptions, added: DisposableSet): void {
-  added.add(
-    commands.addCommand(CommandIDs.openPanel, {
-      label: trans.__('Workbench'),
-      caption: trans.__('Show the objects in shared memory, and on which nodes they are'),
-      icon: workbenchIcon,
-      describedBy: { args: { type: 'object', properties: {} } },
-      execute: openPanel
-    })
-  );
-  added.add(
-    commands.addCommand(CommandIDs.refresh, {
-      label: trans.__('Refresh Workbench'),
-      caption: trans.__('Ask the server what is shared now'),
-      icon: refreshIcon,
-      describedBy: { args: { type: 'object', properties: {} } },
-      execute: () => model.refresh()
-    })
-  );
+function addGeneral({ commands }: ICommandOptions, command: IGeneralCommand): IDisposable {
+  return commands.addCommand(command.id, {
+    label: command.label,
+    caption: command.caption,
+    icon: command.icon,
+    describedBy: { args: { type: 'object', properties: command.properties ?? {} } },
+    isEnabled: command.enabled,
+    isToggled: command.toggled,
+    execute: args => command.execute(args)
+  });
 }
 
-function addOnObject({ commands, model, trans }: ICommandOptions, command: IObjectCommand): IDisposable {
-  const target = (args: ReadonlyPartialJSONObject): IObject | undefined =>
-    model.find(typeof args.object === 'string' ? args.object : undefined);
-  const object: ReadonlyJSONObject = {
-    type: 'string',
-    description: trans.__('Id of the object; without it, the selected one')
+function addOnObjects({ commands, model, trans }: ICommandOptions, command: IObjectCommand): IDisposable {
+  const targets = (args: ReadonlyPartialJSONObject): IObject[] => {
+    const found = objectsOf(model, args);
+    const some = command.single && found.length > 1 ? [] : found;
+    return some.filter(object => command.suits?.(object) ?? true);
+  };
+  const permitted = (): boolean => command.permission === undefined || model.permissions[command.permission];
+  const properties: ReadonlyJSONObject = {
+    object: { type: 'string', description: trans.__('Id of the object; without it, the selected ones') },
+    ...(command.single
+      ? {}
+      : { objects: { type: 'array', items: { type: 'string' }, description: trans.__('Ids of several objects') } }),
+    ...command.properties
   };
   return commands.addCommand(command.id, {
     label: command.label,
     caption: command.caption,
     icon: command.icon,
-    describedBy: { args: { type: 'object', properties: { object, ...command.properties } } },
-    isEnabled: args => {
-      const found = target(args);
-      return found !== undefined && (command.enabled?.(found) ?? true);
-    },
+    describedBy: { args: { type: 'object', properties } },
+    isEnabled: args => permitted() && targets(args).length > 0,
+    isVisible: args => !command.hide || targets(args).length > 0,
+    execute: async args => {
+      const found = targets(args);
+      if (found.length > 0) {
+        await command.execute(found, args);
+      }
+    }
+  });
+}
+
+function objectsOf(model: IWorkbenchModel, args: ReadonlyPartialJSONObject): IObject[] {
+  const ids = Array.isArray(args.objects)
+    ? args.objects.map(String)
+    : typeof args.object === 'string'
+      ? [args.object]
+      : model.selection;
+  return ids.map(id => model.find(id)).filter(object => object !== undefined);
+}
+
+function addOnNode({ commands, hitNode, model, trans }: ICommandOptions, command: INodeCommand): IDisposable {
+  const target = (args: ReadonlyPartialJSONObject): INode | undefined => {
+    const id = typeof args.node === 'string' ? args.node : hitNode?.();
+    const node = model.state?.nodes.find(candidate => candidate.id === id);
+    return node !== undefined && command.suits(node) ? node : undefined;
+  };
+  const node: ReadonlyJSONObject = {
+    type: 'string',
+    description: trans.__('Id of the node; without it, the one whose menu is open')
+  };
+  return commands.addCommand(command.id, {
+    label: command.label,
+    caption: command.caption,
+    icon: command.icon,
+    describedBy: { args: { type: 'object', properties: { node, ...command.properties } } },
+    isEnabled: args => model.permissions.execute && target(args) !== undefined,
     execute: async args => {
       const found = target(args);
       if (found !== undefined) {
@@ -98,77 +160,4 @@ function addOnObject({ commands, model, trans }: ICommandOptions, command: IObje
       }
     }
   });
-}
-
-/** Commands that need no cluster. */
-function onObjects({ model, notebooks, trans }: ICommandOptions): IObjectCommand[] {
-  const actions = new Actions(model, trans);
-  return [
-    {
-      id: CommandIDs.insertCode,
-      label: trans.__('Insert Code'),
-      caption: trans.__('Insert a cell that fetches this object into the current notebook, without running it'),
-      icon: addBelowIcon,
-      enabled: () => notebooks?.currentWidget !== undefined && notebooks.currentWidget !== null,
-      execute: object => insertCell(notebooks, fetchCode(object))
-    },
-    {
-      id: CommandIDs.copyName,
-      label: trans.__('Copy Name'),
-      caption: trans.__('Copy the name of this object, or its id when it has none'),
-      icon: copyIcon,
-      execute: object => Clipboard.copyToSystem(object.name ?? object.id)
-    },
-    {
-      id: CommandIDs.deleteObject,
-      label: trans.__('Delete…'),
-      caption: trans.__('Delete this object from every node'),
-      icon: closeIcon,
-      properties: { force: { type: 'boolean', description: trans.__('Delete without a question') } },
-      execute: (object, args) => actions.deleteObject(object, args.force === true)
-    }
-  ];
-}
-
-/** Commands that need more than one node. */
-function onReplicas({ model, trans }: ICommandOptions): IObjectCommand[] {
-  const actions = new Actions(model, trans);
-  const node = (description: string): ReadonlyJSONObject => ({ type: 'string', description });
-  return [
-    {
-      id: CommandIDs.replicate,
-      label: trans.__('Replicate to Node…'),
-      caption: trans.__('Make one more replica of this object, on another node'),
-      properties: { to: node(trans.__('Id of the node; without it, a dialog asks')) },
-      enabled: object => model.targets(object).length > 0,
-      execute: (object, { to }) => actions.replicate(object, typeof to === 'string' ? to : undefined)
-    },
-    {
-      id: CommandIDs.move,
-      label: trans.__('Move to Node…'),
-      caption: trans.__('Move this object to another node'),
-      properties: { to: node(trans.__('Id of the node; without it, a dialog asks')) },
-      enabled: object => model.targets(object).length > 0,
-      execute: (object, { to }) => actions.move(object, typeof to === 'string' ? to : undefined)
-    },
-    {
-      id: CommandIDs.drop,
-      label: trans.__('Drop from Node…'),
-      caption: trans.__('Remove the replica of this object on one node'),
-      properties: { node: node(trans.__('Id of the node; without it, a dialog asks')) },
-      enabled: object => object.replicas.length > 0 && model.state?.cluster.state === 'connected',
-      execute: (object, args) => actions.drop(object, typeof args.node === 'string' ? args.node : undefined)
-    }
-  ];
-}
-
-/** Put a cell with `code` below the active one of the current notebook, and leave running it to the user. */
-function insertCell(notebooks: INotebookTracker | null, code: string): void {
-  const notebook = notebooks?.currentWidget?.content;
-  if (!notebook) {
-    return;
-  }
-  NotebookActions.insertBelow(notebook);
-  notebook.activeCell?.model.sharedModel.setSource(code);
-  void notebook.scrollToItem(notebook.activeCellIndex, 'smart');
 }

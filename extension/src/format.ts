@@ -1,6 +1,12 @@
-/** Sizes, shapes and labels as people read them. Covers text only; nothing here is translated. */
+/** Sizes, times, shapes and labels as people read them. Covers text only; what has words takes its translator. */
 
 import type { IHolder, IObject } from './tokens';
+
+/** What translates: JupyterLab's bundle, or whoever stands in for it outside of JupyterLab. */
+export interface ITrans {
+  __(text: string, ...values: unknown[]): string;
+  _n(text: string, plural: string, count: number, ...values: unknown[]): string;
+}
 
 const UNITS = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
@@ -51,4 +57,37 @@ export function typeLabel(object: IObject): string {
 /** Used part of a capacity, between 0 and 1. */
 export function fraction(used: number, capacity: number): number {
   return capacity > 0 ? Math.min(1, Math.max(0, used / capacity)) : 0;
+}
+
+/** `90` seconds are `2 min`: one unit, rounded, as people say how long ago something was. */
+export function formatDuration(seconds: number, trans: ITrans): string {
+  const value = Math.max(0, seconds);
+  if (value < 1) {
+    return trans.__('now');
+  }
+  if (value < 60) {
+    return trans.__('%1 s', Math.floor(value));
+  }
+  if (value < 3600) {
+    return trans.__('%1 min', Math.round(value / 60));
+  }
+  if (value < 48 * 3600) {
+    return trans.__('%1 h', Math.round(value / 3600));
+  }
+  return trans.__('%1 d', Math.round(value / 86400));
+}
+
+/** All dtypes in a line: `float64`, or how many columns have which: `3 int64, 1 str`. */
+export function formatDtypes(dtypes: Readonly<Record<string, string>>): string {
+  const counts = new Map<string, number>();
+  for (const dtype of Object.values(dtypes)) {
+    counts.set(dtype, (counts.get(dtype) ?? 0) + 1);
+  }
+  if (counts.size === 1 && '' in dtypes) {
+    return dtypes[''];
+  }
+  return [...counts]
+    .sort((left, right) => right[1] - left[1])
+    .map(([dtype, count]) => `${count} ${dtype}`)
+    .join(', ');
 }

@@ -1,5 +1,5 @@
 /**
- * The plugins of the extension: the model, the commands and the panel.
+ * The plugins of the extension: the model, the commands, the panel, and what stands in other places of JupyterLab.
  *
  * Covers what is asked of the application and what is given to it. Every token of JupyterLab's is optional: Notebook 7
  * lacks some of them, and other applications more. Read next: `tokens.ts`, `model.ts`, `panel.tsx`.
@@ -9,6 +9,9 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { ILayoutRestorer } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
+import { IRunningSessionManagers } from '@jupyterlab/running';
+import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { card } from './card/plugin';
@@ -24,16 +27,30 @@ const model: JupyterFrontEndPlugin<IWorkbenchModel> = {
   description: 'Knows the objects in shared memory, the nodes and the operations, for whoever shows them.',
   autoStart: true,
   provides: IWorkbenchModel,
-  activate: async (app: JupyterFrontEnd): Promise<IWorkbenchModel> => {
-    const [{ WorkbenchApi }, { WorkbenchModel }] = await Promise.all([import('./api'), import('./model')]);
+  optional: [ITranslator, IStateDB],
+  activate: async (
+    app: JupyterFrontEnd,
+    translator: ITranslator | null,
+    state: IStateDB | null
+  ): Promise<IWorkbenchModel> => {
+    const [{ WorkbenchApi }, { WorkbenchModel }, { keepLayout }] = await Promise.all([
+      import('./api'),
+      import('./model'),
+      import('./layout')
+    ]);
     const { events, serverSettings } = app.serviceManager;
-    return new WorkbenchModel({ api: new WorkbenchApi(serverSettings), events: events.stream });
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const workbench = new WorkbenchModel({ api: new WorkbenchApi(serverSettings), events: events.stream, trans });
+    if (state !== null) {
+      void app.restored.then(() => keepLayout(workbench, state));
+    }
+    return workbench;
   }
 };
 
 const commands: JupyterFrontEndPlugin<void> = {
   id: 'shm-workbench:commands',
-  description: 'The actions on objects as commands: move, replicate, drop, delete, insert code, copy name.',
+  description: 'The actions on objects and nodes as commands: move, replicate, drop, pin, rename, delete and others.',
   autoStart: true,
   requires: [IWorkbenchModel],
   optional: [ITranslator, ICommandPalette, INotebookTracker],
@@ -44,14 +61,28 @@ const commands: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
     notebooks: INotebookTracker | null
   ): Promise<void> => {
-    const { addCommands } = await import('./commands');
+    const [{ addCommands }, { partitionsWidget }] = await Promise.all([import('./commands'), import('./partitions')]);
     const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const openPanel = (): void => app.shell.activateById(PANEL);
     addCommands({
       commands: app.commands,
       model: workbench,
       notebooks,
       trans,
-      openPanel: () => app.shell.activateById(PANEL)
+      openPanel,
+      focusFilter: () => document.querySelector<HTMLInputElement>(`#${PANEL} .wb-Filter-input`)?.focus(),
+      openNotebook: path => void app.commands.execute('docmanager:open', { path }),
+      showPartitions: object => {
+        const widget = partitionsWidget(object, workbench, trans);
+        const open = [...app.shell.widgets('main')].some(({ id }) => id === widget.id);
+        if (open) {
+          widget.dispose();
+        } else {
+          app.shell.add(widget, 'main');
+        }
+        app.shell.activateById(`workbench-partitions-${object.id}`);
+      },
+      hitNode: () => app.contextMenuHitTest(node => 'workbenchNode' in node.dataset)?.dataset.workbenchNode
     });
     // Whether there is a notebook to insert code into.
     notebooks?.currentChanged.connect(() => app.commands.notifyCommandChanged(CommandIDs.insertCode));
@@ -67,19 +98,20 @@ const panel: JupyterFrontEndPlugin<void> = {
   description: 'A side panel with the objects in shared memory and the nodes that have them.',
   autoStart: true,
   requires: [IWorkbenchModel],
-  optional: [ITranslator, ILayoutRestorer],
+  optional: [ITranslator, ILayoutRestorer, INotebookTracker],
   activate: async (
     app: JupyterFrontEnd,
     workbench: IWorkbenchModel,
     translator: ITranslator | null,
-    restorer: ILayoutRestorer | null
+    restorer: ILayoutRestorer | null,
+    notebooks: INotebookTracker | null
   ): Promise<void> => {
     const { WorkbenchPanel } = await import('./panel');
-    const trans = (translator ?? nullTranslator).load(DOMAIN);
     const widget = new WorkbenchPanel({
       commands: app.commands,
       model: workbench,
-      trans,
+      notebooks,
+      trans: (translator ?? nullTranslator).load(DOMAIN),
       translator: translator ?? nullTranslator
     });
     restorer?.add(widget, PANEL);
@@ -87,4 +119,37 @@ const panel: JupyterFrontEndPlugin<void> = {
   }
 };
 
-export default [model, commands, panel, card, preview];
+const elsewhere: JupyterFrontEndPlugin<void> = {
+  id: 'shm-workbench:elsewhere',
+  description: 'Shared memory in the status bar, and stores and clusters in the list of what is running.',
+  autoStart: true,
+  requires: [IWorkbenchModel],
+  optional: [ITranslator, IStatusBar, IRunningSessionManagers],
+  activate: async (
+    app: JupyterFrontEnd,
+    workbench: IWorkbenchModel,
+    translator: ITranslator | null,
+    statusBar: IStatusBar | null,
+    running: IRunningSessionManagers | null
+  ): Promise<void> => {
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const open = (): void => void app.commands.execute(CommandIDs.openPanel);
+    if (statusBar !== null) {
+      const { MemoryStatus, localNode } = await import('./status');
+      workbench.glancing = true;
+      statusBar.registerStatusItem('shm-workbench:memory', {
+        item: new MemoryStatus(workbench, open, trans),
+        align: 'right',
+        rank: 100,
+        isActive: () => localNode(workbench) !== undefined,
+        activeStateChanged: workbench.changed
+      });
+    }
+    if (running !== null) {
+      const { RunningStores } = await import('./running');
+      running.add(new RunningStores(workbench, open, trans));
+    }
+  }
+};
+
+export default [model, commands, panel, elsewhere, card, preview];

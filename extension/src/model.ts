@@ -1,25 +1,55 @@
 /**
  * What the panel shows, without any element of the page: the newest state, the filter, the order and the selection.
  *
- * Covers when the server is asked: at once when an event says that something changed, now and then in case an event was
- * lost, often while an operation runs, and never while nobody looks. Read next: `panel.tsx`, `commands.ts`.
+ * Covers what is kept and when those who show it are told. When the server is asked is in `watch.ts`; what is listed is
+ * worked out in `arrange.ts`, `filter.ts` and `selection.ts`. Read next: `panel.tsx`, `commands.ts`.
  */
 
-import { DisposableDelegate } from '@lumino/disposable';
 import type { IDisposable } from '@lumino/disposable';
-import { Poll } from '@lumino/polling';
 import { Signal } from '@lumino/signaling';
 import type { ISignal } from '@lumino/signaling';
 
-import { arrange } from './arrange';
-import type { IApi, INode, IObject, IOperation, IProblem, ISort, IState, IWorkbenchModel } from './tokens';
-import { EVENT_SCHEMA } from './tokens';
+import { arrange, group, isListed, rearrange } from './arrange';
+import { apply } from './delta';
+import type { ITerm } from './filter';
+import { parseFilter } from './filter';
+import type { ITrans } from './format';
+import type { ISelection } from './selection';
+import { NOTHING, choose, prune } from './selection';
+import type {
+  IAnswer,
+  IApi,
+  ILayout,
+  INode,
+  IObject,
+  IOperation,
+  IPermissions,
+  IProblem,
+  IState,
+  IWorkbenchModel,
+  Listing,
+  Row,
+  SelectMode
+} from './tokens';
+import { DEFAULT_COLUMNS } from './tokens';
+import type { IEvent } from './watch';
+import { Watch } from './watch';
 
-/** The part of Jupyter's event that is looked at. */
-interface IEvent {
-  readonly schema_id: string;
-  readonly version?: unknown;
-}
+const EVERYTHING: IPermissions = { read: true, write: true, execute: true };
+
+const DEFAULT_LAYOUT: ILayout = {
+  filter: '',
+  sort: { key: 'name', ascending: true },
+  group: 'none',
+  columns: DEFAULT_COLUMNS,
+  listing: 'objects',
+  closed: []
+};
+
+/** Changes of so many objects at once are not pointed out one by one. */
+const MANY = 50;
+/** For so many milliseconds a change is new. */
+const FRESH = 1500;
 
 interface IFollowed {
   readonly progress?: (operation: IOperation) => void;
@@ -30,23 +60,25 @@ interface IFollowed {
 export class WorkbenchModel implements IWorkbenchModel {
   constructor(options: WorkbenchModel.IOptions) {
     this.api = options.api;
-    this._interval = options.interval ?? 10_000;
-    this._fastInterval = options.fastInterval ?? 500;
-    this._settle = options.settle ?? 50;
-    this._poll = new Poll({
-      auto: false,
-      factory: () => this._ask(),
-      frequency: { interval: this._interval, backoff: true, max: 60_000 },
-      name: 'shm-workbench:state',
-      standby: () => (this._followed.size > 0 ? 'never' : 'when-hidden')
+    this._trans = options.trans ?? UNTRANSLATED;
+    this._watch = new Watch({
+      ...options,
+      ask: () => this._ask(),
+      version: () => this._state?.version,
+      running: () =>
+        this._followed.size > 0 || (this._state?.operations.some(({ state }) => state === 'running') ?? false),
+      followed: () => this._followed.size > 0
     });
-    options.events?.connect(this._onEvent, this);
   }
 
   readonly api: IApi;
 
   get changed(): ISignal<IWorkbenchModel, void> {
     return this._changed;
+  }
+
+  get arranged(): ISignal<IWorkbenchModel, void> {
+    return this._arranged;
   }
 
   get state(): IState | null {
@@ -57,73 +89,138 @@ export class WorkbenchModel implements IWorkbenchModel {
     return this._problem;
   }
 
+  get permissions(): IPermissions {
+    return this._state?.permissions ?? EVERYTHING;
+  }
+
   get isDisposed(): boolean {
     return this._isDisposed;
   }
 
+  // -- what is listed --------------------------------------------------------------------------------------------------
+
   get objects(): readonly IObject[] {
-    return arrange(this._state?.objects ?? [], this._filter, this._sort);
-  }
-
-  get active(): boolean {
-    return this._active;
-  }
-
-  set active(active: boolean) {
-    if (active === this._active) {
-      return;
+    if (this._frozen !== null) {
+      return this._frozen;
     }
-    this._active = active;
-    if (active) {
-      void this.refresh();
+    if (this._listed === null) {
+      const { listing, sort } = this._layout;
+      const candidates = (this._state?.objects ?? []).filter(object => isListed(object, listing));
+      this._listed = listing === 'deleted' ? [] : arrange(candidates, this.terms, sort);
     }
-    this._pace();
+    return this._listed;
   }
 
-  look(): IDisposable {
-    this._viewers += 1;
-    if (!this._active && this._viewers === 1) {
-      void this.refresh();
+  get rows(): readonly Row[] {
+    if (this._rows === null) {
+      this._rows = group(this.objects, this._layout.group, new Set(this._layout.closed));
     }
-    this._pace();
-    return new DisposableDelegate(() => {
-      this._viewers -= 1;
-      this._pace();
-    });
+    return this._rows;
   }
 
-  get filter(): string {
-    return this._filter;
+  get counts(): Readonly<Record<Listing, number>> {
+    if (this._counts === null) {
+      const objects = this._state?.objects ?? [];
+      this._counts = {
+        objects: objects.length + (this._state?.truncated ?? 0),
+        unnamed: objects.filter(object => object.name === null).length,
+        deleted: this._state?.deleted?.length ?? 0
+      };
+    }
+    return this._counts;
   }
 
-  set filter(filter: string) {
-    this._filter = filter;
+  get terms(): readonly ITerm[] {
+    if (this._terms === null) {
+      const nodes = (this._state?.nodes ?? []).map(node => node.name);
+      this._terms = parseFilter(this._layout.filter, { now: Date.now() / 1000, nodes, trans: this._trans });
+    }
+    return this._terms;
+  }
+
+  get layout(): ILayout {
+    return this._layout;
+  }
+
+  arrange(changes: Partial<ILayout>): void {
+    this._layout = { ...this._layout, ...changes };
+    if (this._frozen !== null) {
+      this._frozen = null;
+      this._forget();
+      this._frozen = this.objects;
+    }
+    this._forget();
+    this._arranged.emit();
     this._changed.emit();
   }
 
-  get sort(): ISort {
-    return this._sort;
+  get paused(): boolean {
+    return this._frozen !== null;
   }
 
-  set sort(sort: ISort) {
-    this._sort = sort;
-    this._changed.emit();
-  }
-
-  get selection(): string | null {
-    return this._selection;
-  }
-
-  set selection(id: string | null) {
-    if (id !== this._selection) {
-      this._selection = id;
+  set paused(paused: boolean) {
+    if (paused !== this.paused) {
+      this._frozen = paused ? this.objects : null;
+      this._pending.clear();
+      this._forget();
       this._changed.emit();
     }
   }
 
-  find(id: string | null = this._selection): IObject | undefined {
-    return this._state?.objects.find(object => object.id === id);
+  get pending(): number {
+    return this._pending.size;
   }
+
+  isFresh(id: string): boolean {
+    return (this._fresh.get(id) ?? 0) > Date.now() - FRESH;
+  }
+
+  toggleGroup(key: string): void {
+    const closed = new Set(this._layout.closed);
+    if (!closed.delete(key)) {
+      closed.add(key);
+    }
+    this.arrange({ closed: [...closed] });
+  }
+
+  // -- what is selected ------------------------------------------------------------------------------------------------
+
+  get selected(): ReadonlySet<string> {
+    return this._selection.keys;
+  }
+
+  get selection(): readonly string[] {
+    return [...new Set([...this._selection.keys].map(idOf))].filter(id => this.find(id) !== undefined);
+  }
+
+  get current(): string | null {
+    return this._selection.current;
+  }
+
+  select(key: string | null, mode: SelectMode = 'only'): void {
+    const before = this._selection;
+    this._selection =
+      key === null ? NOTHING : choose(before, key, mode, mode === 'range' ? this.rows.map(row => row.key) : []);
+    const same = before.current === this._selection.current && before.keys.size === this._selection.keys.size;
+    if (!same || [...before.keys].some(each => !this._selection.keys.has(each))) {
+      this._changed.emit();
+    }
+  }
+
+  selectAll(): void {
+    const keys = this.rows.flatMap(row => (row.type === 'object' ? [row.key] : []));
+    this._selection = { keys: new Set(keys), anchor: keys[0] ?? null, current: this.current ?? keys[0] ?? null };
+    this._changed.emit();
+  }
+
+  find(id?: string | null): IObject | undefined {
+    const current = this._selection.current;
+    const key =
+      id ?? (current !== null && this._selection.keys.has(current) ? current : [...this._selection.keys].pop());
+    return key === undefined ? undefined : this._byId().get(idOf(key));
+  }
+
+  // -- nodes -----------------------------------------------------------------------------------------------------------
 
   targets(object: IObject): INode[] {
     const holding = new Set(object.replicas.map(replica => replica.node));
@@ -138,61 +235,53 @@ export class WorkbenchModel implements IWorkbenchModel {
     );
   }
 
+  // -- asking ----------------------------------------------------------------------------------------------------------
+
+  get active(): boolean {
+    return this._watch.active;
+  }
+
+  set active(active: boolean) {
+    this._watch.active = active;
+  }
+
+  look(): IDisposable {
+    return this._watch.look();
+  }
+
+  get glancing(): boolean {
+    return this._watch.glancing;
+  }
+
+  set glancing(glancing: boolean) {
+    this._watch.glancing = glancing;
+  }
+
   refresh(): Promise<void> {
-    if (this._asking !== null) {
-      // The answer on its way may be older than what the caller wants to see.
-      this._again = true;
-      return this._asking;
-    }
-    this._asking = this._askUntilQuiet().finally(() => {
-      this._asking = null;
-    });
-    return this._asking;
+    return this._watch.refresh();
   }
 
   follow(operation: IOperation, progress?: (operation: IOperation) => void): Promise<IOperation> {
     return new Promise(resolve => {
       this._followed.set(operation.id, { progress, resolve, started: operation });
       void this.refresh();
-      this._pace();
+      this._watch.pace();
     });
   }
 
   dispose(): void {
-    if (this._isDisposed) {
-      return;
+    if (!this._isDisposed) {
+      this._isDisposed = true;
+      this._watch.dispose();
+      Signal.clearData(this);
     }
-    this._isDisposed = true;
-    clearTimeout(this._timer);
-    this._poll.dispose();
-    Signal.clearData(this);
-  }
-
-  private _onEvent(_: unknown, event: IEvent): void {
-    const news = event.schema_id === EVENT_SCHEMA && event.version !== this._state?.version;
-    if (!news || !this._watched || this._timer !== undefined) {
-      return;
-    }
-    // Changes come in bursts: wait a moment, and count from the first so that a stream of them cannot starve us.
-    this._timer = setTimeout(() => {
-      this._timer = undefined;
-      void this.refresh();
-    }, this._settle);
-  }
-
-  private async _askUntilQuiet(): Promise<void> {
-    do {
-      this._again = false;
-      // A failure is shown through `problem`; the poll alone needs to know of it, to slow down.
-      await this._ask().catch(() => undefined);
-    } while (this._again && !this._isDisposed);
   }
 
   private async _ask(): Promise<void> {
     try {
-      const state = await this.api.state();
+      const answer = await this.api.state(this._state?.version);
       if (!this._isDisposed) {
-        this._accept(state);
+        this._accept(answer);
       }
     } catch (error) {
       if (!this._isDisposed) {
@@ -203,18 +292,69 @@ export class WorkbenchModel implements IWorkbenchModel {
     }
   }
 
-  private _accept(state: IState): void {
-    const news = this._problem !== null || state.version !== this._state?.version || this._followed.size > 0;
+  private _accept(answer: IAnswer): void {
+    const news = this._problem !== null || answer.version !== this._state?.version || this._followed.size > 0;
+    const timed = this._terms?.some(({ key }) => key === 'idle' || key === 'age') ?? false;
+    const nodes = this._state?.nodes;
+    const { state, changed } = apply(this._state, answer);
+    const renamed = nodes?.map(node => node.name).join('\n') !== state.nodes.map(node => node.name).join('\n');
     this._state = state;
     this._problem = null;
-    if (this._selection !== null && this.find() === undefined) {
-      this._selection = null;
-    }
+    this._index = changed !== null && changed.size === 0 ? this._index : null;
+    this._point(changed);
+    this._relist(changed, timed || renamed);
+    this._selection = prune(this._selection, key => this._exists(key));
     this._report(state);
-    this._pace();
-    if (news) {
+    this._watch.pace();
+    if (news || timed) {
       this._changed.emit();
     }
+  }
+
+  /** Remember what is new, to point it out, and to count what a paused list does not show. */
+  private _point(changed: ReadonlySet<string> | null): void {
+    if (changed !== null) {
+      if (changed.size <= MANY) {
+        const now = Date.now();
+        this._fresh = new Map([...this._fresh].filter(([, at]) => at > now - FRESH));
+        changed.forEach(id => this._fresh.set(id, now));
+      }
+      if (this.paused) {
+        changed.forEach(id => this._pending.add(id));
+      }
+    }
+  }
+
+  private _relist(changed: ReadonlySet<string> | null, anew: boolean): void {
+    if (changed !== null && changed.size === 0 && !anew) {
+      this._counts = null;
+      return;
+    }
+    const { listing, sort } = this._layout;
+    const before = this._listed;
+    const merge =
+      before !== null && changed !== null && !anew && listing !== 'deleted' && changed.size < before.length / 4;
+    this._forget();
+    if (merge) {
+      const candidates = this._state!.objects.filter(object => changed.has(object.id) && isListed(object, listing));
+      this._listed = rearrange(before, candidates, changed, this.terms, sort);
+    }
+  }
+
+  private _forget(): void {
+    this._listed = null;
+    this._rows = null;
+    this._counts = null;
+    this._terms = null;
+  }
+
+  private _byId(): Map<string, IObject> {
+    this._index ??= new Map((this._state?.objects ?? []).map(object => [object.id, object]));
+    return this._index;
+  }
+
+  private _exists(key: string): boolean {
+    return key.length < ID_LENGTH || !/^[0-9a-f]{32}/.test(key) || this._byId().has(idOf(key));
   }
 
   /** Tell those who follow an operation how it goes. */
@@ -229,52 +369,33 @@ export class WorkbenchModel implements IWorkbenchModel {
     }
   }
 
-  /** Poll when somebody looks or an operation is followed; fast while one runs; else not at all. */
-  private _pace(): void {
-    if (this._isDisposed) {
-      return;
-    }
-    if (!this._watched && this._followed.size === 0) {
-      void this._poll.stop();
-      return;
-    }
-    const running = this._followed.size > 0 || this._state?.operations.some(({ state }) => state === 'running');
-    const interval = running ? this._fastInterval : this._interval;
-    if (interval !== this._poll.frequency.interval) {
-      this._poll.frequency = { ...this._poll.frequency, interval };
-    }
-    if (this._poll.state.phase === 'stopped' || this._poll.state.phase === 'constructed') {
-      void this._poll.start();
-    }
-  }
-
-  private get _watched(): boolean {
-    return this._active || this._viewers > 0;
-  }
-
-  private _active = false;
-  private _again = false;
-  private _asking: Promise<void> | null = null;
+  private readonly _arranged = new Signal<IWorkbenchModel, void>(this);
   private readonly _changed = new Signal<IWorkbenchModel, void>(this);
-  private readonly _fastInterval: number;
-  private _filter = '';
+  private _counts: Readonly<Record<Listing, number>> | null = null;
   private readonly _followed = new Map<string, IFollowed>();
-  private readonly _interval: number;
+  private _fresh = new Map<string, number>();
+  private _frozen: readonly IObject[] | null = null;
+  private _index: Map<string, IObject> | null = null;
   private _isDisposed = false;
-  private readonly _poll: Poll;
+  private _layout: ILayout = DEFAULT_LAYOUT;
+  private _listed: readonly IObject[] | null = null;
+  private readonly _pending = new Set<string>();
   private _problem: IProblem | null = null;
-  private _selection: string | null = null;
-  private readonly _settle: number;
-  private _sort: ISort = { key: 'name', ascending: true };
+  private _rows: readonly Row[] | null = null;
+  private _selection: ISelection = NOTHING;
   private _state: IState | null = null;
-  private _timer: ReturnType<typeof setTimeout> | undefined;
-  private _viewers = 0;
+  private _terms: readonly ITerm[] | null = null;
+  private readonly _trans: ITrans;
+  private readonly _watch: Watch;
 }
 
 export namespace WorkbenchModel {
   /** Times are in milliseconds. */
   export interface IOptions {
     readonly api: IApi;
+
+    /** For what is wrong with a filter. */
+    readonly trans?: ITrans;
 
     /** Jupyter's event bus; without it the model polls only. */
     readonly events?: ISignal<unknown, IEvent>;
@@ -289,6 +410,19 @@ export namespace WorkbenchModel {
     readonly settle?: number;
   }
 }
+
+const ID_LENGTH = 32;
+
+/** The id in the key of a row, which is the id, or the id and a group. */
+function idOf(key: string): string {
+  return key.slice(0, ID_LENGTH);
+}
+
+/** Puts values into English texts: for tests, and where nothing translates. */
+export const UNTRANSLATED: ITrans = {
+  __: (text, ...values) => text.replace(/%(\d+)/g, (_, at: string) => String(values[Number(at) - 1])),
+  _n: (text, plural, count, ...values) => UNTRANSLATED.__(count === 1 ? text : plural, count, ...values)
+};
 
 function asProblem(error: unknown): IProblem {
   const kind = (error as Partial<IProblem>).kind;

@@ -4,56 +4,75 @@
  * Covers layout only; what the sections show is in `views/`, what it is made from in `model.ts`.
  */
 
+import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
-import {
-  CommandToolbarButton,
-  InputGroup,
-  PanelWithToolbar,
-  ReactWidget,
-  SidePanel,
-  UseSignal
-} from '@jupyterlab/ui-components';
+import { CommandToolbarButton, PanelWithToolbar, ReactWidget, SidePanel } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
+import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
 import type { AccordionPanel, Widget } from '@lumino/widgets';
 import * as React from 'react';
 
+import { acceptDrops, startDrag } from './drag';
 import { workbenchIcon } from './icons';
 import type { IWorkbenchModel } from './tokens';
 import { CommandIDs } from './tokens';
+import { VERSION } from './version';
 import { NodesView } from './views/nodes';
 import { ObjectsView } from './views/objects';
+import type { IViewProps } from './views/types';
+
+const BUTTONS = [
+  CommandIDs.insertCode,
+  CommandIDs.replicate,
+  CommandIDs.move,
+  CommandIDs.pin,
+  CommandIDs.copyName,
+  CommandIDs.deleteObject,
+  CommandIDs.refresh
+];
 
 export class WorkbenchPanel extends SidePanel {
   constructor(options: WorkbenchPanel.IOptions) {
     super({ translator: options.translator });
     this._model = options.model;
-    const trans = options.trans;
+    const { commands, model, notebooks, trans } = options;
     this.id = 'workbench-panel';
     this.addClass('wb-Panel');
     this.title.icon = workbenchIcon;
     this.title.caption = trans.__('Workbench: objects in shared memory');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('Workbench'));
-
-    const filter = ReactWidget.create(<Filter model={this._model} trans={trans} />);
-    filter.addClass('wb-Filter');
-    this.toolbar.addItem('filter', filter);
-    this.toolbar.addItem(
-      'refresh',
-      new CommandToolbarButton({ commands: options.commands, id: CommandIDs.refresh, label: '' })
-    );
-
-    this._nodes = ReactWidget.create(<NodesView model={this._model} trans={trans} />);
+    for (const id of BUTTONS) {
+      this.toolbar.addItem(id, new CommandToolbarButton({ commands, id, label: '' }));
+    }
+    const props: IViewProps = {
+      model,
+      commands,
+      trans,
+      extensionVersion: VERSION,
+      onDrag: (ids, event) => void startDrag(ids, event, { model, notebooks, trans })
+    };
+    this._nodes = ReactWidget.create(<NodesView {...props} />);
     this.addWidget(section(trans.__('Nodes'), this._nodes));
-    this.addWidget(
-      section(
-        trans.__('Objects'),
-        ReactWidget.create(<ObjectsView model={this._model} trans={trans} commands={options.commands} />)
-      )
-    );
+    const objects = section(trans.__('Objects'), ReactWidget.create(<ObjectsView {...props} />));
+    objects.addClass('wb-mod-fill');
+    this.addWidget(objects);
+    this._drops = acceptDrops(this._nodes.node, (verb, ids, to) => {
+      void commands.execute(verb === 'move' ? CommandIDs.move : CommandIDs.replicate, { objects: ids, to });
+    });
     this._accordion.handleMoved.connect(this._onHandleMoved, this);
     this._observer = new ResizeObserver(() => this._fitNodes());
+  }
+
+  /** Put the keyboard into the filter. */
+  focusFilter(): void {
+    this.node.querySelector<HTMLInputElement>('.wb-Filter-input')?.focus();
+  }
+
+  dispose(): void {
+    this._drops.dispose();
+    super.dispose();
   }
 
   protected onAfterAttach(msg: Message): void {
@@ -111,6 +130,7 @@ export class WorkbenchPanel extends SidePanel {
     }
   }
 
+  private readonly _drops: IDisposable;
   private readonly _model: IWorkbenchModel;
   private _movedByHand = false;
   private readonly _nodes: Widget;
@@ -122,6 +142,7 @@ export namespace WorkbenchPanel {
   export interface IOptions {
     readonly model: IWorkbenchModel;
     readonly commands: CommandRegistry;
+    readonly notebooks: INotebookTracker | null;
     readonly translator: ITranslator;
     readonly trans: TranslationBundle;
   }
@@ -134,30 +155,4 @@ function section(label: string, content: Widget): Widget {
   panel.addClass('wb-Section');
   panel.addWidget(content);
   return panel;
-}
-
-/** The box that filters the objects by any of their texts. */
-function Filter({ model, trans }: { model: IWorkbenchModel; trans: TranslationBundle }): JSX.Element {
-  return (
-    <UseSignal signal={model.changed}>
-      {() => (
-        <InputGroup
-          className="jp-FilterBox"
-          type="text"
-          rightIcon="ui-components:search"
-          placeholder={trans.__('Filter objects')}
-          aria-label={trans.__('Filter objects by name, kind, node or holder')}
-          value={model.filter}
-          onChange={event => {
-            model.filter = event.target.value;
-          }}
-          onKeyDown={event => {
-            if (event.key === 'Escape') {
-              model.filter = '';
-            }
-          }}
-        />
-      )}
-    </UseSignal>
-  );
 }

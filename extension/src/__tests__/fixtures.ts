@@ -1,6 +1,17 @@
 /** Values and a server for the tests. Covers nothing that a user sees. */
 
-import type { IApi, INode, IObject, IOperation, IState } from '../tokens';
+import type {
+  IAnswer,
+  IApi,
+  IDeleted,
+  IFreed,
+  INode,
+  IObject,
+  IOperation,
+  IPartitions,
+  IPlan,
+  IPlanRequest
+} from '../tokens';
 
 export const NODE_A: INode = {
   id: 'a'.repeat(32),
@@ -27,7 +38,10 @@ export function makeObject(changes: Partial<IObject> = {}): IObject {
     nbytes: 64 * 1024 * 1024,
     shared_nbytes: 0,
     created: 1,
+    last_used: 1,
     pinned: false,
+    ttl: null,
+    tags: {},
     replicas: [{ node: NODE_A.id, node_name: NODE_A.name, state: 'memory', nbytes: 10 }],
     notes: [],
     holders: [],
@@ -35,7 +49,7 @@ export function makeObject(changes: Partial<IObject> = {}): IObject {
   };
 }
 
-export function makeState(changes: Partial<IState> = {}): IState {
+export function makeState(changes: Partial<IAnswer> = {}): IAnswer {
   return {
     version: '1',
     store: { directory: '/dev/shm/workbench', node: NODE_A.id },
@@ -64,14 +78,34 @@ export function makeOperation(changes: Partial<IOperation> = {}): IOperation {
   };
 }
 
+export function makePlan(changes: Partial<IPlan> = {}): IPlan {
+  return { nbytes: 100, seconds: 2, evicts: [], refused: null, last_replica: false, ...changes };
+}
+
+/** An id that is made of a number. */
+export function id(number: number): string {
+  return number.toString(16).padStart(32, '0');
+}
+
 /** A server in a variable: tests set `answer` (or `failure`) and look at `calls`. */
 export class FakeApi implements IApi {
-  answer: IState = makeState();
+  answer: IAnswer = makeState();
   failure: Error | null = null;
+  planned: IPlan = makePlan();
   calls: string[] = [];
+  since: (string | undefined)[] = [];
 
-  state(): Promise<IState> {
+  state(since?: string): Promise<IAnswer> {
+    this.since.push(since);
     return this._call('state', this.answer);
+  }
+
+  plan(object: string, request: IPlanRequest): Promise<IPlan> {
+    return this._call(`plan ${object} ${request.verb}`, this.planned);
+  }
+
+  planDrain(node: string): Promise<IPlan> {
+    return this._call(`plan ${node} drain`, this.planned);
   }
 
   move(object: string, node: string): Promise<IOperation> {
@@ -88,6 +122,50 @@ export class FakeApi implements IApi {
 
   delete(object: string): Promise<void> {
     return this._call(`delete ${object}`, undefined);
+  }
+
+  deleteMany(objects: readonly string[]): Promise<IDeleted> {
+    return this._call(`deleteMany ${objects.join(',')}`, { deleted: objects, failed: [] });
+  }
+
+  pin(object: string, pinned: boolean): Promise<void> {
+    return this._call(`${pinned ? 'pin' : 'unpin'} ${object}`, undefined);
+  }
+
+  spill(object: string): Promise<void> {
+    return this._call(`spill ${object}`, undefined);
+  }
+
+  restore(object: string): Promise<void> {
+    return this._call(`restore ${object}`, undefined);
+  }
+
+  rename(object: string, name: string): Promise<void> {
+    return this._call(`rename ${object} ${name}`, undefined);
+  }
+
+  save(object: string, url: string): Promise<IOperation | undefined> {
+    return this._call(`save ${object} ${url}`, undefined);
+  }
+
+  drain(node: string): Promise<readonly IOperation[]> {
+    return this._call(`drain ${node}`, []);
+  }
+
+  undrain(node: string): Promise<void> {
+    return this._call(`undrain ${node}`, undefined);
+  }
+
+  cancel(operation: string): Promise<void> {
+    return this._call(`cancel ${operation}`, undefined);
+  }
+
+  free(): Promise<IFreed> {
+    return this._call('free', { freed: 2048, kept: [] });
+  }
+
+  partitions(object: string, start: number, stop: number): Promise<IPartitions> {
+    return this._call(`partitions ${object} ${start} ${stop}`, { total: 0, partitions: [] });
   }
 
   count(call: string): number {

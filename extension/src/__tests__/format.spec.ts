@@ -1,5 +1,16 @@
 import { arrange } from '../arrange';
-import { formatBytes, formatShape, fraction, holderLabel, objectLabel, typeLabel } from '../format';
+import { parseFilter } from '../filter';
+import {
+  formatBytes,
+  formatDtypes,
+  formatDuration,
+  formatShape,
+  fraction,
+  holderLabel,
+  objectLabel,
+  typeLabel
+} from '../format';
+import { UNTRANSLATED } from '../model';
 import { NODE_B, makeObject } from './fixtures';
 
 describe('formatBytes', () => {
@@ -38,6 +49,17 @@ describe('labels', () => {
     expect(typeLabel(makeObject({ type: '' }))).toBe('dataframe');
   });
 
+  it('tell how long ago something was, in one unit', () => {
+    const texts = [0.2, 59, 90, 5400, 200_000, -5].map(seconds => formatDuration(seconds, UNTRANSLATED));
+    expect(texts).toEqual(['now', '59 s', '2 min', '2 h', '2 d', 'now']);
+  });
+
+  it('count the dtypes of a table, and name the one of an array', () => {
+    expect(formatDtypes({ '': 'float64' })).toBe('float64');
+    expect(formatDtypes({ a: 'int64', b: 'str', c: 'str' })).toBe('2 str, 1 int64');
+    expect(formatDtypes({})).toBe('');
+  });
+
   it('keep parts of nothing and more than all within bounds', () => {
     expect(fraction(1, 0)).toBe(0);
     expect(fraction(3, 2)).toBe(1);
@@ -54,7 +76,10 @@ describe('arrange', () => {
     replicas: [{ node: NODE_B.id, node_name: 'node-b', state: 'disk', nbytes: 9 }]
   });
   const names = (filter: string, key: 'name' | 'nbytes', ascending = true): (string | null)[] =>
-    arrange([small, large, other], filter, { key, ascending }).map(object => object.name);
+    arrange([small, large, other], parseFilter(filter, { now: 0, nodes: [], trans: UNTRANSLATED }), {
+      key,
+      ascending
+    }).map(object => object.name);
 
   it('sorts numbers in names by value', () => {
     expect(names('', 'name')).toEqual(['a9', 'a10', 'b']);

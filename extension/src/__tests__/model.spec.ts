@@ -2,8 +2,9 @@ import { Signal } from '@lumino/signaling';
 
 import { ApiError } from '../api';
 import { WorkbenchModel } from '../model';
+import type { IObject } from '../tokens';
 import { EVENT_SCHEMA } from '../tokens';
-import { FakeApi, NODE_A, NODE_B, makeObject, makeOperation, makeState, until } from './fixtures';
+import { FakeApi, NODE_A, NODE_B, id, makeObject, makeOperation, makeState, until } from './fixtures';
 
 interface IEvent {
   schema_id: string;
@@ -22,6 +23,9 @@ describe('WorkbenchModel', () => {
   });
 
   afterEach(() => model.dispose());
+
+  const named = (number: number, name: string | null): IObject => makeObject({ id: id(number), name });
+  const names = (): (string | null)[] => model.objects.map(({ name }) => name);
 
   async function look(): Promise<void> {
     model.active = true;
@@ -102,11 +106,107 @@ describe('WorkbenchModel', () => {
 
   it('forgets the selection when its object is gone', async () => {
     await look();
-    model.selection = makeObject().id;
+    model.select(makeObject().id);
     expect(model.find()?.name).toBe('flights');
     api.answer = makeState({ version: '2', objects: [] });
     await model.refresh();
-    expect(model.selection).toBeNull();
+    expect(model.selection).toEqual([]);
+    expect(model.find()).toBeUndefined();
+  });
+
+  it('asks for what changed since, and puts it in its place', async () => {
+    api.answer = makeState({ objects: [named(1, 'a'), named(2, 'c')] });
+    await look();
+    api.answer = makeState({ version: '2', full: false, removed: [id(1)], objects: [named(3, 'b'), named(4, 'd')] });
+    await model.refresh();
+    expect(api.since[api.since.length - 1]).toBe('1');
+    expect(names()).toEqual(['b', 'c', 'd']);
+    expect(model.isFresh(id(3))).toBe(true);
+    expect(model.isFresh(id(2))).toBe(false);
+  });
+
+  it('judges what changed by the filter', async () => {
+    api.answer = makeState({ objects: [named(1, 'a'), named(2, 'b'), named(5, 'a5'), named(6, 'a6'), named(7, 'a7')] });
+    await look();
+    model.arrange({ filter: 'name:a' });
+    expect(names()).toEqual(['a', 'a5', 'a6', 'a7']);
+    api.answer = makeState({ version: '2', full: false, objects: [named(1, 'b now')] });
+    await model.refresh();
+    expect(names()).toEqual(['a5', 'a6', 'a7']);
+  });
+
+  it('stands still when it is paused, counts what it does not show, and catches up', async () => {
+    api.answer = makeState({ objects: [named(1, 'a')] });
+    await look();
+    model.paused = true;
+    api.answer = makeState({ version: '2', full: false, removed: [id(1)], objects: [named(2, 'b')] });
+    await model.refresh();
+    expect(names()).toEqual(['a']);
+    expect(model.pending).toBe(2);
+    expect(model.state?.objects.map(({ name }) => name)).toEqual(['b']);
+    model.arrange({ sort: { key: 'nbytes', ascending: true } });
+    expect(model.paused).toBe(true);
+    model.paused = false;
+    expect(names()).toEqual(['b']);
+    expect(model.pending).toBe(0);
+  });
+
+  it('lists those without a name by themselves, and counts each listing', async () => {
+    api.answer = makeState({
+      objects: [named(1, 'a'), named(2, null)],
+      deleted: [{ pid: 1, kind: 'kernel', label: 'x', since: 0, nbytes: 5 }]
+    });
+    await look();
+    expect(model.counts).toEqual({ objects: 2, unnamed: 1, deleted: 1 });
+    model.arrange({ listing: 'unnamed' });
+    expect(model.objects.map(object => object.id)).toEqual([id(2)]);
+    model.arrange({ listing: 'deleted' });
+    expect(model.objects).toEqual([]);
+  });
+
+  it('selects ranges of the list as it is shown, and all of it', async () => {
+    api.answer = makeState({ objects: [named(1, 'd'), named(2, 'c'), named(3, 'b'), named(4, 'a')] });
+    await look();
+    model.select(id(4));
+    model.select(id(2), 'range');
+    expect(model.selection).toEqual([id(4), id(3), id(2)]);
+    model.select(id(3), 'toggle');
+    expect(model.selection).toEqual([id(4), id(2)]);
+    model.arrange({ group: 'node' });
+    model.selectAll();
+    expect(model.selection).toHaveLength(4);
+    model.select(null);
+    expect(model.selection).toEqual([]);
+  });
+
+  it('opens and closes groups', async () => {
+    api.answer = makeState({ objects: [named(1, 'runs/1'), named(2, 'x')] });
+    await look();
+    model.arrange({ group: 'prefix' });
+    expect(model.rows.map(row => row.type)).toEqual(['group', 'object', 'group', 'object']);
+    model.toggleGroup(model.rows[0].key);
+    expect(model.rows.map(row => row.type)).toEqual(['group', 'group', 'object']);
+    model.toggleGroup(model.rows[0].key);
+    expect(model.rows).toHaveLength(4);
+  });
+
+  it('permits everything where the server does not say, and what it says else', async () => {
+    await look();
+    expect(model.permissions.write).toBe(true);
+    api.answer = makeState({ version: '2', permissions: { read: true, write: false, execute: false } });
+    await model.refresh();
+    expect(model.permissions).toEqual({ read: true, write: false, execute: false });
+  });
+
+  it('glances only once somebody has looked', async () => {
+    model.glancing = true;
+    bus.emit({ schema_id: EVENT_SCHEMA, version: '2' });
+    await new Promise(resolve => setTimeout(resolve, 30));
+    expect(api.calls).toEqual([]);
+    expect(model.glancing).toBe(false);
+    await look();
+    model.active = false;
+    expect(model.glancing).toBe(true);
   });
 
   it('offers nodes that run and have no replica as targets', async () => {

@@ -1,19 +1,21 @@
-/** A short message in a section, with the line of code that helps, ready to be copied. */
+/** A short message in a section, with the line of code that helps, ready to be copied, or a button that does. */
 
-import { Clipboard } from '@jupyterlab/apputils';
-import type { TranslationBundle } from '@jupyterlab/translation';
-import { copyIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import type { ITrans } from '../format';
+import { Icon } from './icons';
+import { copyText } from './use';
+
 interface IProps {
+  readonly action?: { readonly label: string; readonly run: () => void };
   readonly children: React.ReactNode;
   readonly code?: string;
   readonly kind?: 'hint' | 'warning';
   readonly title?: string;
-  readonly trans: TranslationBundle;
+  readonly trans: ITrans;
 }
 
-export function Hint({ children, code, kind = 'hint', title, trans }: IProps): JSX.Element {
+export function Hint({ action, children, code, kind = 'hint', title, trans }: IProps): JSX.Element {
   return (
     <div className="wb-Hint" data-kind={kind} role={kind === 'warning' ? 'alert' : undefined}>
       {title && <div className="wb-Hint-title">{title}</div>}
@@ -26,11 +28,16 @@ export function Hint({ children, code, kind = 'hint', title, trans }: IProps): J
             type="button"
             title={trans.__('Copy')}
             aria-label={trans.__('Copy this code')}
-            onClick={() => Clipboard.copyToSystem(code)}
+            onClick={() => void copyText(code)}
           >
-            <copyIcon.react tag="span" width="14px" />
+            <Icon name="copy" size={14} />
           </button>
         </div>
+      )}
+      {action && (
+        <button className="jp-mod-styled jp-mod-accept wb-Hint-button" type="button" onClick={action.run}>
+          {action.label}
+        </button>
       )}
     </div>
   );

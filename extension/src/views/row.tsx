@@ -1,19 +1,23 @@
-/** One object in the table: its cells, its buttons, and the way to its menu. Whatever the server says is shown as text. */
+/** A line of the table: an object with its cells and buttons, or the head of a group. What the server says is shown as text. */
 
-import type { TranslationBundle } from '@jupyterlab/translation';
-import { addBelowIcon, ellipsesIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { formatBytes, formatShape, fraction, holderLabel, objectLabel, typeLabel } from '../format';
-import { kindIcon } from '../icons';
-import type { IObject, IOperation, IReplica, SortKey } from '../tokens';
-import { COLUMNS, CommandIDs } from '../tokens';
-import type { IObjectsProps } from './objects';
+import type { ITrans } from '../format';
+import { formatBytes, formatDtypes, formatShape, objectLabel } from '../format';
+import type { Column, Grouping, IGroupRow, IObject } from '../tokens';
+import { CommandIDs } from '../tokens';
+import type { ICellProps } from './columns';
+import { CellContent, TO_THE_RIGHT } from './columns';
+import { Icon } from './icons';
+import type { IViewProps } from './types';
 
-interface IRowProps extends IObjectsProps {
-  readonly object: IObject;
-  readonly selected: boolean;
+/** What the table knows of a line, of either sort. */
+export interface ILineProps extends IViewProps {
+  readonly index: number;
+  readonly top: number;
+  readonly height: number;
   readonly focusable: boolean;
+  readonly grouped: boolean;
 }
 
 /** Open the context menu of an element, below its left edge: what a right click does, for buttons and keys. */
@@ -24,131 +28,77 @@ export function openMenu(element: HTMLElement): void {
   );
 }
 
+/** In a narrow panel a row has two lines; these cells are in the first one. */
+const FIRST_LINE: ReadonlySet<Column> = new Set(['name', 'holders', 'nbytes']);
+
+export interface IRowProps extends ILineProps, ICellProps {
+  readonly columns: readonly Column[];
+  readonly rowKey: string;
+  readonly selected: boolean;
+  readonly fresh: boolean;
+  readonly template: string;
+}
+
 export function ObjectRow(props: IRowProps): JSX.Element {
-  const { focusable, model, object, selected, trans } = props;
-  const Icon = kindIcon(object.kind);
-  const running = model.state?.operations.find(({ object: id, state }) => id === object.id && state === 'running');
-  const select = (): void => {
-    model.selection = object.id;
-  };
+  const { columns, focusable, fresh, grouped, height, index, model, narrow, object, rowKey, selected, trans } = props;
+  const cells = (some: readonly Column[]): JSX.Element[] =>
+    some.map(column => (
+      <div
+        key={column}
+        role="gridcell"
+        className="wb-Cell"
+        data-column={column}
+        data-right={TO_THE_RIGHT.has(column) || undefined}
+        aria-colindex={columns.indexOf(column) + 1}
+      >
+        <CellContent {...props} column={column} />
+      </div>
+    ));
   return (
     <div
       role="row"
-      className="wb-Objects-row wb-Objects-columns"
+      className="wb-Objects-row"
       data-workbench-object={object.id}
       data-name={object.name ?? ''}
+      data-index={index}
+      data-fresh={fresh || undefined}
+      aria-rowindex={index + 2}
+      aria-level={grouped ? 2 : undefined}
       aria-selected={selected}
       tabIndex={focusable ? 0 : -1}
       title={tooltip(object, trans)}
-      onClick={select}
-      onContextMenu={select}
-      onFocus={select}
+      style={{
+        height,
+        transform: `translateY(${props.top}px)`,
+        gridTemplateColumns: narrow ? undefined : props.template
+      }}
+      onContextMenu={() => {
+        if (!selected) {
+          model.select(rowKey);
+        }
+      }}
     >
-      {/* Two lines in a narrow panel; in a wide one they dissolve into the columns of the head. */}
-      <div role="presentation" className="wb-Objects-line">
-        <Cell column="name">
-          <Icon.react tag="span" className="wb-Cell-icon" width="16px" height="16px" />
-          <span className="wb-Cell-text" data-unnamed={object.name === null || undefined}>
-            {objectLabel(object)}
-          </span>
-        </Cell>
-        <Cell column="nbytes">
-          <span className="wb-Cell-text">{formatBytes(object.nbytes)}</span>
-        </Cell>
-        <Cell column="holders">
-          <Holders object={object} trans={trans} />
-        </Cell>
-      </div>
-      <div role="presentation" className="wb-Objects-line">
-        <Cell column="kind">
-          <span className="wb-Cell-text">{typeLabel(object)}</span>
-        </Cell>
-        <Cell column="shape">
-          <span className="wb-Cell-text">{formatShape(object.shape)}</span>
-        </Cell>
-        <Cell column="nodes">
-          {object.replicas.map(replica => (
-            <Chip key={replica.node} replica={replica} trans={trans} />
-          ))}
-          {running && <Arriving operation={running} {...props} />}
-        </Cell>
-      </div>
+      {narrow ? (
+        <>
+          <div role="presentation" className="wb-Objects-line">
+            {cells(columns.filter(column => FIRST_LINE.has(column)))}
+          </div>
+          <div role="presentation" className="wb-Objects-line">
+            {cells(columns.filter(column => !FIRST_LINE.has(column)))}
+          </div>
+        </>
+      ) : (
+        cells(columns)
+      )}
       <Buttons {...props} />
     </div>
   );
 }
 
-function Cell({ column, children }: { column: SortKey; children: React.ReactNode }): JSX.Element {
-  return (
-    <div role="gridcell" className="wb-Cell" data-column={column} aria-colindex={COLUMNS.indexOf(column) + 1}>
-      {children}
-    </div>
-  );
-}
-
-function Chip({ replica, trans }: { replica: IReplica; trans: TranslationBundle }): JSX.Element {
-  const where: Record<string, string> = {
-    memory: trans.__('in memory'),
-    disk: trans.__('on disk'),
-    cached: trans.__('cached')
-  };
-  const state = where[replica.state] ?? replica.state;
-  return (
-    <span
-      className="wb-Chip"
-      data-node={replica.node}
-      data-state={replica.state}
-      title={trans.__('%1: %2, %3', replica.node_name, state, formatBytes(replica.nbytes))}
-    >
-      {replica.node_name}
-    </span>
-  );
-}
-
-/** The replica that a running operation makes, with how far it is. */
-function Arriving({ model, operation, trans }: IRowProps & { operation: IOperation }): JSX.Element {
-  const percent = Math.floor(100 * fraction(operation.done_nbytes, operation.total_nbytes));
-  const names = operation.to.map(id => model.state?.nodes.find(node => node.id === id)?.name ?? id).join(', ');
-  const label = operation.verb === 'move' ? trans.__('Moving to %1', names) : trans.__('Replicating to %1', names);
-  return (
-    <span
-      className="wb-Chip"
-      data-state="arriving"
-      role="progressbar"
-      aria-label={label}
-      aria-valuenow={percent}
-      aria-valuemin={0}
-      aria-valuemax={100}
-      title={label}
-    >
-      {trans.__('%1 %2 %', names, percent)}
-    </span>
-  );
-}
-
-function Holders({ object, trans }: { object: IObject; trans: TranslationBundle }): JSX.Element {
-  const { holders } = object;
-  if (holders.length === 0) {
-    return <></>;
-  }
-  const list = holders
-    .map(holder => {
-      const who = trans.__('%1 (%2 %3)', holder.label, holder.kind, holder.pid);
-      return holder.cause ? trans.__('%1: %2', who, holder.cause) : who;
-    })
-    .join('\n');
-  const text = holders.length === 1 ? holderLabel(holders[0]) : trans._n('%1 process', '%1 processes', holders.length);
-  return (
-    <span className="wb-Cell-text" title={list}>
-      {text}
-    </span>
-  );
-}
-
-function Buttons({ commands, object, trans }: IRowProps): JSX.Element {
+function Buttons({ columns, commands, object, trans }: IRowProps): JSX.Element {
   const name = objectLabel(object);
   return (
-    <div role="gridcell" className="wb-Objects-buttons" aria-colindex={COLUMNS.length + 1}>
+    <div role="gridcell" className="wb-Objects-buttons" aria-colindex={columns.length + 1}>
       {commands.isEnabled(CommandIDs.insertCode, { object: object.id }) && (
         <button
           className="jp-mod-minimal wb-IconButton wb-mod-insert"
@@ -158,7 +108,7 @@ function Buttons({ commands, object, trans }: IRowProps): JSX.Element {
           aria-label={trans.__('Insert code for %1', name)}
           onClick={() => void commands.execute(CommandIDs.insertCode, { object: object.id })}
         >
-          <addBelowIcon.react tag="span" width="16px" />
+          <Icon name="insert" />
         </button>
       )}
       <button
@@ -170,27 +120,72 @@ function Buttons({ commands, object, trans }: IRowProps): JSX.Element {
         aria-haspopup="menu"
         onClick={event => openMenu(event.currentTarget)}
       >
-        <ellipsesIcon.react tag="span" width="16px" />
+        <Icon name="menu" />
       </button>
     </div>
   );
 }
 
 /** All that a row has no room for. */
-function tooltip(object: IObject, trans: TranslationBundle): string {
-  const dtypes = Object.entries(object.dtypes)
-    .slice(0, 12)
-    .map(([column, dtype]) => (column ? `${column}: ${dtype}` : dtype));
+function tooltip(object: IObject, trans: ITrans): string {
+  const own = formatBytes(object.nbytes);
+  const tags = Object.entries(object.tags ?? {}).map(([key, value]) => `${key}=${value}`);
   return [
-    objectLabel(object),
+    object.name ?? object.id,
     [object.type, formatShape(object.shape)].filter(Boolean).join(', '),
+    formatDtypes(object.dtypes),
     object.shared_nbytes > 0
-      ? trans.__('%1, and %2 shared with other objects', formatBytes(object.nbytes), formatBytes(object.shared_nbytes))
-      : formatBytes(object.nbytes),
+      ? trans.__('%1, and %2 shared with other objects', own, formatBytes(object.shared_nbytes))
+      : own,
     object.pinned ? trans.__('Pinned') : '',
-    ...dtypes,
+    ...tags,
     ...object.notes
   ]
     .filter(Boolean)
+    .map(text => (text.length > 300 ? `${text.slice(0, 300)}…` : text))
     .join('\n');
+}
+
+export function GroupRow(props: ILineProps & { row: IGroupRow; grouping: Grouping; colCount: number }): JSX.Element {
+  const { colCount, focusable, grouping, height, index, model, row, top, trans } = props;
+  const label = row.label ?? ungrouped(grouping, trans);
+  return (
+    <div
+      role="row"
+      className="wb-Objects-group"
+      data-workbench-group={row.label ?? ''}
+      data-index={index}
+      aria-rowindex={index + 2}
+      aria-level={1}
+      aria-expanded={row.open}
+      tabIndex={focusable ? 0 : -1}
+      style={{ height, transform: `translateY(${top}px)` }}
+      onClick={() => model.toggleGroup(row.key)}
+    >
+      <div role="gridcell" aria-colindex={1} aria-colspan={colCount} className="wb-Objects-groupCell">
+        <span className="wb-Objects-caret" data-open={row.open}>
+          <Icon name="chevron" size={12} />
+        </span>
+        <span className="wb-Cell-text" dir="auto" data-unnamed={row.label === null || undefined}>
+          {label}
+        </span>
+        <span className="wb-Objects-groupCount">
+          {trans._n('%1 object, %2', '%1 objects, %2', row.count, formatBytes(row.nbytes))}
+        </span>
+      </div>
+    </div>
+  );
+}
+
+function ungrouped(grouping: Grouping, trans: ITrans): string {
+  switch (grouping) {
+    case 'prefix':
+      return trans.__('Without a prefix');
+    case 'node':
+      return trans.__('On no node');
+    case 'notebook':
+      return trans.__('Held by no notebook');
+    default:
+      return trans.__('Not a dataset');
+  }
 }

@@ -1,0 +1,50 @@
+/** The shared memory that is used on this host, in the status bar; a click opens the panel. */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { formatBytes } from './format';
+import type { INode, IWorkbenchModel } from './tokens';
+import { useSignal } from './views/use';
+
+export class MemoryStatus extends ReactWidget {
+  constructor(
+    private readonly _model: IWorkbenchModel,
+    private readonly _openPanel: () => void,
+    private readonly _trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('wb-Status');
+  }
+
+  protected render(): JSX.Element {
+    return <Status model={this._model} open={this._openPanel} trans={this._trans} />;
+  }
+}
+
+/** The node whose store this is. */
+export function localNode(model: IWorkbenchModel): INode | undefined {
+  return model.state?.nodes.find(node => node.id === model.state?.store?.node);
+}
+
+function Status(props: { model: IWorkbenchModel; open: () => void; trans: TranslationBundle }): JSX.Element {
+  const { model, open, trans } = props;
+  useSignal(model.changed);
+  const node = localNode(model);
+  if (node === undefined) {
+    return <></>;
+  }
+  // What is pooled is no object: it goes when room is needed.
+  const used = formatBytes(Math.max(0, node.used - (node.pooled ?? 0)));
+  return (
+    <button
+      className="wb-Status-button"
+      type="button"
+      title={trans.__('Shared memory of this host: %1 of %2 in objects', used, formatBytes(node.capacity))}
+      onClick={open}
+    >
+      {trans.__('Shared: %1 / %2', used, formatBytes(node.capacity))}
+    </button>
+  );
+}
