@@ -118,7 +118,7 @@ function addOnObjects({ commands, model, trans }: ICommandOptions, command: IObj
     icon: command.icon,
     describedBy: { args: { type: 'object', properties } },
     isEnabled: args => permitted() && targets(args).length > 0,
-    isVisible: args => !command.hide || targets(args).length > 0,
+    isVisible: args => !command.hide || objectsOf(model, args).length === 0 || targets(args).length > 0,
     execute: async args => {
       const found = targets(args);
       if (found.length > 0) {

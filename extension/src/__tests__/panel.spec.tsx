@@ -222,7 +222,7 @@ describe('panel', () => {
   it('lists what is deleted but held, by whom and by what', async () => {
     const kept = { pid: 5, kind: 'kernel', label: 'a.ipynb', since: 0, nbytes: 2048, name: 'old', cause: 'Out[3]' };
     await show({ deleted: [kept] });
-    fireEvent.click(screen.getByRole('tab', { name: 'Deleted, held 1' }));
+    fireEvent.click(screen.getByRole('tab', { name: 'Deleted 1' }));
     const row = document.querySelector('[data-workbench-deleted="old"]');
     expect(row?.textContent).toBe('olda.ipynb (kernel 5)Out[3]2 KiB');
     await React.act(async () => {

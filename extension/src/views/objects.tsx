@@ -28,13 +28,18 @@ export function ObjectsView(props: IViewProps): JSX.Element {
       {model.state !== null && (
         <div className="wb-ObjectsView-bar">
           <Listings {...props} />
-          <div className="wb-ObjectsView-buttons">
+        </div>
+      )}
+      {something && listing !== 'deleted' && (
+        <>
+          <div className="wb-ObjectsView-search">
+            <FilterBox {...props} />
             <Pause {...props} />
             <Options {...props} />
           </div>
-        </div>
+          {model.paused && <Pending {...props} />}
+        </>
       )}
-      {something && listing !== 'deleted' && <FilterBox {...props} />}
       <Message {...props} />
       <Clearing {...props} />
       <div id="wb-listing" role="tabpanel" aria-labelledby={`wb-listing-${listing}`} className="wb-ObjectsView-panel">
@@ -50,7 +55,12 @@ function Listings({ model, trans }: IViewProps): JSX.Element {
   const labels: Readonly<Record<Listing, string>> = {
     objects: trans.__('Objects'),
     unnamed: trans.__('Unnamed'),
-    deleted: trans.__('Deleted, held')
+    deleted: trans.__('Deleted')
+  };
+  const titles: Readonly<Record<Listing, string>> = {
+    objects: trans.__('All objects'),
+    unnamed: trans.__('Objects without a name: they stay until somebody deletes them'),
+    deleted: trans.__('Deleted, but still mapped by a process')
   };
   const onKeyDown = (event: React.KeyboardEvent): void => {
     const step = { ArrowRight: 1, ArrowLeft: LISTINGS.length - 1 }[event.key];
@@ -75,6 +85,7 @@ function Listings({ model, trans }: IViewProps): JSX.Element {
           aria-controls="wb-listing"
           tabIndex={listing === model.layout.listing ? 0 : -1}
           data-listing={listing}
+          title={titles[listing]}
           onClick={() => model.arrange({ listing })}
         >
           {labels[listing]} <span className="wb-Listings-count">{model.counts[listing].toLocaleString()}</span>
@@ -88,23 +99,28 @@ function Listings({ model, trans }: IViewProps): JSX.Element {
 function Pause({ commands, model, trans }: IViewProps): JSX.Element {
   const title = model.paused ? trans.__('Show what changed') : trans.__('Hold the list still');
   return (
-    <>
-      {model.paused && (
-        <span className="wb-Pending" role="status">
-          {trans._n('paused, %1 change', 'paused, %1 changes', model.pending)}
-        </span>
+    <button
+      className="wb-IconButton"
+      type="button"
+      title={title}
+      aria-label={title}
+      aria-pressed={model.paused}
+      onClick={() => void commands.execute(CommandIDs.pause)}
+    >
+      <Icon name={model.paused ? 'play' : 'pause'} />
+    </button>
+  );
+}
+
+function Pending({ model, trans }: IViewProps): JSX.Element {
+  return (
+    <div className="wb-Pending" role="status">
+      {trans._n(
+        'The list stands still: %1 object changed.',
+        'The list stands still: %1 objects changed.',
+        model.pending
       )}
-      <button
-        className="wb-IconButton"
-        type="button"
-        title={title}
-        aria-label={title}
-        aria-pressed={model.paused}
-        onClick={() => void commands.execute(CommandIDs.pause)}
-      >
-        <Icon name={model.paused ? 'play' : 'pause'} />
-      </button>
-    </>
+    </div>
   );
 }
 
