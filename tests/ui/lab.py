@@ -14,7 +14,7 @@ PATIENCE = 30_000
 # Of JupyterLab itself, without our doing.
 _NOT_OURS = ("favicon", "lsp", "ResizeObserver", "/api/contents", "Unsatisfied version", "jupyterlab-manager")
 # The browser says so of each answer that is an error; the panel acts on it.
-_EXPECTED = ("409 (Conflict)",)
+_EXPECTED = ("409 (Conflict)", "404 (Not Found)")
 
 
 class Lab:
