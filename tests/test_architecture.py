@@ -131,9 +131,11 @@ BELOW: dict[str, set[str]] = {
         "reaching",
     },
     "jupyter": {
+        "codecs",
         "connection",
         "completion",
         "progress",
+        "saving",
         "texts",
         "objects",
         "errors",

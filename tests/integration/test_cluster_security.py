@@ -264,7 +264,7 @@ async def _look(directory: Path) -> ClusterState:
     link = Link(10.0, logging.getLogger("test"))
     try:
         await link.follow(directory)
-        return await link.look(100)
+        return (await link.news(100)).state
     finally:
         await link.close()
 
@@ -283,6 +283,8 @@ async def _nonsense(scheduler: str, workers: list[str]) -> None:
     ]
     of_scheduler: list[tuple[str, Any]] = [
         ("announce", {"worker": "tcp://nobody"}),
+        ("news", {"since": 7}),
+        ("rename", {"key": some, "name": ""}),
         ("join", {"node": "x", "name": None, "worker": "tcp://nobody"}),
         ("replicate", {"key": "trap", "to": ["nowhere"]}),
         ("replicate", {"key": "trap", "n": "many"}),

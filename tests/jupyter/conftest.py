@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from pytest_jupyter.jupyter_server import *  # noqa: F403  # its fixtures, and its hooks for asynchronous tests
 from traitlets.config import Config
+
+from tests.jupyter.asking import Ask, Fetch, asking
 
 
 @pytest.fixture  # type: ignore[no-redef]  # that is how pytest-jupyter is configured
@@ -41,6 +44,13 @@ def ipython(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     yield shell
     shell.user_ns.clear()
     shell.history_manager.end_session()
+
+
+@pytest.fixture
+def ask(jp_fetch: Fetch, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Ask:
+    """Return a function that sends a request and returns status and JSON, also of errors."""
+    del hub
+    return asking(jp_fetch, jp_asyncio_loop)
 
 
 @pytest.fixture

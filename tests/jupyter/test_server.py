@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,46 +14,24 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPClientError
 
+from tests.jupyter import openapi
 from tests.processes import Process
 from workbench.objects import Description, Encoded, Ref
 from workbench.store import Store
 
 Fetch = Callable[..., Awaitable[Any]]
 
-ROUTES = (
-    ("GET", "state"),
-    ("DELETE", "objects/" + "0" * 32),
-    ("POST", "objects/" + "0" * 32 + "/move"),
-    ("POST", "objects/" + "0" * 32 + "/replicate"),
-    ("POST", "objects/" + "0" * 32 + "/drop"),
-)
+API = openapi.read()
+ROUTES = [
+    (method.upper(), path.format(id="0" * 32, node="n", operation="o").removeprefix("/workbench/api/"))
+    for path, method, _ in openapi.operations(API)
+]
 
 
 def put(store: Store, name: str | None = None, nbytes: int = 100_000, tags: dict[str, str] | None = None) -> Ref:
     """Put zeros."""
     description = Description("array", "numpy.ndarray", (nbytes,), {"": "uint8"})
     return store.put(Encoded(description, b"header", (memoryview(bytes(nbytes)),)), name, tags=tags)
-
-
-@pytest.fixture
-def ask(jp_fetch: Fetch, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Callable[..., tuple[int, Any]]:
-    """Return a function that sends a request and returns status and JSON, also of errors."""
-
-    async def send(method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
-        if body is not None:
-            options["body"] = body if isinstance(body, (str, bytes)) else json.dumps(body)
-        elif method == "POST":
-            options["body"] = ""
-        try:
-            answer = await jp_fetch("workbench", "api", *path.split("/"), method=method, **options)
-        except HTTPClientError as error:
-            return error.code, json.loads(error.response.body)  # type: ignore[union-attr]  # always there with a code
-        return answer.code, json.loads(answer.body) if answer.body else None
-
-    def run(method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        return jp_asyncio_loop.run_until_complete(send(method, path, body))
-
-    return run
 
 
 def test_store_that_is_not_there_yet_is_a_state_and_is_found_when_it_appears(ask: Any, store_directory: Path) -> None:
@@ -79,18 +58,10 @@ def test_state_lists_objects_with_this_host_as_their_only_node(ask: Any, store: 
     status, state = ask("GET", "state")
     assert status == 200
     memory = store.memory()
-    assert state["nodes"] == [
-        {
-            "id": store.id,
-            "name": socket.gethostname(),
-            "address": "",
-            "workers": [],
-            "capacity": memory.capacity,
-            "used": memory.used,
-            "state": "local",
-            "pooled": memory.pooled,
-        }
-    ]
+    (node,) = state["nodes"]
+    assert (node["id"], node["name"], node["state"]) == (store.id, socket.gethostname(), "local")
+    assert (node["capacity"], node["used"], node["sealed"]) == (memory.capacity, memory.used, memory.sealed)
+    assert node["used"] + node["other"] + node["free"] == node["capacity"]
     assert [found["id"] for found in state["objects"]] == [second.id, first.id]
     replica = {"node": store.id, "node_name": socket.gethostname(), "state": "memory", "nbytes": first.nbytes}
     assert state["objects"][1]["replicas"] == [replica]
@@ -109,9 +80,12 @@ def test_holders_are_shown_with_what_they_are(ask: Any, store: Store, store_dire
         (holder,) = state["objects"][0]["holders"]
         assert (holder["pid"], holder["kind"], holder["label"]) == (kernel.pid, "kernel", "work/analysis.ipynb")
         assert holder["object"] == ref.id
+        assert holder["path"] == "work/analysis.ipynb"
         kernel.do("del record")
-        _, state = ask("GET", "state")
-        assert state["objects"][0]["holders"] == []
+        # On a loaded machine, who holds what is not looked at for each question.
+        deadline = time.monotonic() + 5
+        while ask("GET", "state")[1]["objects"][0]["holders"]:
+            assert time.monotonic() < deadline
 
 
 def test_partitions_are_shown_as_their_dataset(ask: Any, store: Store) -> None:
@@ -250,21 +224,6 @@ def test_strangers_are_refused(
     assert not hub._tasks
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_each_route_asks_the_authorizer(ask: Any, jp_serverapp: Any, method: str, path: str) -> None:
-    """A user who is logged in but not permitted is refused, by our own resource and the method's action."""
-    asked: list[tuple[str, str]] = []
-
-    def refuse(_handler: Any, _user: Any, action: str, resource: str) -> bool:
-        asked.append((action, resource))
-        return False
-
-    jp_serverapp.authorizer.is_authorized = refuse
-    status, body = ask(method, path, {} if method == "POST" else None)
-    assert (status, body["kind"]) == (403, "forbidden")
-    assert asked == [("read" if method == "GET" else "write", "workbench:objects")]
-
-
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] != "GET"])
 def test_a_cookie_without_the_xsrf_token_is_refused(
     http_server_client: Any,
@@ -309,4 +268,4 @@ def test_nothing_is_watched_until_somebody_asks(ask: Any, hub: Any) -> None:
     """A server whose panel nobody opens does nothing."""
     assert hub._tasks == []
     ask("GET", "state")
-    assert len(hub._tasks) == 4
+    assert len(hub._tasks) == 2

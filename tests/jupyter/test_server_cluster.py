@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tornado.httpclient import HTTPClientError
 
 import workbench as wb
 
@@ -23,25 +21,6 @@ def cluster(store_directory: Path) -> Iterator[Any]:
     """Start a cluster of two nodes, the first of which is the store of this host."""
     with wb.LocalCluster(nodes=2, directory=store_directory, capacity="256 MiB", dashboard_address=":0") as cluster:
         yield cluster
-
-
-@pytest.fixture
-def ask(jp_fetch: Any, hub: Any, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Callable[..., tuple[int, Any]]:
-    """Return a function that sends a request and returns status and JSON, also of errors."""
-    del hub
-
-    async def send(method: str, path: str, body: Any) -> tuple[int, Any]:
-        options = {} if method != "POST" else {"body": json.dumps(body)}
-        try:
-            answer = await jp_fetch("workbench", "api", *path.split("/"), method=method, **options)
-        except HTTPClientError as error:
-            return error.code, json.loads(error.response.body)  # type: ignore[union-attr]
-        return answer.code, json.loads(answer.body) if answer.body else None
-
-    def run(method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        return jp_asyncio_loop.run_until_complete(send(method, path, body))
-
-    return run
 
 
 def until(ask: Any, condition: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from workbench.cluster.manager import Barred, Manager, left_behind
 from workbench.cluster.nodes import Node
 from workbench.cluster.placement import Suggestion
 from workbench.cluster.running import Running
-from workbench.errors import ClusterError, TransferError
+from workbench.errors import ClusterError, NameConflictError, TransferError
 from workbench.objects import REPLICAS_TAG, ObjectId, to_json
+from workbench.store import check_name
 
 logger = logging.getLogger("workbench.scheduler")
 
-VERBS: Final = ("replicate", "move", "drop", "drain", "undrain", "rebalance", "bring", "cancel")
+VERBS: Final = ("replicate", "move", "drop", "rename", "drain", "undrain", "rebalance", "bring", "cancel")
 
 Find = Callable[[Any], Awaitable[ObjectId]]
 
@@ -120,6 +121,27 @@ class Actions:
             if operation is not None and before > n:
                 operation.notes.append(f"{before} replicas were wished, {n} {'are' if n > 1 else 'is'} from now on.")
             await self._manager.orders.tag(changed, REPLICAS_TAG, str(n) if n > 1 else None)
+
+    async def rename(self, key: Any, name: Any, replace: Any = False) -> None:
+        """Give an object a name, on all nodes that have it, in place of those that it has.
+
+        Who has the name now is deleted if it is to be replaced and has no other name; else it is a conflict, and nothing is changed.
+        """
+        found, wanted = await self._find(key), messages.text(name)
+        check_name(wanted)
+        holder = self._catalog.names.holder(wanted)
+        if holder is not None and holder.id != found:
+            if not messages.flag(replace) or holder.names != (wanted,):
+                raise NameConflictError(
+                    f"Another object, {holder.id}, is called {wanted!r:.200} already. Choose another name, or rename or delete that one first."
+                )
+            await self._manager.orders.obey(self._catalog.delete(holder.id))
+        nodes = [node for node in self._catalog.holders(found) if node.workers]
+        answers = await self._manager.orders.ask_nodes(nodes, "rename", target=found, name=wanted)
+        if not answers:
+            raise TransferError(
+                f"No node that has the object {found} did what it was told: it was renamed nowhere. Try again when its node runs."
+            )
 
     async def bring(self, key: Any, node: Any, cached: Any = False) -> str:
         """Make a replica for somebody who waits for it on a node."""

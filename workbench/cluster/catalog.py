@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from workbench.cluster.indexes import Page
 from workbench.cluster.inventory import Inventory
+from workbench.cluster.journal import Journal
 from workbench.cluster.messages import not_found
 from workbench.cluster.names import Names
 from workbench.cluster.nodes import Announcement, Node, Order
@@ -38,8 +39,9 @@ class ClusterCatalog:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.wishes = Wishes()
-        self.names = Names()
-        self.inventory = Inventory(self.names)
+        self.journal = Journal()
+        self.names = Names(self.journal)
+        self.inventory = Inventory(self.names, self.journal)
         self._tombstones: OrderedDict[ObjectId, None] = OrderedDict()
         self._of_worker: dict[str, str] = {}
 
@@ -52,6 +54,8 @@ class ClusterCatalog:
             node = self.nodes[node_id] = Node(node_id, self._free_name(name))
         elif node.name != name and not node.workers:
             node.name = self._free_name(name, but=node_id)
+        if not node.workers and node.objects:
+            self.journal.forget()  # its replicas were lost
         node.workers[worker] = label
         node.last_address = worker
         self._of_worker[worker] = node_id
@@ -72,6 +76,8 @@ class ClusterCatalog:
             if node.announcer == worker:
                 node.sequence, node.resyncing = -1, False
             node.workers.pop(worker, None)
+            if not node.workers and node.objects:
+                self.journal.forget()
         return node
 
     def node_of(self, worker: str) -> Node | None:

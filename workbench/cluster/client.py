@@ -45,6 +45,23 @@ class ObjectPage:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """Nodes, operations, and what changed about objects since a `version`; `package` is the scheduler's version of the workbench.
+
+    `full`: nothing was known, or too much has changed. Then `added` and `removed` are empty, and all objects have to be listed.
+    """
+
+    version: str
+    package: str
+    full: bool
+    added: list[ObjectInfo]
+    removed: list[ObjectId]
+    total: int
+    nodes: list[NodeInfo]
+    operations: list[dict[str, Any]]
+
+
 class ClusterClient:
     """The cluster, as seen by one client.
 
@@ -152,7 +169,7 @@ class ClusterClient:
 
     async def a_nodes(self) -> list[NodeInfo]:
         """List the nodes, lost ones included."""
-        return [NodeInfo(**{**node, "workers": tuple(node["workers"])}) for node in await self.ask("nodes")]
+        return _nodes(await self.ask("nodes"))
 
     async def a_locate(self, key: Key) -> ObjectInfo:
         """Return what the cluster knows of an object.
@@ -217,9 +234,19 @@ class ClusterClient:
         """List the operations that run or ended not long ago, newest first."""
         return [_operation(wire) for wire in (await self.ask("operations"))["operations"]]
 
-    async def a_version(self) -> int:
-        """Return a number that changes when nodes or objects of the cluster change."""
-        return int((await self.ask("operations"))["version"])
+    async def a_news(self, since: str | None = None) -> News:
+        """Return nodes, operations, and what changed about objects since the `version` of an answer before."""
+        reply = await self.ask("news", since=since)
+        return News(
+            str(reply["version"]),
+            str(reply["package"]),
+            bool(reply["full"]),
+            [_info(wire) for wire in reply["objects"]],
+            messages.object_ids(reply["removed"]),
+            int(reply["total"]),
+            _nodes(reply["nodes"]),
+            [_operation(wire) for wire in reply["operations"]],
+        )
 
     async def a_operation(self, operation: str) -> dict[str, Any]:
         """Return one operation."""
@@ -282,6 +309,16 @@ class ClusterClient:
         return _operation(
             await self.ask("drop", key=text, node=node, force=force, dry_run=dry_run, patience=4 * _MARGIN)
         )
+
+    async def a_rename(self, key: Key, name: str, *, replace: bool = False) -> None:
+        """Give an object a name, on all nodes that have it, in place of those that it has.
+
+        Raises
+        ------
+        NameConflictError
+            Another object has the name, and is not to be replaced, or has other names, too.
+        """
+        await self.ask("rename", key=messages.key_text(key), name=name, replace=replace, patience=4 * _MARGIN)
 
     async def a_delete(self, key: Key) -> None:
         """Delete an object on all nodes, a dataset with its partitions; a node that is lost deletes it when it is back."""
@@ -464,6 +501,10 @@ class ClusterClient:
     def cancel(self, operation: str) -> dict[str, Any]:
         """As :meth:`a_cancel`."""
         return self._sync(self.a_cancel, operation)
+
+
+def _nodes(wires: list[dict[str, Any]]) -> list[NodeInfo]:
+    return [NodeInfo(**{**node, "workers": tuple(node["workers"])}) for node in wires]
 
 
 def _info(wire: dict[str, Any]) -> ObjectInfo:

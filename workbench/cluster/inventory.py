@@ -11,6 +11,7 @@ from heapq import merge
 from typing import TYPE_CHECKING
 
 from workbench.cluster.indexes import PAGE, Order, Page, Pattern, by_age, newest_first, page_by_age
+from workbench.cluster.journal import Journal
 from workbench.cluster.names import Names
 from workbench.cluster.nodes import Node
 from workbench.cluster.records import Copy, Entry, Forms, tags_of
@@ -26,10 +27,13 @@ class Inventory:
     Parameters
     ----------
     names : Names
+    journal : Journal
+        Is told of each object about which something changes.
     """
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, journal: Journal) -> None:
         self._names = names
+        self._journal = journal
         self._entries: dict[ObjectId, Entry] = {}
         self._forms = Forms()
         self._by_age: ByAge = by_age()
@@ -55,6 +59,7 @@ class Inventory:
 
     def add(self, node: Node, info: ObjectInfo) -> Entry:
         """Note that a node has an object, or what has changed about its replica. What an object is (form, age, dataset) never changes."""
+        self._journal.note(info.id)
         entry = self._entries.get(info.id) or self._new(info)
         copy = Copy(node, entry, info)
         old = entry.copy_on(node)
@@ -83,6 +88,7 @@ class Inventory:
 
     def remove(self, node: Node, entry: Entry) -> bool:
         """Note that a node has an object no longer; return whether that was the last replica."""
+        self._journal.note(entry.id)
         copy = node.objects.pop(entry.id)
         entry.copies = tuple(other for other in entry.copies if other is not copy)
         node.entries.remove(entry)

@@ -22,6 +22,7 @@ from collections import OrderedDict
 from typing import Final
 
 from workbench.cluster.indexes import NameIndex
+from workbench.cluster.journal import Journal
 from workbench.cluster.nodes import Node, Order
 from workbench.cluster.records import Entry
 from workbench.objects import ObjectId
@@ -33,9 +34,16 @@ _REMEMBERED: Final = 100_000
 
 
 class Names:
-    """The names of the cluster."""
+    """The names of the cluster.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    journal : Journal
+        Is told of each object that gets or loses a name.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self.index = NameIndex()
         self._bound: dict[str, tuple[Node, ...]] = {}
         self._fresh: OrderedDict[str, tuple[float, set[str]]] = (
@@ -130,8 +138,10 @@ class Names:
         if before is after:
             return
         if before is not None:
+            self._journal.note(before.id)
             before.names = tuple(other for other in before.names if other != name)
         if after is not None:
+            self._journal.note(after.id)
             after.names = tuple(sorted({*after.names, name})) if after.names else (name,)
         self._fresh[name] = now, set()
         self._fresh.move_to_end(name)

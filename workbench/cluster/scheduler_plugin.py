@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from workbench import config
+from workbench import __version__, config
 from workbench.cluster import announcements, messages, metrics, placement
 from workbench.cluster.actions import Actions
 from workbench.cluster.catalog import ClusterCatalog
@@ -41,8 +42,11 @@ GRACE: Final = 30.0
 _FLUSH_TIMEOUT: Final = 2.0
 """Seconds that nodes have to announce what they did not announce yet, when somebody asks for an unknown object."""
 
+_MOST_NEWS: Final = PAGE
+"""Changed objects that one answer tells of; more, and they are read page by page."""
+
 _OF_WORKERS: Final = ("join", "leave", "announce", "progress")
-_QUESTIONS: Final = ("hello", "nodes", "locate", "where", "ls", "members", "operations", "operation")
+_QUESTIONS: Final = ("hello", "nodes", "locate", "where", "ls", "members", "operations", "operation", "news")
 _ACTIONS: Final = ("delete", "forget")
 _VERBS: Final = (*_OF_WORKERS, *_QUESTIONS, *_ACTIONS)
 
@@ -56,6 +60,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     def __init__(self) -> None:
         self.catalog = ClusterCatalog()
         self.version = 0
+        self._boot = secrets.token_hex(4)
         self.announcements = 0
         self.resyncs = 0
         self.conflicts = 0
@@ -318,6 +323,23 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
 
     async def _operation(self, operation: Any) -> dict[str, Any]:
         return self._manager.operation(str(operation)).to_wire()
+
+    async def _news(self, since: Any = None) -> dict[str, Any]:
+        """Return nodes, operations, and what changed about objects since an answer before, if that is known and not too much."""
+        journal = self.catalog.journal
+        boot, _, count = ("" if since is None else messages.text(since, 100)).rpartition("-")
+        changed = journal.since(int(count), _MOST_NEWS) if boot == self._boot and count.isdecimal() else None
+        entries = {} if changed is None else {object_id: self.catalog.inventory.get(object_id) for object_id in changed}
+        return {
+            "version": f"{self._boot}-{journal.count}",
+            "package": __version__,
+            "full": changed is None,
+            "objects": [messages.info_to_wire(entry.info()) for entry in entries.values() if entry is not None],
+            "removed": [object_id for object_id, entry in entries.items() if entry is None],
+            "total": self.catalog.inventory.whole,
+            "nodes": await self._nodes(),
+            "operations": self.operations(),
+        }
 
     # -- verbs of clients: actions ---------------------------------------------------------------------------------
 

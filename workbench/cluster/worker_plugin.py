@@ -115,6 +115,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             "keep",
             "tag",
             "unbind",
+            "rename",
             "mapped",
             "forecast",
             "flush",
@@ -271,6 +272,10 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         await asyncio.to_thread(
             self.store.unbind, messages.name(name), messages.object_id(target), keep=messages.flag(keep)
         )
+
+    async def _rename(self, target: Any, name: Any) -> None:
+        await asyncio.to_thread(self.store.rename, messages.object_id(target), messages.name(name))
+        await self._announcer.flush()
 
     async def _flush(self) -> None:
         await self._announcer.flush()

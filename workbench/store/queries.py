@@ -119,6 +119,13 @@ def _last_mapped(directory: Path, segment: int | None, created: float) -> float:
         return created
 
 
+def count(catalog: Catalog) -> int:
+    """Return how many objects there are."""
+    row = catalog.row("SELECT count(*) FROM objects")
+    assert row is not None
+    return int(row[0])
+
+
 def all_names(catalog: Catalog) -> dict[str, ObjectId]:
     """Return every name with the id of its object."""
     statement = (

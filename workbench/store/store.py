@@ -255,6 +255,14 @@ class Store:
         """Give an object a name, atomically taking it from the object that had it."""
         self.writer.names.bind(name, key)
 
+    def rename(self, key: Key, name: str) -> None:
+        """Give an object a name in place of those that it has; if another object had it, that goes as with :meth:`bind`."""
+        info = self.info(key)
+        self.bind(name, info.id)
+        for other in info.names:
+            if other != name:
+                self.unbind(other, info.id)
+
     def adopt(self, key: Key, names: Sequence[str]) -> int:
         """Give a replica the names that its object has on other nodes, but none that a newer object has here; return how many it has."""
         return self.writer.names.adopt(key, names)
@@ -404,6 +412,10 @@ class Store:
             dataset=dataset,
         )
 
+    def count(self) -> int:
+        """Return how many objects there are, partitions and those whose time is over included."""
+        return queries.count(self.catalog)
+
     def names(self) -> dict[str, ObjectId]:
         """Return every name with the id of its object."""
         return queries.all_names(self.catalog)
@@ -518,6 +530,11 @@ class Store:
         said = [*self._parts.reclaimed]
         self._parts.reclaimed.clear()
         return said
+
+    def give_back(self) -> int:
+        """Give back the memory of what was deleted, and of the pool, that nobody maps; return how many bytes."""
+        reclaim(self.catalog, self.directory)
+        return self.allocator.free.release()
 
     def reclaim(self) -> list[str]:
         """Reclaim what dead processes left and what nobody needs; return a sentence for each thing."""

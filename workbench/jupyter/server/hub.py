@@ -1,39 +1,64 @@
-"""What the server knows and does: the state of the host and its cluster, the actions, and who is told of changes.
+"""What the server knows: the state of the host and its cluster, as of now, and who is told of changes.
 
-Covers joining the store of this host (``host.py``) with the cluster (``link.py``), and watching both; how their catalogs
-become JSON is in ``snapshot.py``. The watching starts with the first question, so a server whose panel nobody opens does
-nothing.
+Covers asking the store of this host (``host.py``) and the cluster (``link.py``) for what is new, and watching both; how that becomes rows is in ``mirror.py``.
+What users do is in ``actions.py``. The watching starts with the first question, so a server whose panel nobody opens does nothing; it goes
+slowly when nobody has asked for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from workbench.errors import ClusterError, ObjectNotFoundError
-from workbench.jupyter.server.host import Host
-from workbench.jupyter.server.link import ClusterState, Link, Pulse
-from workbench.jupyter.server.snapshot import state_json
-from workbench.objects import ObjectId
+from workbench import __version__
+from workbench.jupyter.server.deltas import Board
+from workbench.jupyter.server.history import History
+from workbench.jupyter.server.host import Host, HostNews, HostState
+from workbench.jupyter.server.link import ClusterNews, ClusterState, Link
+from workbench.jupyter.server.mirror import Mirror
+from workbench.jupyter.server.running import Jobs
+from workbench.jupyter.server.snapshot import (
+    dumps,
+    holder_json,
+    nodes_json,
+    object_json,
+    partition_count,
+    partition_json,
+    partition_number,
+    store_json,
+)
+from workbench.objects import Holder, ObjectId, ObjectInfo
+from workbench.store import node_name
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "Intervals"]
 
-_BUSY_INTERVAL = 0.2
-"""Seconds between two looks at the cluster while an operation runs: its progress is on the screen."""
-
-_REST, _LONGEST_REST = 10, 5.0
-"""A look is followed by this many times its duration without one, at most so many seconds."""
-_FIRST_LOOK = 2.0
+_REST: Final = 10
+"""A look is followed by this many times its duration without one, at most for :attr:`Intervals.idle` seconds."""
+_FIRST_LOOK: Final = 2.0
 """Seconds that the first answer waits for the cluster; most of it is the import of Dask."""
+_MOST_READ: Final = 200
+"""Objects of which is looked up when they were last used, when who holds them has changed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Intervals:
+    """Seconds between two looks at the catalog of this host, at who holds what, at the cluster; and at anything when nobody has asked for `patience` seconds."""
+
+    poll: float = 0.05
+    holders: float = 1.0
+    cluster: float = 0.15
+    idle: float = 2.0
+    patience: float = 60.0
 
 
 class Hub:
-    """State and actions of the extension.
+    """State of the extension.
 
     Parameters
     ----------
@@ -41,9 +66,12 @@ class Hub:
         Of the store; None for the user's own.
     announce : callable
         Is told the version whenever something changed.
-    poll_interval, holders_interval, cluster_interval, cluster_timeout : float
-        Seconds; see ``app.py``.
+    intervals : Intervals
+    cluster_timeout : float
+        Seconds.
     max_objects : int
+    root : str
+        The folder that the server shows.
     log : logging.Logger
     """
 
@@ -52,90 +80,196 @@ class Hub:
         directory: str | None,
         *,
         announce: Callable[[str], None],
-        poll_interval: float,
-        holders_interval: float,
-        cluster_interval: float,
+        intervals: Intervals,
         cluster_timeout: float,
         max_objects: int,
+        root: str,
         log: logging.Logger,
     ) -> None:
-        self._host = Host(directory)
-        self._link = Link(cluster_timeout, log)
+        self.host = Host(directory, max_objects)
+        self.link = Link(cluster_timeout, log)
+        self.jobs = Jobs()
+        self.root = root
         self._announce = announce
-        self._intervals = (poll_interval, holders_interval, cluster_interval)
-        self._max_objects = max_objects
+        self._intervals = intervals
+        self._limit = max_objects
         self._log = log
-        self._boot = secrets.token_hex(4)
-        self._count = 0
+        self._board = Board(secrets.token_hex(4))
+        self._mirror = Mirror(self._board, max_objects, root)
+        self._history = History()
+        self._host_state = HostState(str(self.host.directory))
+        self._cluster_state = ClusterState()
+        self._total = [0, 0]
+        self._rest: dict[str, Any] = {}
+        self._anew = False
+        self._asked = 0.0
+        self._looking = asyncio.Lock()
+        self._again: asyncio.Future[None] | None = None
+        self._woken = asyncio.Event()
         self._tasks: list[asyncio.Future[None]] = []
         self._first_look: asyncio.Future[None]
 
     @property
     def version(self) -> str:
         """Changes with every change; another one after a restart of the server."""
-        return f"{self._boot}-{self._count}"
+        return self._board.version
 
-    async def state(self) -> dict[str, Any]:
+    async def state(self, since: str | None, permissions: dict[str, bool]) -> str:
         """Return the body of ``GET state``, as of now."""
         await self.start()
-        version = self.version
-        host, cluster = await asyncio.gather(self._host.look(), self._link.look(self._max_objects))
-        return state_json(version, host, cluster, self._max_objects)
+        await self.refresh()
+        delta = self._board.since(since)
+        rest = {
+            "version": self.version,
+            "full": delta.full,
+            **self._rest,
+            "removed": delta.removed,
+            "permissions": permissions,
+            "history": self._history.curves(),
+        }
+        # The rows are JSON already.
+        return f'{dumps(rest)[:-1]},"objects":[{",".join(delta.rows)}]}}'
 
-    async def move(self, object_id: ObjectId, to: str) -> dict[str, Any]:
-        """Begin to move an object; return the operation."""
-        operation: dict[str, Any] = await self._act(lambda cluster: cluster.a_move(object_id, to=to))
-        return operation
-
-    async def replicate(
-        self, object_id: ObjectId, to: Sequence[str] | None = None, n: int | None = None
-    ) -> dict[str, Any]:
-        """Begin to replicate an object; return the operation."""
-        wish: dict[str, Any] = {"n": n} if to is None else {"to": list(to)}
-        operation: dict[str, Any] = await self._act(lambda cluster: cluster.a_replicate(object_id, **wish))
-        return operation
-
-    async def drop(self, object_id: ObjectId, node: str, *, force: bool = False) -> None:
-        """Remove the replica on one node."""
-        await self._act(lambda cluster: cluster.a_drop(object_id, node, **({"force": True} if force else {})))
-
-    async def delete(self, object_id: ObjectId) -> None:
-        """Delete an object everywhere."""
+    async def find(self, object_id: ObjectId) -> ObjectInfo | None:
+        """Return one object, a dataset with the bytes and nodes of its partitions, also where it is too old for the list; None if nobody has it."""
         await self.start()
-        try:
-            cluster = self._link.require()
-        except ClusterError:
-            await self._host.delete(object_id)
+        await self.refresh()
+        found = self._mirror.info(object_id)
+        if found is None:
+            for info in await self.host.infos([object_id]):
+                found = info
+        return found
+
+    async def object_json(self, object_id: ObjectId) -> dict[str, Any] | None:
+        """Return the body of ``GET objects/<id>``, or None if nobody has it."""
+        found = await self.find(object_id)
+        if found is None:
+            return None
+        return object_json(found, self._mirror.holders(object_id), self.root, whole=True)
+
+    async def partitions(self, dataset: ObjectInfo, start: int, stop: int) -> dict[str, Any]:
+        """Return the body of ``GET objects/<id>/partitions``; partitions that are out of reach are listed without replicas."""
+        found = self._mirror.members(dataset.id) or await self.host.members(dataset.id)
+        by_number = {number: info for info in found if (number := partition_number(info)) is not None}
+        total = partition_count(dataset, by_number)
+        return {
+            "total": total,
+            "partitions": [partition_json(index, by_number.get(index)) for index in range(start, min(stop, total))],
+        }
+
+    def name_of(self, object_id: ObjectId) -> str | None:
+        """Return the name of an object, as of the last look."""
+        info = self._mirror.info(object_id)
+        return None if info is None else info.name
+
+    def holders(self, object_id: ObjectId) -> list[Holder]:
+        """Return who holds an object, as of the last look."""
+        return self._mirror.holders(object_id)
+
+    @property
+    def node(self) -> str | None:
+        """Id of this host's store, as of the last look."""
+        return self._host_state.node
+
+    @property
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes, as of the last look."""
+        found: list[dict[str, Any]] = self._rest.get("nodes", [])
+        return found
+
+    @property
+    def operations(self) -> list[dict[str, Any]]:
+        """The operations, as of the last look, newest first."""
+        found: list[dict[str, Any]] = self._rest.get("operations", [])
+        return found
+
+    @property
+    def deleted(self) -> list[dict[str, Any]]:
+        """Who maps what was deleted, as of the last look."""
+        return [holder_json(holder, self.root) for holder in self._mirror.deleted]
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        """See to it that what is known is not older than this call; who calls during a look shares the next one."""
+        if not self._looking.locked():
+            await self._look()
+            return
+        if self._again is None or self._again.done():
+            self._again = asyncio.ensure_future(self._look())
+        await asyncio.shield(self._again)
+
+    async def _look(self, *, holders: bool = True, cluster: bool = True) -> None:
+        async with self._looking:
+            self._again = None
+            if anew := self._anew or self._mirror.is_overfull:
+                self._anew = False
+            host, news = await asyncio.gather(
+                self.host.news(anew=anew, holders=holders),
+                self.link.news(self._limit, anew=anew) if cluster else _none(),
+            )
+            used = self._take_host(host)
+            if used and len(used) <= _MOST_READ:
+                self._mirror.change_here(await self.host.infos(used))
+            if news is not None:
+                self._take_cluster(news)
+            self._settle()
+
+    def _take_host(self, news: HostNews) -> set[ObjectId]:
+        """Take over what is new on this host; return the objects that somebody took or let go."""
+        self._host_state = news.state
+        if news.full:
+            self._mirror.begin_here(news.changed)
+            self._total[0] = news.total
         else:
-            try:
-                await cluster.a_delete(object_id)
-            except ObjectNotFoundError:
-                # Put a moment ago: this host has it, and the cluster has not heard of it yet.
-                await self._host.delete(object_id)
-        self._changed()
+            self._mirror.change_here(news.changed, news.removed)
+        return set() if news.holders is None else self._mirror.set_leases(news.holders)
 
-    async def _act(self, action: Callable[[Any], Any]) -> Any:
-        await self.start()
-        result = await action(self._link.require())
-        self._changed()
-        return result
+    def _take_cluster(self, news: ClusterNews) -> None:
+        self._cluster_state = news.state
+        self._total[1] = news.total
+        if news.full:
+            self._mirror.begin_there(news.changed)
+        else:
+            self._mirror.change_there(news.changed, news.removed)
+
+    def _settle(self) -> None:
+        host, cluster = self._host_state, self._cluster_state
+        nodes = nodes_json(cluster.nodes, host)
+        name = next((node["name"] for node in nodes if node["id"] == host.node), node_name())
+        self._mirror.set_place(host.node, name)
+        rest = {
+            "store": store_json(host),
+            "error": None if host.error is None else {"kind": host.error[0], "message": host.error[1]},
+            "cluster": {"state": cluster.state, "address": cluster.address, "message": cluster.message},
+            "nodes": nodes,
+            "operations": [*self.jobs.wires(), *cluster.operations],
+            "versions": {"server": __version__, "cluster": cluster.package},
+        }
+        # A heartbeat, and what other programs do with the memory, are no change.
+        quiet = [{key: value for key, value in node.items() if key not in _RESTLESS} for node in nodes]
+        changed = self._mirror.settle(
+            dumps([{**rest, "nodes": quiet}, [holder_json(each, "") for each in self._mirror.deleted]])
+        )
+        truncated = max(self._mirror.hidden, max(self._total) - self._limit, 0)
+        self._rest = {**rest, "deleted": self.deleted, "truncated": truncated}
+        self._history.note(time.time(), {node["id"]: node["used"] for node in nodes})
+        if changed:
+            self._announce(self.version)
 
     # -- watching --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Begin to watch at the first call; give the first look for a cluster a moment before anything is answered."""
-        if self._tasks:
+        now = time.monotonic()
+        if now - self._asked > self._intervals.patience:
+            self._woken.set()
+        self._asked = now
+        if not self._tasks:
+            self._first_look = asyncio.ensure_future(self.link.follow(self.host.directory))
+            self._tasks = [self._first_look, asyncio.create_task(self._watch(), name="workbench-watch")]
+        if not self._first_look.done():
             await asyncio.wait([self._first_look], timeout=_FIRST_LOOK)
-            return
-        poll, holders, cluster = self._intervals
-        self._first_look = asyncio.ensure_future(self._link.follow(self._host.directory))
-        self._tasks = [
-            self._first_look,
-            asyncio.create_task(self._watch(self._host.version, poll), name="workbench-store"),
-            asyncio.create_task(self._watch(self._who_holds, holders), name="workbench-holders"),
-            asyncio.create_task(self._watch_cluster(cluster), name="workbench-cluster"),
-        ]
-        await asyncio.wait([self._first_look], timeout=_FIRST_LOOK)
 
     async def close(self) -> None:
         """Stop watching, and let go of the store and the cluster."""
@@ -143,44 +277,35 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._link.close()
-        await self._host.close()
+        await self.jobs.close()
+        await self.link.close()
+        await self.host.close()
 
-    def _changed(self) -> None:
-        self._count += 1
-        self._announce(self.version)
-
-    async def _watch(self, look: Callable[[], Any], interval: float) -> None:
-        """Announce each time that what `look` returns differs from the last time; the first time counts as different.
-
-        Who asked before the first look may have been told what was true before it.
-        """
-        last: Any = None
-        while True:
+    async def _watch(self) -> None:
+        """Look again and again: at the host when its catalog has changed, and at all else when it is time."""
+        version: Any = None
+        due = dict.fromkeys(("holders", "cluster"), 0.0)
+        while self._tasks:
             begun = time.monotonic()
+            idle = begun - self._asked > self._intervals.patience
             with self._alive():
-                now = await look()
-                if now != last:
-                    self._changed()
-                last = now
-            # On a machine with thousands of processes, looking who holds what takes long.
-            await asyncio.sleep(max(interval, min(_REST * (time.monotonic() - begun), _LONGEST_REST)))
-
-    async def _who_holds(self) -> frozenset[tuple[int, str | None, str | None, str]]:
-        holders = await self._host.holders()
-        return frozenset((holder.pid, holder.object, holder.name, holder.cause) for holder in holders)
-
-    async def _watch_cluster(self, interval: float) -> None:
-        last = Pulse(ClusterState())
-        while True:
-            with self._alive():
-                await self._link.follow(self._host.directory)
-                now = await self._link.pulse()
-                if now != last:
-                    self._changed()
-                last = now
-            busy = any(operation["state"] == "running" for operation in last.state.operations)
-            await asyncio.sleep(min(interval, _BUSY_INTERVAL) if busy else interval)
+                now = await self.host.version()
+                holders, cluster = due["holders"] <= begun, due["cluster"] <= begun
+                if cluster:
+                    await self.link.follow(self.host.directory)
+                if holders or cluster or now != version:
+                    version = now
+                    await self._look(holders=holders, cluster=cluster)
+                ended = time.monotonic()
+                if holders:
+                    due["holders"] = ended + max(self._intervals.holders, self._intervals.idle if idle else 0.0)
+                if cluster:
+                    due["cluster"] = ended + max(self._intervals.cluster, self._intervals.idle if idle else 0.0)
+            rest = min(_REST * (time.monotonic() - begun), self._intervals.idle)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(self._intervals.idle if idle else self._intervals.poll, rest)):
+                    await self._woken.wait()
+            self._woken.clear()
 
     @contextlib.contextmanager
     def _alive(self) -> Iterator[None]:
@@ -188,4 +313,12 @@ class Hub:
         try:
             yield
         except Exception:  # noqa: BLE001  # whatever it was, it is logged, and the next look may succeed
+            self._anew = True
             self._log.exception("The workbench could not look at its store or cluster; it will try again")
+
+
+_RESTLESS: Final = frozenset({"heartbeat", "other", "free"})
+
+
+async def _none() -> None:
+    return None

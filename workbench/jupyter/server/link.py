@@ -10,18 +10,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import connection
 from workbench.errors import ClusterError
-from workbench.objects import NodeInfo, ObjectInfo
+from workbench.objects import NodeInfo, ObjectId, ObjectInfo
 
 if TYPE_CHECKING:
     from workbench.cluster import ClusterClient
 
-__all__ = ["ClusterState", "Link", "Pulse"]
+__all__ = ["ClusterNews", "ClusterState", "Link"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds between two attempts to reach a scheduler that does not answer."""
@@ -31,24 +31,29 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 class ClusterState:
     """What one look at the cluster found; `state` is ``none``, ``connected`` or ``unreachable``.
 
-    `objects` are the newest ones, with the partitions of the datasets among them; `total` counts all but partitions.
+    `package` is the version of the workbench that its scheduler has.
     """
 
     state: str = "none"
     address: str | None = None
     message: str | None = None
     nodes: tuple[NodeInfo, ...] = ()
-    objects: tuple[ObjectInfo, ...] = ()
     operations: tuple[dict[str, Any], ...] = ()
-    total: int = 0
+    package: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """A state without nodes and objects, and a number that changes with them."""
+class ClusterNews:
+    """What changed since the look before. `full`: `changed` are the newest objects, with the partitions of the datasets among them.
+
+    `total` counts all objects but partitions.
+    """
 
     state: ClusterState
-    version: int = 0
+    full: bool = True
+    changed: list[ObjectInfo] = field(default_factory=list)
+    removed: list[ObjectId] = field(default_factory=list)
+    total: int = 0
 
 
 class Link:
@@ -68,6 +73,7 @@ class Link:
         self._client: Any = None
         self._address: str | None = None
         self._failure: str | None = None
+        self._since: str | None = None
         self._next_attempt = 0.0
         self._pause = _FIRST_PAUSE
         self._changing = asyncio.Lock()
@@ -103,29 +109,30 @@ class Link:
             if address is not None and self._cluster is None and time.monotonic() >= self._next_attempt:
                 await self._connect(address)
 
-    async def look(self, limit: int) -> ClusterState:
-        """Return what the cluster holds, its newest `limit` objects, or why it cannot be told."""
-        cluster = self._cluster
-        if self._address is None or cluster is None or self._client.status != "running":
-            return self._away()
-        try:
-            nodes, (objects, total), operations = await asyncio.gather(
-                cluster.a_nodes(), _objects(cluster, limit), cluster.a_operations()
-            )
-        except ClusterError as error:
-            return ClusterState("unreachable", self._address, str(error))
-        return ClusterState("connected", self._address, None, tuple(nodes), tuple(objects), tuple(operations), total)
+    async def news(self, limit: int, *, anew: bool = False) -> ClusterNews:
+        """Return what changed since the call before, or why it cannot be told.
 
-    async def pulse(self) -> Pulse:
-        """Return what differs whenever :meth:`look` would; cheaper, whatever the number of objects."""
+        Parameters
+        ----------
+        limit : int
+            Objects, the newest ones, that are read when everything is.
+        anew : bool
+            Everything, in any case.
+        """
         cluster = self._cluster
         if self._address is None or cluster is None or self._client.status != "running":
-            return Pulse(self._away())
+            self._since = None
+            return ClusterNews(self._away())
         try:
-            version, operations = await asyncio.gather(cluster.a_version(), cluster.a_operations())
+            news = await cluster.a_news(None if anew else self._since)
+            # What changes while everything is read is told the next time.
+            changed = await _objects(cluster, limit) if news.full else news.added
         except ClusterError as error:
-            return Pulse(ClusterState("unreachable", self._address, str(error)))
-        return Pulse(ClusterState("connected", self._address, operations=tuple(operations)), version)
+            self._since = None
+            return ClusterNews(ClusterState("unreachable", self._address, str(error)))
+        self._since = news.version
+        state = ClusterState("connected", self._address, None, tuple(news.nodes), tuple(news.operations), news.package)
+        return ClusterNews(state, news.full, changed, news.removed, news.total)
 
     def _away(self) -> ClusterState:
         if self._address is None:
@@ -151,25 +158,23 @@ class Link:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     async def _disconnect(self) -> None:
-        client, self._client, self._cluster = self._client, None, None
+        client, self._client, self._cluster, self._since = self._client, None, None, None
         if client is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 await client.close()
 
 
-async def _objects(cluster: ClusterClient, limit: int) -> tuple[list[ObjectInfo], int]:
-    """Return the newest objects with the partitions of datasets among them, and how many there are in all."""
+async def _objects(cluster: ClusterClient, limit: int) -> list[ObjectInfo]:
+    """Return the newest objects with the partitions of datasets among them."""
     found: list[ObjectInfo] = []
     after: str | None = None
-    total = 0
     while len(found) < limit:
         page = await cluster.a_page(limit=limit - len(found), after=after, parts=False)
         found += page.objects
-        total = max(total, page.total)
         if (after := page.after) is None:
             break
     parts = await asyncio.gather(*(cluster.a_members(info.id) for info in found if info.kind == "dataset"))
-    return found + [part for members in parts for part in members], total
+    return found + [part for members in parts for part in members]
 
 
 def _read_address(directory: Path) -> str | None:

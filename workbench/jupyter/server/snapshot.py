@@ -1,68 +1,88 @@
-"""From catalogs to the JSON of ``GET state``: which objects there are, where, and who holds them.
+"""From catalogs to JSON: what one object is, where it is and who holds it; what a node is.
 
-Pure: values in, JSON out. What the store of this host says about this host is the truth about it; the cluster's catalog adds
-the other nodes, and may lag some milliseconds behind. Partitions of a dataset are not shown: the dataset is, with the bytes,
-the nodes and the holders of all of them.
+Pure: values in, values or JSON out. What the store of this host says about this host is the truth about it; the cluster's catalog adds the other nodes, and
+may lag some milliseconds behind. Which objects there are is in ``mirror.py``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Final
 
 from workbench.jupyter.server.host import HostState
-from workbench.jupyter.server.link import ClusterState
-from workbench.objects import Holder, NodeInfo, ObjectId, ObjectInfo, Replica, fold_datasets, to_json
+from workbench.objects import Holder, NodeInfo, ObjectId, ObjectInfo, Replica, to_json
 from workbench.store import node_name
 
-__all__ = ["holders_of_datasets", "merge", "state_json"]
+__all__ = [
+    "dumps",
+    "gather",
+    "holder_json",
+    "merge",
+    "nodes_json",
+    "object_json",
+    "partition_count",
+    "partition_json",
+    "partition_number",
+    "store_json",
+]
+
+_COLUMNS: Final = 50
+"""Columns of an object in a list; all of them are in the answer about one object."""
+_DOCUMENTS: Final = frozenset({".ipynb", ".md", ".py", ".qmd", ".Rmd"})
+"""What kernels run: notebooks, and the texts that stand for notebooks."""
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def merge(host: HostState, here: str, cluster: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    """Return every object once, with all its replicas, newest first.
+def dumps(value: Any) -> str:
+    """Return JSON as compact text.
+
+    A lone surrogate, which a name may contain and UTF-8 cannot carry, is escaped.
+    """
+    text = _encode(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":"))
+    return text
+
+
+def merge(local: ObjectInfo | None, remote: ObjectInfo | None, node: str | None, name: str) -> ObjectInfo | None:
+    """Return an object with all its replicas, or None if there is none of them.
 
     Parameters
     ----------
-    host : HostState
-    here : str
+    local : ObjectInfo or None
+        What the store of this host knows.
+    remote : ObjectInfo or None
+        What the cluster knows.
+    node : str or None
+        Id of this host's store; None where there is none.
+    name : str
         What this host is called.
-    cluster : sequence of ObjectInfo
-        What the cluster knows; empty without one.
     """
-    if host.node is None:
-        return sorted(cluster, key=lambda info: (info.created, info.id), reverse=True)
-    known = {info.id: info for info in cluster}
-    merged = []
-    for info in host.objects:
-        remote = known.pop(info.id, None)
-        elsewhere = () if remote is None else tuple(r for r in remote.replicas if r.node != host.node)
-        local = info.replicas or (Replica(host.node, here, "memory", info.nbytes),)
-        local = tuple(dataclasses.replace(r, node=host.node, node_name=here) for r in local)
-        names = info.names if remote is None else tuple(dict.fromkeys((*info.names, *remote.names)))
-        merged.append(
-            dataclasses.replace(info, names=names, name=names[0] if names else None, replicas=local + elsewhere)
-        )
-    for info in known.values():
+    if local is None or node is None:
+        if remote is None:
+            return None
         # The cluster may not have heard yet that this host has dropped its replica.
-        replicas = tuple(replica for replica in info.replicas if replica.node != host.node)
-        if replicas:
-            merged.append(dataclasses.replace(info, replicas=replicas))
-    return sorted(merged, key=lambda info: (info.created, info.id), reverse=True)
+        replicas = tuple(replica for replica in remote.replicas if replica.node != node)
+        return dataclasses.replace(remote, replicas=replicas) if replicas else None
+    elsewhere = () if remote is None else tuple(replica for replica in remote.replicas if replica.node != node)
+    mine = local.replicas or (Replica(node, name, "memory", local.nbytes),)
+    mine = tuple(Replica(node, name, replica.state, replica.nbytes) for replica in mine)
+    names = local.names if remote is None else tuple(dict.fromkeys((*local.names, *remote.names)))
+    return dataclasses.replace(local, names=names, name=names[0] if names else None, replicas=mine + elsewhere)
 
 
-def holders_of_datasets(infos: Iterable[ObjectInfo], holders: Iterable[Holder]) -> list[Holder]:
+def gather(leases: Iterable[Holder], dataset_of: Callable[[ObjectId], ObjectInfo | None]) -> list[Holder]:
     """Say of each holder of a partition that it holds the dataset; add up what one process holds of one object."""
-    infos = list(infos)
-    datasets: dict[str, ObjectInfo] = {info.id: info for info in infos if info.kind == "dataset"}
-    owners = {info.id: datasets[owner] for info in infos if (owner := info.tags.get("dataset")) in datasets}
     found: dict[tuple[int, ObjectId | None, str | None], Holder] = {}
-    for lease in holders:
-        dataset = None if lease.object is None else owners.get(lease.object)
-        holder = lease
-        if dataset is not None:
-            holder = dataclasses.replace(lease, object=dataset.id, name=dataset.name)
+    for lease in leases:
+        dataset = None if lease.object is None else dataset_of(lease.object)
+        holder = lease if dataset is None else dataclasses.replace(lease, object=dataset.id, name=dataset.name)
         # Deleted objects have no id, but each has the name that it had.
         key = holder.pid, holder.object, holder.name
         found[key] = _add(found[key], holder) if key in found else holder
@@ -80,47 +100,100 @@ def _add(first: Holder, second: Holder) -> Holder:
     )
 
 
-def state_json(version: str, host: HostState, cluster: ClusterState, limit: int) -> dict[str, Any]:
-    """Return the body of ``GET state``.
-
-    Parameters
-    ----------
-    version : str
-    host : HostState
-    cluster : ClusterState
-    limit : int
-        How many objects are listed at most.
-    """
-    nodes = list(cluster.nodes)
-    if host.node is not None and all(node.id != host.node for node in nodes):
-        nodes.insert(0, _local_node(host))
-    name = next((node.name for node in nodes if node.id == host.node), node_name())
-    everything = merge(host, name, cluster.objects)
-    infos = fold_datasets(everything)
-    holders_of: dict[ObjectId | None, list[Holder]] = defaultdict(list)
-    for holder in holders_of_datasets(everything, host.holders):
-        holders_of[holder.object].append(holder)
+def object_json(info: ObjectInfo, holders: Sequence[Holder], root: str, *, whole: bool = False) -> dict[str, Any]:
+    """Return an object with its holders; with the first columns only, unless it shall be whole."""
+    dtypes = info.dtypes
+    if not whole and len(dtypes) > _COLUMNS:
+        dtypes = dict(list(dtypes.items())[:_COLUMNS])
     return {
-        "version": version,
-        "store": _store_json(host),
-        "error": None if host.error is None else {"kind": host.error[0], "message": host.error[1]},
-        "cluster": {"state": cluster.state, "address": cluster.address, "message": cluster.message},
-        "nodes": to_json(nodes),
-        "objects": [{**to_json(info), "holders": to_json(holders_of.get(info.id, []))} for info in infos[:limit]],
-        "deleted": to_json(holders_of.get(None, [])),
-        "operations": list(cluster.operations),
-        "truncated": max(0, max(len(infos), cluster.total) - limit),
+        "id": info.id,
+        "name": info.name,
+        "names": info.names,
+        "kind": info.kind,
+        "type": info.type,
+        "shape": info.shape,
+        "dtypes": dtypes,
+        "nbytes": info.nbytes,
+        "shared_nbytes": info.shared_nbytes,
+        "created": info.created,
+        "last_used": info.last_used,
+        "pinned": info.pinned,
+        "ttl": info.ttl,
+        "tags": info.tags,
+        "notes": info.notes,
+        "replicas": [
+            {"node": replica.node, "node_name": replica.node_name, "state": replica.state, "nbytes": replica.nbytes}
+            for replica in info.replicas
+        ],
+        "holders": [holder_json(holder, root) for holder in holders],
     }
 
 
-def _store_json(host: HostState) -> dict[str, Any] | None:
+def holder_json(holder: Holder, root: str) -> dict[str, Any]:
+    """Return a holder with the path of its notebook, which begins at `root`, the folder that the server shows, if it can."""
+    return {**to_json(holder), "path": _path(holder, root)}
+
+
+def _path(holder: Holder, root: str) -> str | None:
+    path = PurePosixPath(holder.label)
+    if holder.kind != "kernel" or path.suffix not in _DOCUMENTS:
+        return None
+    return str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
+
+
+def partition_number(info: ObjectInfo) -> int | None:
+    """Return which partition of its dataset an object is; None if it does not tell."""
+    text = info.tags.get("partition", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+
+def partition_count(dataset: ObjectInfo, known: Collection[int]) -> int:
+    """Return how many partitions a dataset has, as its manifest says or at least as many as are known."""
+    text = dataset.tags.get("partitions", "")
+    said = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+    return max(said, max(known, default=-1) + 1)
+
+
+def partition_json(index: int, info: ObjectInfo | None) -> dict[str, Any]:
+    """Return a partition and which nodes have it."""
+    if info is None:
+        return {"id": None, "index": index, "nbytes": 0, "replicas": []}
+    replicas = [{"node": replica.node, "state": replica.state} for replica in info.replicas]
+    return {"id": info.id, "index": index, "nbytes": info.nbytes, "replicas": replicas}
+
+
+def nodes_json(nodes: Sequence[NodeInfo], host: HostState) -> list[dict[str, Any]]:
+    """Return all nodes, this host among them, each with where its bytes are, as far as that is known."""
+    found = list(nodes)
+    if host.node is not None and all(node.id != host.node for node in found):
+        assert host.memory is not None
+        found.insert(0, NodeInfo.local(host.node, node_name(), host.memory))
+    return [_node_json(node, host) for node in found]
+
+
+def _node_json(node: NodeInfo, host: HostState) -> dict[str, Any]:
+    parts: dict[str, Any] = {"other": None, "free": max(0, node.capacity - node.used), **to_json(node)}
+    if node.id == host.node and host.memory is not None:
+        memory, room = host.memory, host.room
+        free = memory.free if room is None else min(memory.free, room)
+        parts |= {
+            "used": memory.used,
+            "capacity": memory.capacity,
+            "sealed": memory.sealed,
+            "pooled": memory.pooled,
+            "held": memory.deleted,
+            "writing": memory.writing,
+            "spilled": memory.spilled,
+            "cached": memory.cached,
+            "other": memory.free - free,
+            "free": free,
+        }
+    return parts
+
+
+def store_json(host: HostState) -> dict[str, Any] | None:
+    """Return where this host's store is and what it uses, or None where there is none."""
     if host.memory is None:
         return None
     memory = {**to_json(host.memory), "used": host.memory.used}
     return {"directory": host.directory, "node": host.node, "memory": memory}
-
-
-def _local_node(host: HostState) -> NodeInfo:
-    assert host.node is not None
-    assert host.memory is not None
-    return NodeInfo.local(host.node, node_name(), host.memory)
