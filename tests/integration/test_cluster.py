@@ -353,12 +353,26 @@ async def test_an_asynchronous_client_serves_the_jupyter_server(lasting_cluster:
         assert (operation["verb"], operation["object"], operation["name"]) == ("replicate", ref.id, "array")
         assert (await seen.a_wait(operation["id"], 20))["state"] == "done"
         assert {replica.node_name for replica in await seen.a_where(ref)} == {"node-1", "node-2"}
-        version = await seen.a_version()
+        news = await seen.a_news("of another scheduler-7")
+        assert news.full and [node.name for node in news.nodes] == ["node-1", "node-2"]
         await seen.a_drop(ref, "node-2")
-        assert await seen.a_version() > version
+        news = await seen.a_news(news.version)
+        assert [(info.id, len(info.replicas)) for info in news.added] == [(ref.id, 1)]
+        assert (news.full, news.removed, news.operations[0]["verb"], news.package) == (False, [], "drop", wb.__version__)
         assert [info.name for info in await seen.a_ls()] == ["array"]
         assert [done["verb"] for done in await seen.a_operations()][:2] == ["drop", "replicate"]
         with pytest.raises(wb.ClusterError, match="no operation 'x'"):
             await seen.a_operation("x")
-        await seen.a_delete("array")
+        with pytest.raises(wb.NameConflictError, match="Another object"):
+            await seen.a_rename(wb.put(1, "other").id, "array")
+        operation = await seen.a_replicate(ref, n=2)
+        assert (await seen.a_wait(operation["id"], 20))["state"] == "done"
+        await seen.a_rename(ref, "numbers")
+        found = await seen.a_locate("numbers")
+        assert (found.id, found.names, len(found.replicas)) == (ref.id, ("numbers",), 2)
+        await seen.a_rename("other", "numbers", replace=True)
+        assert [info.name for info in await seen.a_ls()] == ["numbers"]
+        news = await seen.a_news(news.version)
+        assert ref.id in news.removed
+        await seen.a_delete("numbers")
         assert await seen.a_ls() == []
