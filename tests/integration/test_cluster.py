@@ -358,7 +358,12 @@ async def test_an_asynchronous_client_serves_the_jupyter_server(lasting_cluster:
         await seen.a_drop(ref, "node-2")
         news = await seen.a_news(news.version)
         assert [(info.id, len(info.replicas)) for info in news.added] == [(ref.id, 1)]
-        assert (news.full, news.removed, news.operations[0]["verb"], news.package) == (False, [], "drop", wb.__version__)
+        assert (news.full, news.removed, news.operations[0]["verb"], news.package) == (
+            False,
+            [],
+            "drop",
+            wb.__version__,
+        )
         assert [info.name for info in await seen.a_ls()] == ["array"]
         assert [done["verb"] for done in await seen.a_operations()][:2] == ["drop", "replicate"]
         with pytest.raises(wb.ClusterError, match="no operation 'x'"):
