@@ -8,7 +8,19 @@ import time
 import pytest
 
 from workbench.listing import Listing
-from workbench.objects import Event, Figure, Holder, Memory, Namespace, NodeInfo, ObjectId, ObjectInfo, Ref, Replica
+from workbench.objects import (
+    Event,
+    Figure,
+    Holder,
+    Memory,
+    Namespace,
+    NodeInfo,
+    ObjectId,
+    ObjectInfo,
+    OperationInfo,
+    Ref,
+    Replica,
+)
 from workbench.texts import age, printable, shape_text
 
 NASTY = "<script>alert(1)</script>\n\x1b[31m\u202e\"'&"
@@ -146,3 +158,30 @@ def test_long_names_are_cut() -> None:
     """A name of 10,000 characters does not fill the screen."""
     assert printable("x" * 10_000, 10) == "x" * 9 + "…"
     assert max(map(len, repr(Listing([Ref(INFO.id, "y" * 10_000)])).splitlines())) < 120
+
+
+def test_what_is_said_in_words_is_whole_and_broken_where_the_terminal_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Why an operation does something is never cut: a terminal has more lines for it, a file has one long one."""
+    why = "node-2 has no room for 1.0 GiB, and what it could spill is pinned or mapped by somebody: " + "x" * 90
+    operation = OperationInfo("7", "move", "", "flights", (), "failed", 1 << 20, 1 << 30, None, None, 1e9, 1e9, (), why)
+    assert why in repr(Listing([operation])) and why in Listing([operation])._repr_html_()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    lines = repr(Listing([operation])).splitlines()
+    assert len(lines) > 3 and max(map(len, lines)) <= 120
+    assert "".join(line[lines[0].index("why") :] for line in lines[1:]).replace(" ", "") == why.replace(" ", "")
+    assert "1.0 MiB" in str(operation) and "started" in str(operation) and why in str(operation)
+
+
+def test_long_listings_show_their_beginning_and_say_so() -> None:
+    """A prompt and a notebook show a hundred rows and how many more there are; print shows all."""
+    listing = Listing([Ref(ObjectId(f"{number:032x}"), f"run-{number}") for number in range(250)])
+    for shown in (repr(listing), listing._repr_html_()):
+        assert "run-99" in shown and "run-100" not in shown and "150 more" in shown
+    assert "run-249" in str(listing) and "more" not in str(listing)
+
+
+def test_a_reference_is_printed_in_words() -> None:
+    """print() says what it stands for; repr is Python's."""
+    ref = Ref(INFO.id, "flights", "dataframe", 3 << 20)
+    assert str(ref) == f"flights  dataframe, 3.0 MiB  (id {INFO.id})" and repr(ref).startswith("Ref(id=")

@@ -11,7 +11,7 @@ import dataclasses
 import html
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
 from workbench.cards import card
 from workbench.objects import (
@@ -38,6 +38,10 @@ T = TypeVar("T")
 
 Column = tuple[str, Callable[[Any], str]]
 
+_MOST_REASONS: Final = 3
+_MOST_ROWS: Final = 100
+"""That a notebook or a prompt shows by itself; ``print`` shows all."""
+
 
 def _held_name(holder: Holder) -> str:
     name = holder.name or holder.object or ""
@@ -59,6 +63,13 @@ def _used(place: NodeInfo | Namespace) -> str:
     if place.used is None:
         return "?"
     return size(place.used) + (f" (pool: {size(place.pooled)})" if place.pooled else "")
+
+
+def _why(operation: OperationInfo) -> str:
+    if operation.error:
+        return operation.error
+    more = len(operation.reasons) - _MOST_REASONS
+    return "; ".join([*operation.reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])])
 
 
 _OBJECT: tuple[Column, ...] = (
@@ -90,14 +101,14 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("id", lambda replica: replica.node),
     ),
     OperationInfo: (
-        ("id", lambda each: each.id),
         ("verb", lambda each: each.verb),
         ("name", lambda each: each.name or each.object),
         ("state", lambda each: each.state),
         ("done", lambda each: f"{size(each.done_nbytes)} of {size(each.total_nbytes)}"),
         ("left", lambda each: "" if each.eta is None else f"{each.eta:.0f} s"),
         ("started", lambda each: age(each.started)),
-        ("why", lambda each: each.error or "; ".join(each.reasons[:2])),
+        ("id", lambda each: each.id),
+        ("why", _why),
     ),
     Namespace: (
         ("name", lambda each: each.name),
@@ -220,15 +231,26 @@ class Listing(Sequence[T], Generic[T]):
 
     __hash__ = None  # type: ignore[assignment]  # what is listed holds dicts
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         if not self._items:
             return _NOTHING.get(self._of, "nothing")
         return text_table(*rows_of(self._items))
 
+    def __repr__(self) -> str:
+        if len(self._items) <= _MOST_ROWS:
+            return str(self)
+        return f"{text_table(*rows_of(self._items[:_MOST_ROWS]))}\n{self._more()}"
+
     def _repr_html_(self) -> str:
         if not self._items:
-            return f"<p>{html.escape(repr(self))}</p>"
-        return html_table(*rows_of(self._items))
+            return f"<p>{html.escape(str(self))}</p>"
+        more = self._more() if len(self._items) > _MOST_ROWS else ""
+        return html_table(*rows_of(self._items[:_MOST_ROWS]), more=more)
+
+    def _more(self) -> str:
+        return (
+            f"... and {len(self._items) - _MOST_ROWS:,} more; print() shows all, to_pandas() makes a DataFrame of them"
+        )
 
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
         kind = _CARDS.get(self._of)

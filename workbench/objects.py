@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NewType, TypeAlias
 
 from workbench.cards import card
-from workbench.texts import fields_of, html_fields, text_fields
+from workbench.texts import fields_of, html_fields, printable, text_fields
 from workbench.texts import format_nbytes as format_nbytes  # noqa: PLC0414  # whoever has the values writes their sizes
 
 ObjectId = NewType("ObjectId", str)
@@ -98,6 +98,10 @@ class Ref:
     name: str | None = None
     kind: str = "object"
     nbytes: int = 0
+
+    def __str__(self) -> str:
+        name = f"{printable(self.name)}  " if self.name is not None else ""
+        return f"{name}{self.kind}, {format_nbytes(self.nbytes)}  (id {self.id})"
 
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
         return card("object", [to_json(self)], 1)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import shutil
+import sys
+import textwrap
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 __all__ = [
@@ -26,10 +29,16 @@ __all__ = [
 ]
 
 _LONGEST_CELL: Final = 60
+_LONGEST_TEXT: Final = 4000
+_NARROWEST: Final = 30
+"""Characters of a line of words; a terminal that has less room breaks it by itself."""
+_PROSE: Final = frozenset({"why", "reason", "gives up", "held by", "note"})
+"""Titles of columns that say something in words."""
 _SIZES: Final = frozenset(
     {"nbytes", "shared_nbytes", "capacity", "used", "pooled", "sealed", "writing", "held", "spilled", "cached"}
+    | {"done_nbytes", "total_nbytes"}
 )
-_MOMENTS: Final = frozenset({"created", "last_used", "since", "heartbeat"})
+_MOMENTS: Final = frozenset({"created", "last_used", "since", "heartbeat", "started", "ended", "time"})
 """Fields of values that are bytes, and seconds since the epoch."""
 _NUMBERS: Final = frozenset({"size", "shared", "used", "capacity", "pid", "workers", "objects", "value", "of memcpy"})
 
@@ -93,29 +102,54 @@ def fields_of(value: Any) -> list[tuple[str, str]]:
 def _field_text(name: str, item: Any) -> str:
     if item is None:
         return ""
-    if name in {"ttl", "shape"}:
-        return shape_text(item) if name == "shape" else f"{item:g} s"
-    if name == "replicas":
-        return ", ".join(f"{replica.node_name} ({replica.state})" for replica in item)
+    if name in _WRITTEN:
+        return _WRITTEN[name](item)
     if isinstance(item, dict):
         return ", ".join(f"{key}: {value}" if key else str(value) for key, value in item.items())
-    if isinstance(item, tuple):
-        return ", ".join(str(part) for part in item)
-    return str(item)
+    return ", ".join(str(part) for part in item) if isinstance(item, tuple) else str(item)
+
+
+_WRITTEN: Final[dict[str, Callable[[Any], str]]] = {
+    "shape": shape_text,
+    "ttl": lambda seconds: f"{seconds:g} s",
+    "rate": lambda nbytes: f"{format_nbytes(round(nbytes))}/s",
+    "eta": lambda seconds: f"{seconds:.0f} s",
+    "reasons": "; ".join,
+    "replicas": lambda replicas: ", ".join(f"{replica.node_name} ({replica.state})" for replica in replicas),
+}
+"""How fields of these names are written."""
 
 
 def text_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align cells under their titles for a terminal; numbers go to the right."""
-    cells = [[printable(cell, _LONGEST_CELL) for cell in row] for row in rows]
+    """Align cells under their titles for a terminal; numbers go to the right. What is said in words is never cut, and is the last column."""
+    cells = [
+        [printable(cell, None if title in _PROSE else _LONGEST_CELL) for title, cell in zip(titles, row, strict=True)]
+        for row in rows
+    ]
     widths = [max([len(title), *(len(row[at]) for row in cells)]) for at, title in enumerate(titles)]
+    is_prose = bool(titles) and titles[-1] in _PROSE
+    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
+    room = _terminal_width() - indent
     lines = []
     for row in [list(titles), *cells]:
+        first, *more = textwrap.wrap(row[-1], max(room, _NARROWEST)) if is_prose and row[-1] else row[-1:] or [""]
         padded = [
             cell.rjust(width) if title in _NUMBERS else cell.ljust(width)
-            for cell, width, title in zip(row, widths, titles, strict=True)
+            for cell, width, title in zip(
+                [*row[:-1], first], [*widths[:-1], 0 if is_prose else widths[-1]], titles, strict=True
+            )
         ]
         lines.append("  ".join(padded).rstrip())
+        lines += [" " * indent + part for part in more]
     return "\n".join(lines)
+
+
+def _terminal_width() -> int:
+    """Return the columns of the terminal; what goes elsewhere, to a file or the next program, is not to be broken."""
+    try:
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    except (AttributeError, ValueError):  # a stream that was put in its place, or is closed
+        return sys.maxsize
 
 
 def text_fields(pairs: Iterable[tuple[str, str]]) -> str:
@@ -125,19 +159,44 @@ def text_fields(pairs: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"{title.ljust(width)}  {printable(text)}".rstrip() for title, text in pairs)
 
 
-def html_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as pandas would show it; every text is escaped."""
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
-    body = "".join("<tr>" + "".join(f"<td>{_html_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+def html_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, more: str = "") -> str:
+    """Return a table as pandas would show it, in the colours of whoever shows it; every text is escaped.
+
+    Parameters
+    ----------
+    titles : sequence of str
+    rows : sequence of sequence of str
+    more : str
+        What is said below it.
+    """
+    sides = ["right" if title in _NUMBERS else "left" for title in titles]
+    head = "".join(
+        f'<th scope="col" style="text-align: {side}">{html.escape(title)}</th>'
+        for title, side in zip(titles, sides, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td style="text-align: {side}">{_html_cell(cell, whole=title in _PROSE)}</td>'
+            for cell, side, title in zip(row, sides, titles, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    table = f'<table border="1" class="dataframe"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f"{table}<p>{html.escape(more)}</p>" if more else table
 
 
 def html_fields(pairs: Iterable[tuple[str, str]]) -> str:
     """Return the fields of one value as a table of two columns; every text is escaped."""
-    body = "".join(f"<tr><th>{html.escape(title)}</th><td>{_html_cell(text)}</td></tr>" for title, text in pairs)
+    body = "".join(
+        f'<tr><th scope="row" style="text-align: left">{html.escape(title)}</th>'
+        f'<td style="text-align: left">{_html_cell(text, whole=True)}</td></tr>'
+        for title, text in pairs
+    )
     return f'<table border="1" class="dataframe"><tbody>{body}</tbody></table>'
 
 
-def _html_cell(text: str) -> str:
-    short = printable(text, 4 * _LONGEST_CELL)
+def _html_cell(text: str, *, whole: bool) -> str:
+    short = printable(text, _LONGEST_TEXT if whole else 4 * _LONGEST_CELL)
     return f"<bdi>{html.escape(short)}</bdi>"

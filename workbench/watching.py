@@ -49,6 +49,9 @@ class Watch:
         for object_id, names in everything.objects.items():
             self._take(names, object_id, {})
 
+    def __repr__(self) -> str:
+        return f"<Watch {self._pattern!r}: for event in it: ...>"
+
     def __iter__(self) -> Self:
         return self
 

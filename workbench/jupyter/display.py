@@ -23,13 +23,7 @@ from workbench.texts import printable
 if TYPE_CHECKING:
     from workbench.cluster.operations import Operation
 
-__all__ = ["follow", "ref_html", "ref_text", "register"]
-
-
-def ref_text(ref: Ref) -> str:
-    """Describe a reference in one line of text."""
-    name = f"{printable(ref.name)}  " if ref.name is not None else ""
-    return f"{name}{ref.kind}, {size(ref.nbytes)}  (id {ref.id})"
+__all__ = ["follow", "ref_html", "register"]
 
 
 def ref_html(ref: Ref) -> str:
@@ -39,7 +33,7 @@ def ref_html(ref: Ref) -> str:
 
 
 _VIEWS: dict[type, tuple[Callable[[Any], str], Callable[[Any], str]]] = {
-    Ref: (ref_text, ref_html),
+    Ref: (str, ref_html),
     # Their repr is Python's; the others show themselves.
     **dict.fromkeys((NodeInfo, Replica, Holder, Namespace, Event), (str, lambda value: value._repr_html_())),
 }
