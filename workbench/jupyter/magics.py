@@ -291,8 +291,9 @@ def _id_of(session: Session, name: str | None) -> str | None:
 def _import_for(session: Session, name: str) -> None:
     """Import the library of an object's type beforehand, so that the time that is shown is that of mapping it."""
     if session.store.exists(name):
-        library = session.store.info(name).type.partition(".")[0]
-        if library in {"numpy", "pandas", "polars", "pyarrow"}:
+        kind = session.store.info(name).type
+        library = kind.rpartition(".")[0] if kind.startswith("dask.") else kind.partition(".")[0]
+        if library in {"numpy", "pandas", "polars", "pyarrow", "dask.dataframe", "dask.array"}:
             importlib.import_module(library)
 
 

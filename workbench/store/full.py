@@ -21,9 +21,7 @@ from workbench.texts import counted
 if TYPE_CHECKING:
     from workbench.store.catalog import Catalog
 
-_LARGER: Final = (
-    "A larger capacity is set with WORKBENCH_CAPACITY, wb.Session(capacity=...) or the setting workbench.capacity."
-)
+_LARGER: Final = "A larger capacity is set with wb.use(capacity=...), of a namespace with wb.use(NAME, capacity=...)."
 _MOST_NAMED: Final = 3
 _SMALLEST_NAMED: Final = 65536
 """Bytes of an object that is worth naming; smaller ones lie in the catalog."""
