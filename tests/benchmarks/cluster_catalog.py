@@ -69,6 +69,7 @@ class Cluster:
             "capacity": 1 << 40,
             "used": 1,
             "parts": {},
+            "gone": [],
         }
         message = msgpack.packb({**said, **marks, "added": announcements.pack(added)})
 

@@ -23,7 +23,7 @@ EXAMPLES = int(os.environ.get("WORKBENCH_CATALOG_EXAMPLES", "15"))
 
 
 class Host:
-    """A node's store, in a few lines: objects, names, pins; and what it has not announced yet."""
+    """A node's store, in a few lines: objects, names, what is deleted everywhere; and what it has not announced yet."""
 
     def __init__(self, node: str) -> None:
         self.node = node
@@ -31,11 +31,14 @@ class Host:
         self.names: dict[str, ObjectId] = {}
         self.changed: set[ObjectId] = set()
         self.removed: list[ObjectId] = []
+        self.gone: set[ObjectId] = set()
         self.sequence = 0
         self.known = False
 
     def put(self, what: ObjectInfo, name: str | None) -> None:
         """Put an object; a name that another one had goes over to it, as in a store."""
+        if what.id in self.gone:
+            return
         self.objects[what.id] = what
         self.changed.add(what.id)
         if name is not None:
@@ -50,6 +53,11 @@ class Host:
         if target not in self.names.values():
             self.delete(target)
 
+    def bury(self, target: ObjectId) -> None:
+        """Delete an object that is deleted everywhere, and remember that."""
+        self.delete(target)
+        self.gone.add(target)
+
     def delete(self, target: ObjectId) -> None:
         """Delete an object with its names."""
         if self.objects.pop(target, None) is not None:
@@ -59,7 +67,7 @@ class Host:
     def obey(self, order: Order) -> None:
         """Do what the scheduler says."""
         if order.verb == "delete":
-            self.delete(order.object)
+            self.bury(order.object)
         elif order.name is not None and self.names.get(order.name) == order.object:
             del self.names[order.name]
             self.changed.add(order.object)
@@ -94,6 +102,7 @@ class Host:
                 "capacity": 1000,
                 "used": 10,
                 "parts": {},
+                "gone": sorted(self.gone) if full and place == 0 else [],
             }
 
 
@@ -107,6 +116,7 @@ class Merging(RuleBasedStateMachine):
         self.ids = itertools.count(1)
         self.workers = itertools.count(1)
         self.orders: list[Order] = []
+        self.deleted: set[ObjectId] = set()
         for node in NODES:
             self.join(node)
 
@@ -133,6 +143,21 @@ class Merging(RuleBasedStateMachine):
         """One replica less."""
         if found := sorted(self.hosts[node].objects):
             self.hosts[node].delete(data.draw(st.sampled_from(found)))
+
+    @rule(deaf=st.sets(st.sampled_from(NODES), max_size=len(NODES) - 1), data=st.data())
+    def delete_everywhere(self, deaf: set[str], data: st.DataObject) -> None:
+        """An object is deleted in the cluster; some nodes do not hear of it, and at least one does."""
+        found = [each.id for each in self.catalog.ls()]
+        if not found:
+            return
+        target = data.draw(st.sampled_from(found))
+        orders = self.catalog.delete(target)
+        hearing = {order.node for order in orders} - deaf
+        if deaf & {order.node for order in orders}:
+            hearing.add(next(node for node in NODES if node not in deaf))  # a witness
+        for node in hearing:
+            self.hosts[node].bury(target)
+        self.deleted.add(target)
 
     @rule(
         node=st.sampled_from(NODES),
@@ -208,6 +233,7 @@ class Merging(RuleBasedStateMachine):
                     pass
             self.orders_arrive()
         assert not self.orders
+        assert not self.deleted & {each for host in self.hosts.values() for each in host.objects}
         union = {each: host for host in self.hosts.values() for each in host.objects}
         assert {each.id for each in self.catalog.ls()} == set(union)
         for host in self.hosts.values():
@@ -239,6 +265,7 @@ def test_pages_put_together_are_the_listing() -> None:
             "capacity": 9,
             "used": 1,
             "parts": {},
+            "gone": [],
         }
         half = [each for each in added if (each.created % 4 < 2) == (node == NODES[0])]
         catalog.announce(announcements.parse({**said, "added": announcements.pack(half)}))

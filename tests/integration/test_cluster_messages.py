@@ -188,6 +188,7 @@ def test_a_damaged_announcement_changes_nothing(servers: Servers, data: st.DataO
         "capacity": 1,
         "used": 1,
         "parts": {},
+        "gone": [],
         "added": {"forms": [["array", "numpy.ndarray", {"": "int64"}, []]], "objects": [fields]},
     }
     before = (node.sequence, node.used, len(node.objects))

@@ -48,6 +48,7 @@ class Actions:
         self._manager = manager
         self._keeper = keeper
         self._find = find
+        self._marking: set[asyncio.Task[None]] = set()
         self.verbs: dict[str, messages.Verb] = {verb: getattr(self, verb) for verb in VERBS}
         """What changes nodes or objects."""
         self.questions: dict[str, messages.Verb] = {"offer": self.offer, "wait": self.wait}
@@ -170,6 +171,7 @@ class Actions:
             steps = list(policies.keep_up(self._catalog, list(draining.objects), leaving={draining.id}))
             return await self._preview("drain", None, steps, draining.name)
         draining.drained, draining.emptied = True, False
+        await self._manager.orders.mark_drained(draining)
         return self._manager.start_many(
             "drain",
             draining.name,
@@ -209,6 +211,9 @@ class Actions:
 
     def _give_back(self, node: Node) -> None:
         node.drained = node.emptied = False
+        marking = asyncio.create_task(self._manager.orders.mark_drained(node))
+        self._marking.add(marking)
+        marking.add_done_callback(self._marking.discard)
         self._keeper.look_soon()
 
     async def undrain(self, node: Any) -> None:
@@ -218,6 +223,7 @@ class Actions:
             if operation.verb == "drain" and operation.name == found.name:
                 await self._manager.cancel(operation)
         self._give_back(found)
+        await asyncio.gather(*self._marking)
 
     async def rebalance(self, dry_run: Any = False) -> dict[str, Any]:
         """Even out the nodes."""

@@ -18,7 +18,7 @@ from workbench.objects import ObjectId, ObjectInfo, Replica
 PAGE: Final = 500
 """Objects of one announcement at most; the scheduler needs some ten milliseconds for them."""
 _MOST: Final = 4 * PAGE
-"""Objects, and ids of removed ones, with which an announcement is refused."""
+"""Objects, ids of removed ones, and tombstones, with which an announcement is refused."""
 _PARTS: Final = 20
 """Kinds of bytes, of which there are fewer."""
 _WEIGHT: Final = 1 << 20
@@ -42,6 +42,12 @@ def pages(
             page, last, weight = [], [], 0
     if page or last or not added:
         yield page, last
+
+
+def tombstones(deleted: Sequence[ObjectId]) -> Iterator[Sequence[ObjectId]]:
+    """Cut the ids of what is deleted everywhere into what one announcement each can say; none if there are none."""
+    for start in range(0, len(deleted), _MOST):
+        yield deleted[start : start + _MOST]
 
 
 def _weight(info: ObjectInfo) -> int:
@@ -125,6 +131,7 @@ def parse(said: dict[str, Any]) -> Announcement:
             ends=bool(said["ends"]),
             added=unpack(said["added"], node),
             removed=tuple(object_id(target) for target in items(said["removed"], _MOST)),
+            gone=tuple(object_id(target) for target in items(said["gone"], _MOST)),
             capacity=nbytes(said["capacity"]),
             used=nbytes(said["used"]),
             parts={text(part, 20): nbytes(size) for part, size in mapping(said["parts"], _PARTS).items()},

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench import codecs, config, connection
@@ -71,6 +71,7 @@ class Announcer:
         self._announces = False
         self._sequence = 0
         self._since: Version | None = None
+        self._buried = 0
         self._data_version: bytes | None = None
         self._gauge = Gauge(store)
         self._told: tuple[int, dict[str, int]] | None = None
@@ -121,7 +122,12 @@ class Announcer:
     async def _join(self, address: str) -> None:
         turns = self._turns
         joined = await self._ask(
-            "join", node=self._store.id, name=self._name, worker=address, rack=str(config.get("rack") or "")
+            "join",
+            node=self._store.id,
+            name=self._name,
+            worker=address,
+            rack=str(config.get("rack") or ""),
+            drained=await asyncio.to_thread(lambda: self._store.drained),
         )
         self.node_name, self._announces = str(joined["name"]), bool(joined["announces"])
         self._since = self._data_version = None
@@ -134,14 +140,23 @@ class Announcer:
         if not self._gauge.parts:
             await self._gauge.look(None)
         changes = await asyncio.to_thread(self._store.changes, self._since)
+        # Asked for after the changes: an object may have gone that still seems to be here, and never the other way round.
+        gone = await asyncio.to_thread(self._store.buried, 0 if changes.full else self._buried)
+        self._buried = gone[-1][0] if gone else self._buried
+        deleted = [object_id for _, object_id in gone]
         if changes.full:
-            known = await self._say_everything(address, changes.version)
+            known = await self._say_everything(address, changes.version, deleted)
         else:
-            known = await self._say_changes(address, changes.added, changes.removed)
+            known = await self._say_changes(address, changes.added, changes.removed, deleted)
         self._since = changes.version if known else None
         return known
 
-    async def _say_changes(self, address: str, added: list[ObjectInfo], removed: list[ObjectId]) -> bool:
+    async def _say_changes(
+        self, address: str, added: list[ObjectInfo], removed: list[ObjectId], deleted: Sequence[ObjectId]
+    ) -> bool:
+        for some in announcements.tombstones(deleted):
+            if not await self._say(address, [], [], full=False, deleted=some):
+                return False
         if not added and not removed and (self._store.catalog.used, self._gauge.parts) == self._told:
             return True
         back = {info.id for info in added}
@@ -151,11 +166,15 @@ class Announcer:
                 return False
         return True
 
-    async def _say_everything(self, address: str, until: Version) -> bool:
-        """Say everything that there was at a version."""
+    async def _say_everything(self, address: str, until: Version, deleted: Sequence[ObjectId]) -> bool:
+        """Say everything that there was at a version, and what is deleted everywhere."""
         self.resyncs += 1
         begins, after = True, 0
         last: int | None = 0
+        for some in announcements.tombstones(deleted):
+            if not await self._say(address, [], [], full=True, begins=begins, deleted=some):
+                return False
+            begins = False
         while last is not None:
             found, last = await asyncio.to_thread(self._store.page, after, until, announcements.PAGE)
             after = last or 0
@@ -176,6 +195,7 @@ class Announcer:
         full: bool,
         begins: bool = False,
         ends: bool = False,
+        deleted: Sequence[ObjectId] = (),
     ) -> bool:
         """Make one announcement; return whether the next one may follow."""
         self._expires = self._expires or any(info.ttl is not None for info in added)
@@ -192,6 +212,7 @@ class Announcer:
             ends=ends,
             added=announcements.pack(added),
             removed=removed,
+            gone=deleted,
             capacity=self._store.catalog.capacity,
             used=used,
             parts=parts,

@@ -5,14 +5,12 @@ must be told is returned as orders, and ``scheduler_plugin.py`` gives them. Obje
 decided in ``names.py``: the object that was created last, whatever the order of announcements. Read next: ``inventory.py``, ``names.py``.
 
 The union is merged by three rules. An announcement that is not the next one of its node changes nothing, and the node says everything again, in pages
-(a resync): what it does not mention then, it does not have any more. What was deleted in the cluster is remembered (:data:`_TOMBSTONES` ids), and a node that was away
-is told to delete it, too; a scheduler that starts anew has forgotten that, and such an object is there again. What was deleted or rebound in a store while no worker ran there
-is gone from that node only: other replicas stay.
+(a resync): what it does not mention then, it does not have any more. What was deleted in the cluster stays deleted, also on a node that was away: ``tombstones.py``.
+What was deleted or rebound in a store while no worker ran there is gone from that node only: other replicas stay.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import islice
 from typing import Any, Final
 
@@ -23,12 +21,11 @@ from workbench.cluster.messages import not_found
 from workbench.cluster.names import Names
 from workbench.cluster.nodes import Announcement, Node, Order
 from workbench.cluster.records import Entry
+from workbench.cluster.tombstones import Tombstones
 from workbench.cluster.wishes import Wishes
 from workbench.errors import NodeNotFoundError
 from workbench.objects import ObjectId, ObjectInfo, is_object_id
 
-_TOMBSTONES: Final = 100_000
-"""Deleted ids that are remembered, so that a node that was away does not bring them back."""
 _AT_ONCE: Final = 1000
 """Objects that are forgotten in one step at the end of a resync."""
 
@@ -42,7 +39,7 @@ class ClusterCatalog:
         self.journal = Journal()
         self.names = Names(self.journal)
         self.inventory = Inventory(self.names, self.journal)
-        self._tombstones: OrderedDict[ObjectId, None] = OrderedDict()
+        self.tombstones = Tombstones()
         self._of_worker: dict[str, str] = {}
 
     # -- nodes -----------------------------------------------------------------------------------------------------
@@ -128,7 +125,7 @@ class ClusterCatalog:
         if said.full and said.begins:
             node.unseen = dict.fromkeys(node.objects)
         node.resyncing = said.full and not said.ends
-        orders: list[Order] = []
+        orders = [order for target in said.gone if target not in self.tombstones for order in self.delete(target)]
         # A name that moves from an object to the next one is known by the old object, which may be among the removed.
         before = {name: node.names.get(name) for info in said.added for name in info.names}
         added = {info.id for info in said.added}
@@ -137,7 +134,7 @@ class ClusterCatalog:
                 orders += self._removed(node, object_id)
         for info in said.added:
             node.unseen.pop(info.id, None)
-            if info.id in self._tombstones:
+            if self.tombstones.covers(info):
                 orders.append(Order(node.id, "delete", info.id))
             else:
                 arrived = info.id not in node.objects
@@ -205,6 +202,8 @@ class ClusterCatalog:
                 self.names.unbind(node, name, now)
         orders = []
         for name in names:
+            if not resync and name in copy.names and name not in node.names:
+                continue  # it was taken from the object, which the node has not heard yet
             orders += self.names.bind(node, name, entry, before[name], resync=resync, arrived=arrived, now=now)
         copy.names = entry.names if entry.names == names else names
         return orders
@@ -277,14 +276,13 @@ class ClusterCatalog:
     # -- deleting --------------------------------------------------------------------------------------------------
 
     def delete(self, object_id: ObjectId) -> list[Order]:
-        """Forget an object, and return what nodes must be told; a dataset takes its partitions along."""
+        """Forget an object, and return what nodes must be told, lost ones included; a dataset takes its partitions along."""
         orders = []
         for target in [object_id, *self.members(object_id)]:
-            self._tombstones[target] = None
-            while len(self._tombstones) > _TOMBSTONES:
-                self._tombstones.popitem(last=False)
+            self.tombstones.add(target)
+            if (entry := self.inventory.get(target)) is not None:
+                self.names.bury(entry)
             for node in self.holders(target):
                 self.remove_replica(node, target)
-                if node.workers:
-                    orders.append(Order(node.id, "delete", target))
+                orders.append(Order(node.id, "delete", target))
         return orders

@@ -61,9 +61,9 @@ class Keeper:
         """Look whether a node that has told what it has makes replicas superfluous, or can take some."""
         self._awaited.discard(node.id)
         self._cancel(f"lost {node.id}")
-        if self.grace is not None:
+        if self.grace is not None or node.drained:
             # What is wished may be on nodes that have not joined yet: they are awaited as lost ones are.
-            self._later("joined", self.grace)
+            self._later("joined", _AGAIN if self.grace is None else self.grace)
 
     def announced(self, node: Node, added: int) -> None:
         """Look after what was put on a drained node."""
@@ -107,6 +107,10 @@ class Keeper:
     def look(self) -> None:
         """Ask the policies, and have the manager do what they suggest."""
         self._forget_gone()
+        for node in self._catalog.nodes.values():
+            if node.drained and not node.emptied:
+                # The operation that drained it may have been another scheduler's.
+                node.emptied = all(policies.safe_holders(self._catalog, object_id) for object_id in node.objects)
         steps = list(self._plan({}))
         self._log({step.object: step.reason for step in steps if step.verb == "refuse"})
         if all(step.verb == "refuse" for step in steps):

@@ -70,6 +70,7 @@ class Manager:
         self._operations: dict[str, Running] = {}
         self._bringing: dict[tuple[ObjectId, str, bool], asyncio.Task[None]] = {}
         self._sending: Counter[str] = Counter()
+        self._copying: Counter[tuple[ObjectId, str]] = Counter()
         self.guard = Guard(catalog, self.orders.ask_in_time)
         self._dropping: dict[ObjectId, set[str]] = {}
 
@@ -308,6 +309,8 @@ class Manager:
         sources = placement.sources(self.catalog, step.object, node, self._sending)
         senders = {sender.id for source in sources[:_SENDERS] if (sender := self.catalog.node_of(source)) is not None}
         self._sending.update(senders)
+        copying = Counter([(step.object, step.node)])
+        self._copying += copying
         if operation is not None:
             operation.at[transfer] = address
         try:
@@ -331,10 +334,16 @@ class Manager:
             ) from error
         finally:
             self._sending.subtract(senders)
+            self._copying -= copying  # which forgets what is zero
         if operation is not None:
             operation.parts[transfer] = step.nbytes
             operation.mark()
             operation.at.pop(transfer, None)
+
+    def destinations(self, object_id: ObjectId) -> set[str]:
+        """Return the ids of the nodes that an object, or a partition of it, is on its way to."""
+        targets = {object_id, *self.catalog.members(object_id)}
+        return {node for target, node in self._copying if target in targets}
 
     def progress(self, transfer: str, done: int) -> None:
         """Note how many bytes of a transfer have arrived."""
@@ -398,7 +407,7 @@ class Manager:
         try:
             if not force:
                 await self.guard.secure(object_id, node)
-            await self.orders.delete(node, [object_id])
+            await self.orders.drop(node, [object_id])
         finally:
             going.discard(node.id)
             if not going:

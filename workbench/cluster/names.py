@@ -12,6 +12,9 @@ bindings together:
   - Otherwise two bound the name **at once**, or on two sides of a partition that has healed. The loser stays, reachable by its id, and the
     order says so (``keep``): its node tags it with the name that it lost, and everybody is told.
 
+* An object that is **deleted** takes its names along: older objects that had lost one of them to it, on a node that is away or has not joined yet, do not come back
+  under that name. A binding that is announced as new, after a put or a renaming, counts again.
+
 What was replaced is remembered, so that neither a node that was away nor a transfer that was under way turns a replacement into a conflict. A scheduler that starts anew has forgotten it,
 and then errs on the side of keeping.
 """
@@ -24,13 +27,13 @@ from typing import Final
 from workbench.cluster.indexes import NameIndex
 from workbench.cluster.journal import Journal
 from workbench.cluster.nodes import Node, Order
-from workbench.cluster.records import Entry
+from workbench.cluster.records import Aged, Entry
 from workbench.objects import ObjectId
 
 SETTLED: Final = 1.0
 """Seconds after which a binding is known wherever somebody could bind the name again; announcements take some ten milliseconds."""
 _REMEMBERED: Final = 100_000
-"""Replaced bindings that are remembered."""
+"""Replaced bindings, and names of deleted objects, that are remembered."""
 
 
 class Names:
@@ -50,6 +53,7 @@ class Names:
             OrderedDict()
         )  # since when, and who has bound it to that
         self._replaced: OrderedDict[tuple[str, ObjectId], None] = OrderedDict()
+        self._buried: OrderedDict[str, Aged] = OrderedDict()  # the newest deleted object that had the name
 
     def __contains__(self, name: str) -> bool:
         return name in self._bound
@@ -90,6 +94,8 @@ class Names:
         """
         if node.names.get(name) is entry and not resync:
             return []  # what followed from it was ordered when it was new
+        if (deleted := self._outlived(node, name, entry, resync=resync, arrived=arrived)) is not None:
+            return [self._take(node, name, entry, deleted)]
         before = self.holder(name)
         if not resync and not arrived:
             self._replaced.pop((name, entry.id), None)  # it was meant, however old the object is
@@ -112,6 +118,33 @@ class Names:
             self._fresh[name][1].add(node.id)
         return [self._undo(at, name, winner) for at in nodes if at.workers and at.names[name] is not winner]
 
+    def bury(self, entry: Entry) -> None:
+        """Note that an object is deleted: no older one has its names from now on, unless it is given them anew."""
+        for name in entry.names:
+            for node in self._bound[name]:
+                if node.names[name] < entry:
+                    self.unbind(node, name)
+            self._buried[name] = Aged(entry.created, entry.id)
+            self._buried.move_to_end(name)
+        while len(self._buried) > _REMEMBERED:
+            self._buried.popitem(last=False)
+
+    def _outlived(self, node: Node, name: str, entry: Entry, *, resync: bool, arrived: bool) -> Aged | None:
+        """Return the deleted object to which another one had lost a name that it is announced with; None if it may have it."""
+        deleted = self._buried.get(name)
+        if deleted is None:
+            return None
+        if resync:
+            stale = name not in node.names  # else it was bound to something, and has been bound anew
+        else:
+            stale = arrived and (len(entry.copies) > 1 or self._was_replaced(name, entry))
+        if not stale:
+            del self._buried[name]
+        return deleted if stale and entry < deleted else None
+
+    def _was_replaced(self, name: str, entry: Entry) -> bool:
+        return (name, entry.id) in self._replaced
+
     def unbind(self, node: Node, name: str, now: float = 0.0) -> None:
         """Note that a node does not bind a name any more."""
         before = self.holder(name)
@@ -126,8 +159,10 @@ class Names:
         self._changed(name, before, self.holder(name), now)
 
     def _undo(self, node: Node, name: str, winner: Entry) -> Order:
-        loser = node.names[name].id
-        return Order(node.id, "unbind", loser, name, keep=(name, loser) not in self._replaced, winner=winner.id)
+        return self._take(node, name, node.names[name], winner)
+
+    def _take(self, node: Node, name: str, loser: Entry, winner: Aged) -> Order:
+        return Order(node.id, "unbind", loser.id, name, keep=not self._was_replaced(name, loser), winner=winner.id)
 
     def _remember(self, name: str, loser: Entry) -> None:
         self._replaced[name, loser.id] = None

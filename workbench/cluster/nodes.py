@@ -97,7 +97,8 @@ class Announcement:
     """What a node says about itself: what changed since the announcement before or, page by page, everything (`full`: a resync).
 
     `added` are objects that are new or have changed, with the names that they have on that node. Of a resync, `begins` and `ends` mark the first and
-    the last page; what none of them mentions is not there any more. `parts` tells how what is used is divided (``gauge.py``).
+    the last page; what none of them mentions is not there any more. `parts` tells how what is used is divided (``gauge.py``), `gone` are
+    tombstones of the node's store, of which some pages of a resync have some (``tombstones.py``).
     """
 
     node: str
@@ -110,11 +111,12 @@ class Announcement:
     begins: bool = True
     ends: bool = True
     parts: Mapping[str, int] = field(default_factory=dict)
+    gone: tuple[ObjectId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a node must do: ``delete`` an object, or ``unbind`` a name from it.
+    """What a node must do: ``delete`` an object, which is deleted everywhere, or ``unbind`` a name from it.
 
     `keep`: the object lost a conflict and stays without the name, for whoever put it did not mean to replace it, nor to be replaced. `winner` is the
     object that has the name.

@@ -12,9 +12,12 @@ from typing import Any, Final
 
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.nodes import Node, Order
+from workbench.cluster.tombstones import WITNESSES
 from workbench.errors import ClusterError, WorkbenchError
 from workbench.objects import ObjectId
 
+_AT_ONCE: Final = 1000
+"""Objects that one order names at most, where others wait for it."""
 _TIMEOUT: Final = 30.0
 """Seconds that a worker has for an order that moves no payload."""
 
@@ -80,10 +83,14 @@ class Orders:
         with contextlib.suppress(OSError, ClusterError, TimeoutError):
             await self.ask_in_time(address, "cancel", transfer=transfer)
 
-    async def delete(self, node: Node, targets: Sequence[ObjectId]) -> None:
-        """Remove replicas from a running node."""
+    async def drop(self, node: Node, targets: Sequence[ObjectId]) -> None:
+        """Remove replicas from a running node; others stay where they are."""
         if node.announcer is not None:
-            await self.ask_in_time(node.announcer, "delete", targets=list(targets))
+            await self.ask_in_time(node.announcer, "drop", targets=list(targets))
+
+    async def mark_drained(self, node: Node) -> None:
+        """Have a node's store remember whether it is drained, for a scheduler that starts anew."""
+        await self.ask_nodes([node], "mark_drained", drained=node.drained)
 
     async def tag(self, objects: Iterable[ObjectId], tag: str, value: str | None) -> None:
         """Tag the replicas of objects on all running nodes."""
@@ -93,8 +100,15 @@ class Orders:
                 targets.setdefault(node.id, []).append(object_id)
         await self._give([self._order(node, "tag", targets=ids, tag=tag, value=value) for node, ids in targets.items()])
 
-    async def obey(self, orders: Iterable[Order]) -> None:
-        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back."""
+    async def obey(self, orders: Iterable[Order], unknown: Iterable[ObjectId] = ()) -> None:
+        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back.
+
+        Parameters
+        ----------
+        orders : iterable of Order
+        unknown : iterable of ObjectId
+            What is deleted, too, although no node is known to have it.
+        """
         deletions: dict[str, list[ObjectId]] = {}
         given = []
         for order in orders:
@@ -102,18 +116,33 @@ class Orders:
                 deletions.setdefault(order.node, []).append(order.object)
             else:
                 given.append(self._order(order.node, "unbind", target=order.object, name=order.name, keep=order.keep))
-        given += [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
-        await self._give(given)
+        deleting = [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
+        *_, heard = await asyncio.gather(self._give(given), self._give(deleting))
+        doubtful = dict.fromkeys(unknown)
+        for targets, obeyed in zip(deletions.values(), heard, strict=True):
+            doubtful |= {} if obeyed else dict.fromkeys(targets)
+        if doubtful:
+            await self._call_witnesses(list(doubtful))
 
-    async def _give(self, given: Iterable[Awaitable[None]]) -> None:
+    async def _call_witnesses(self, objects: Sequence[ObjectId]) -> None:
+        """Have some nodes note that objects are deleted of which others did not hear that, or that are not known; see ``tombstones.py``."""
+        running = [node for node in self._catalog.nodes.values() if node.announcer is not None][:WITNESSES]
+        for start in range(0, len(objects), _AT_ONCE):
+            await self.ask_nodes(running, "delete", targets=objects[start : start + _AT_ONCE])
+
+    async def _give(self, given: Iterable[Awaitable[bool]]) -> list[bool]:
+        """Wait for orders; return of each whether it was heard."""
         results = await asyncio.gather(*given, return_exceptions=True)
         for result in results:
             if isinstance(result, WorkbenchError) or (
                 isinstance(result, BaseException) and not isinstance(result, (OSError, TimeoutError))
             ):
                 raise result
+        return [result is True for result in results]
 
-    async def _order(self, node: str, verb: str, **arguments: Any) -> None:
+    async def _order(self, node: str, verb: str, **arguments: Any) -> bool:
         address = self._catalog.nodes[node].announcer
-        if address is not None:
-            await self.ask_in_time(address, verb, **arguments)
+        if address is None:
+            return False
+        await self.ask_in_time(address, verb, **arguments)
+        return True

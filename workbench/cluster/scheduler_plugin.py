@@ -176,14 +176,19 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         known = self.catalog.announced_workers()
         return {"protocol": messages.PROTOCOL, "not_joined": [w for w in self._scheduler.workers if w not in known]}
 
-    async def _join(self, node: Any, name: Any, worker: Any, rack: Any = "") -> dict[str, Any]:
+    async def _join(self, node: Any, name: Any, worker: Any, rack: Any = "", drained: Any = False) -> dict[str, Any]:
         if messages.text(worker) not in self._scheduler.workers:
             raise ClusterError(f"The scheduler does not know the worker {worker!r:.200} yet.")
+        is_new = node not in self.catalog.nodes
         joined = self.catalog.join(
             messages.object_id(node), messages.text(name)[:200], worker, str(self._scheduler.workers[worker].name)
         )
         self._workers[worker] = self._scheduler.workers[worker]
         joined.rack = messages.text(rack)[:200]
+        if is_new:
+            joined.drained = messages.flag(drained)  # the scheduler before this one was told so
+        elif joined.drained != messages.flag(drained):
+            self._spawn(self._manager.orders.mark_drained(joined))  # it was away when it should have heard
         self.version += 1
         if (timer := self._lost.pop(joined.id, None)) is not None:
             timer.cancel()
@@ -231,11 +236,11 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             if order.keep:
                 self.conflicts += 1
                 node = self.catalog.nodes[order.node].name
-                logger.warning(
-                    "The name %r was bound on two nodes at once. Object %s has it; object %s on %s has lost it and stays, with the tag "
-                    "'conflict'.",
-                    *(order.name, order.winner, order.object, node),
-                )
+                if order.winner is not None and order.winner in self.catalog.tombstones:
+                    text = "The name %r was bound anew while a node was away, to object %s, which is deleted; object %s on %s has lost it and stays, with the tag 'conflict'."
+                else:
+                    text = "The name %r was bound on two nodes at once. Object %s has it; object %s on %s has lost it and stays, with the tag 'conflict'."
+                logger.warning(text, order.name, order.winner, order.object, node)
                 event = {"action": "name-conflict", "name": order.name, "winner": order.winner, "loser": order.object}
                 self._scheduler.log_event(TOPIC, {**event, "node": node})
 
@@ -344,11 +349,16 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     # -- verbs of clients: actions ---------------------------------------------------------------------------------
 
     async def _delete(self, key: Any) -> None:
-        found = await self._find(key)
-        await self._manager.orders.obey(self.catalog.delete(found))
-        self.version += 1
+        await self._delete_everywhere([await self._find(key)])
 
     async def _forget(self, objects: Any) -> None:
         """Delete objects of which some may not be known yet; who announces one later is told to delete it."""
-        orders = [order for target in messages.object_ids(objects) for order in self.catalog.delete(target)]
-        await self._manager.orders.obey(orders)
+        await self._delete_everywhere(messages.object_ids(objects))
+
+    async def _delete_everywhere(self, objects: list[ObjectId]) -> None:
+        arriving = [Order(node, "delete", target) for target in objects for node in self._manager.destinations(target)]
+        unknown = [target for target in objects if not self.catalog.holders(target)]
+        orders = [order for target in objects for order in self.catalog.delete(target)]
+        self.version += 1
+        await self._manager.orders.obey([*orders, *arriving], unknown)
+        self.version += 1

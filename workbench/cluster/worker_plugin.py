@@ -112,10 +112,12 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             "fetch",
             "cancel",
             "delete",
+            "drop",
             "keep",
             "tag",
             "unbind",
             "rename",
+            "mark_drained",
             "mapped",
             "forecast",
             "flush",
@@ -241,6 +243,13 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         await self._fetching.cancel(str(transfer))
 
     async def _delete(self, targets: Any) -> None:
+        """Delete objects everywhere: they do not come here any more."""
+        await asyncio.to_thread(self.store.bury, messages.object_ids(targets))
+        # The answer must not overtake an announcement that still has the objects in it.
+        await self._announcer.flush()
+
+    async def _drop(self, targets: Any) -> None:
+        """Delete the replicas here; others stay."""
         for target in messages.object_ids(targets):
             with contextlib.suppress(ObjectNotFoundError):
                 await asyncio.to_thread(self.store.delete, target)
@@ -253,6 +262,9 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             with contextlib.suppress(ObjectNotFoundError):
                 await asyncio.to_thread(self.store.set_tag, target, messages.text(tag), text)
         await self._announcer.flush()
+
+    async def _mark_drained(self, drained: Any) -> None:
+        await asyncio.to_thread(setattr, self.store, "drained", messages.flag(drained))
 
     async def _mapped(self) -> list[str]:
         holders = await asyncio.to_thread(self.store.holders)

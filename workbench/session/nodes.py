@@ -212,8 +212,8 @@ class Spanning(Opened):
         """Empty a node before its host goes away: afterwards nothing is only there.
 
         The node gets no replicas any more, and what is put there later is copied elsewhere, too. Its own replicas stay, so its readers go on. The
-        operation fails, and names them, if objects cannot be copied. Cancelling it, or :meth:`undrain`, gives the node back. A scheduler that
-        starts anew has forgotten it.
+        operation fails, and names them, if objects cannot be copied. Cancelling it, or :meth:`undrain`, gives the node back. Its store remembers that it is
+        drained, for a scheduler that starts anew.
 
         Parameters
         ----------

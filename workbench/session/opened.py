@@ -43,6 +43,7 @@ class Opened:
             directory = default_directory(namespace)
         self.store = Store.open(directory, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
+        self._bereft = False
         self._handouts = codecs.HandOuts()
 
     def __repr__(self) -> str:
@@ -55,6 +56,7 @@ class Opened:
         found = self._cluster
         if found is not None and (why := found.why_gone()) is not None:
             self.leave()
+            self._bereft = True
             warnings.warn(
                 f"The cluster that this session was connected with has gone: {why}. The session goes on with the store of this host alone; "
                 "wb.connect() finds a new cluster.",
@@ -66,6 +68,7 @@ class Opened:
     @cluster.setter
     def cluster(self, cluster: ClusterClient | None) -> None:
         self._cluster = cluster
+        self._bereft = False
 
     def leave(self, address: str | None = None) -> None:
         """Go on without a cluster: with none at all, or none whose scheduler is at `address`. The cluster goes on."""
@@ -73,6 +76,11 @@ class Opened:
         if found is not None and address in (None, found.address):
             self._cluster = None
             found.close()
+
+    @property
+    def deletes_everywhere(self) -> bool:
+        """Whether what is deleted shall go from every node: of the cluster, or of one that has gone, when it is there again and this host joins it."""
+        return self.cluster is not None or self._bereft
 
     def close(self) -> None:
         """Close the store and leave the cluster; objects that were got stay valid."""

@@ -399,7 +399,9 @@ class Sharing(Spanning):
         return Listing(found, of=ObjectInfo)
 
     def delete(self, key: Key) -> None:
-        """Delete an object everywhere: here and, when connected, in the cluster. Who has it mapped keeps what it has.
+        """Delete an object everywhere: here and, when connected, in the cluster, also on its nodes that are away. Who has it mapped keeps what it has.
+
+        A session whose cluster has gone deletes here, and the other nodes do it when the cluster is there again.
 
         Parameters
         ----------
@@ -412,8 +414,9 @@ class Sharing(Spanning):
             The message lists the nearest names.
         """
         info = self._resolve(key)
-        if self.cluster is not None and finding.in_cluster(self.cluster, info.id) is not None:
-            self.cluster.delete(info.id)
+        if self.cluster is not None:
+            # Also if the cluster does not know it: nodes that have it may not have joined yet.
+            self.cluster.forget([info.id])
         if self.store.exists(info.id):
             self._delete_here(info)
         self.sweep()
@@ -439,8 +442,11 @@ class Sharing(Spanning):
         return self.delete_all(finding.clearable(self.ls(unnamed=True)))
 
     def _delete_here(self, info: ObjectInfo) -> None:
-        if info.kind == "dataset":
-            for member in self.store.ls(dataset=info.id):
-                with contextlib.suppress(ObjectNotFoundError):
-                    self.store.delete(member.id)
+        members = [member.id for member in self.store.ls(dataset=info.id)] if info.kind == "dataset" else []
+        if self.deletes_everywhere:
+            self.store.bury([info.id, *members])
+            return
+        for member in members:
+            with contextlib.suppress(ObjectNotFoundError):
+                self.store.delete(member)
         self.store.delete(info.id)

@@ -12,6 +12,7 @@ Covers statements only; who runs them, and in which transaction, is in ``catalog
   ``objects.shared`` counts those that an object has in the segments of others.
 * ``objects_by_kind`` is made when somebody first asks a large store for one kind: each put pays for it from then on.
 * ``cached`` lists the objects of which another node has an ordinary replica, so that this one may be dropped when there is no room (``caching.py``).
+* ``gone`` lists the objects that were deleted in the whole cluster (``burying.py``), and ``store.drained`` says that this node is being emptied.
 * ``changes`` is a history of at most 10,000 entries, for those who want to know what changed.
 """
 
@@ -22,7 +23,9 @@ from collections.abc import Iterator
 from typing import Final
 
 APPLICATION_ID: Final = 0x57424E43
-VERSION: Final = 3
+VERSION: Final = 4
+GONE: Final = 20_000
+"""Objects deleted everywhere that are remembered, some 100 bytes each; as many may be deleted in a cluster while a node is away, and it brings none of them back."""
 
 
 def object_id(row: str) -> str:
@@ -94,6 +97,12 @@ CREATE TABLE cached (object INTEGER PRIMARY KEY) WITHOUT ROWID;
 CREATE TRIGGER cached_removed AFTER DELETE ON objects BEGIN DELETE FROM cached WHERE object = old.seq; END;
 """
 
+_CLUSTER = f"""
+ALTER TABLE store ADD COLUMN drained INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE gone (number INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL UNIQUE);
+CREATE TRIGGER gone_added AFTER INSERT ON gone BEGIN DELETE FROM gone WHERE number <= new.number - {GONE}; END;
+"""
+
 _FROM_1 = f"""
 DROP TRIGGER change_added; DROP TRIGGER name_added; DROP TRIGGER name_removed;
 DROP TRIGGER object_added; DROP TRIGGER object_removed;
@@ -116,7 +125,7 @@ DROP TABLE old_objects; DROP TABLE old_segments; DROP TABLE old_store;
 {_RULES}
 """
 
-_MIGRATIONS: Final = {1: _FROM_1, 2: _CACHED}
+_MIGRATIONS: Final = {1: _FROM_1, 2: _CACHED, 3: _CLUSTER}
 """Version to the statements that make the next one of it."""
 
 
@@ -135,9 +144,11 @@ def create(write: sqlite3.Connection, identity: str, capacity: int) -> None:
     capacity : int
         Bytes.
     """
-    for statement in _statements(_STORE + _SEGMENTS + _OBJECTS + _LINKS + _CHANGES + _RULES + _CACHED):
+    for statement in _statements(_STORE + _SEGMENTS + _OBJECTS + _LINKS + _CHANGES + _RULES + _CACHED + _CLUSTER):
         write.execute(statement)
-    write.execute("INSERT INTO store VALUES (1, ?, ?, 0, 0, 0)", (identity, capacity))
+    write.execute(
+        "INSERT INTO store (one, id, capacity, base, latest, total) VALUES (1, ?, ?, 0, 0, 0)", (identity, capacity)
+    )
     write.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     write.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Self, Unpack
 from workbench import config
 from workbench.errors import ObjectNotFoundError, StoreFullError
 from workbench.objects import Encoded, Holder, Key, Memory, ObjectId, ObjectInfo, Ref
-from workbench.store import damage, eviction, forking, history, listings, queries
+from workbench.store import burying, damage, eviction, forking, history, listings, queries
 from workbench.store import directory as places
 from workbench.store.assembling import Parts, assemble
 from workbench.store.creating import InParts, InPlace
@@ -280,6 +280,25 @@ class Store:
             If no object has this name or id.
         """
         self.writer.names.delete(key)
+
+    def bury(self, targets: Sequence[ObjectId]) -> None:
+        """Delete objects, of which some may not be here, and remember that they are deleted everywhere: none of them comes here again."""
+        burying.bury(self.writer.names, targets)
+
+    def buried(self, after: int = 0) -> list[tuple[int, ObjectId]]:
+        """Return which objects were deleted everywhere, the last :data:`~workbench.store.schema.GONE` of them: their numbers, which grow, and their ids."""
+        return burying.buried(self.catalog, after)
+
+    @property
+    def drained(self) -> bool:
+        """Whether this node is being emptied, so that it gets no replicas; kept for a cluster whose scheduler starts anew."""
+        row = self.catalog.row("SELECT drained FROM store")
+        return row is not None and bool(row[0])
+
+    @drained.setter
+    def drained(self, drained: bool) -> None:
+        with self.catalog.write() as write:
+            write.execute("UPDATE store SET drained = ?", (drained,))
 
     def pin(self, key: Key) -> None:
         """Keep an object in memory, where it is brought if it is on disk, and keep it when its last name goes; its `ttl` still deletes it.

@@ -22,6 +22,7 @@ from workbench.errors import StoreError, StoreFullError
 from workbench.objects import Encoded, ObjectId, Ref
 from workbench.store import drafts, eviction, rows, segments
 from workbench.store.allocation import Allocator, OutOfRoomError, Reservation
+from workbench.store.burying import refuse_buried
 from workbench.store.descriptors import with_descriptors
 from workbench.store.full import full_error
 from workbench.store.mappings import Mappings
@@ -212,8 +213,10 @@ class Writer:
         layout, shared = draft.layout(segment), draft.nbytes_in(foreign)
         values = row.values(draft.header, layout, draft.payload, draft.name, shared)
         self._ask_for(values[0])
-        if row.id is not None and find(lambda *question: write.execute(*question).fetchone(), Ref(row.id)):
-            raise StoreError(f"Object {row.id} is in the store {self.reader.directory} already.")
+        if row.id is not None:
+            refuse_buried(write, row.id)
+            if find(lambda *question: write.execute(*question).fetchone(), Ref(row.id)):
+                raise StoreError(f"Object {row.id} is in the store {self.reader.directory} already.")
         try:
             seq = write.execute(INSERT, values).lastrowid or 0
         except sqlite3.IntegrityError:

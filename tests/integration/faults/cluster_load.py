@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -82,7 +83,7 @@ class User:
                 if self._paused:
                     self.note(paused=told[-1])
                 continue
-            if not self._connected:
+            if not self._connected or not is_connected():
                 self._connect()
             else:
                 self._step()
@@ -187,6 +188,13 @@ class User:
         if len(set(parts)) != 1 or len(parts) != PARTITIONS:
             raise WrongBytesError(f"the dataset {name} has the parts {list(parts)}")
         self._end()
+
+
+def is_connected() -> bool:
+    """Tell whether the session still has its cluster: one whose scheduler was killed goes on with its own store, after a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return wb.current_session().cluster is not None
 
 
 def _hangs(_number: int, _frame: FrameType | None) -> None:

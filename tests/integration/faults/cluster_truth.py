@@ -3,9 +3,7 @@
 Covers the ledger (pure) and contents that carry their own checksum. Each name has the set of labels that it may stand for: one, as long as
 nobody is in the middle of something; several after an operation that failed, or whose process was killed; ``None`` is "no such object". What was
 seen when everything was at rest is the truth from then on.
-
-One thing is allowed that a user would not wish, and counted: what was deleted may be there again, whole, after a kill (only the scheduler remembers what
-was deleted while a node was away). Read next: ``cluster_load.py`` (writes), ``cluster_crew.py`` (kills and looks).
+Read next: ``cluster_load.py`` (writes), ``cluster_crew.py`` (kills and looks).
 """
 
 from __future__ import annotations
@@ -85,8 +83,6 @@ class Truth:
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     _begun: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    _ever: dict[str, set[str | None]] = field(default_factory=dict)
-    """All that each name has stood for."""
 
     def read(self, user: str, lines: Iterable[Mapping[str, Any]]) -> None:
         """Take down what a user wrote, in this order."""
@@ -96,7 +92,6 @@ class Truth:
                 if line["begin"] in ("put", "persist", "delete"):
                     possible = self.possible.setdefault(line["name"], {None})
                     possible.add(line.get("label"))
-                    self._ever.setdefault(line["name"], set()).update(possible)
             elif "end" in line:
                 begun, error = self._begun.pop(user, None), line["error"]
                 if begun is None:
@@ -118,7 +113,7 @@ class Truth:
         found = [
             f"{name!r} is {seen.get(name)}, and must be one of {sorted(map(str, labels))}"
             for name, labels in self.possible.items()
-            if not self._allowed(name, labels, seen.get(name))
+            if seen.get(name) not in labels
         ]
         found += [
             f"{name!r} is {label}, and nobody named it so" for name, label in seen.items() if name not in self.possible
@@ -126,10 +121,3 @@ class Truth:
         if not found:
             self.possible = {name: {seen.get(name)} for name in self.possible}
         return found
-
-    def _allowed(self, name: str, labels: set[str | None], seen: str | None) -> bool:
-        if seen in labels:
-            return True
-        back = None in labels and seen in self._ever.get(name, set())
-        self.counts["came back"] += back
-        return back
