@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from workbench import codecs, connection
-from workbench.cluster import announcements
+from workbench.cluster import announcements, gauge
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
-from workbench.objects import ObjectId
+from workbench.objects import NodeInfo, ObjectId, new_object_id
 from workbench.store import Store
 
 ADDRESS = "tcp://worker:1"
@@ -135,6 +135,58 @@ async def test_a_scheduler_without_the_plugin_is_asked_again(
     assert [record.getMessage() for record in caplog.records if record.name == "workbench.worker"] == [
         "The workbench cannot announce this host's objects: The scheduler has no workbench plugin."
     ]
+
+
+async def test_what_is_deleted_everywhere_is_told_and_told_again(
+    store: Store, scheduler: Scheduler, announcer: Announcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it happens, and first of all when everything is said, in pages."""
+    monkeypatch.setattr(announcements, "_MOST", 2)
+    put = store.put(codecs.encode(1), "a").id
+    await announcer.flush()
+    never = [new_object_id() for _ in range(4)]
+    store.bury([put, *never])
+    await announcer.flush()
+    assert scheduler.sees() == {}
+    assert [list(said["gone"]) for said in scheduler.said] == [[], [put, never[0]], never[1:3], never[3:], []]
+    assert all(target in scheduler.catalog.tombstones for target in (put, *never))
+    scheduler.catalog = ClusterCatalog()
+    announcer.start_over()
+    await announcer.flush()
+    again = scheduler.said[5:]
+    assert [(list(said["gone"]), said["begins"], said["ends"]) for said in again] == [
+        ([put, never[0]], True, False),
+        (never[1:3], False, False),
+        (never[3:], False, False),
+        ([], False, True),
+    ]
+    assert never[0] in scheduler.catalog.tombstones
+
+
+async def test_how_bytes_are_divided_is_told_also_when_only_that_has_changed(
+    store: Store, scheduler: Scheduler, announcer: Announcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process lets go of a deleted object: nothing is committed, and the scheduler hears that its bytes are free."""
+    monkeypatch.setattr(gauge, "_IDLE", 0.05)
+
+    def told() -> NodeInfo:
+        return scheduler.catalog.nodes[store.id].info
+
+    store.put(codecs.encode(np.ones(1 << 20, "u1")), "a")
+    record: Any = store.read("a")
+    running = asyncio.create_task(announcer.run())
+    try:
+        async with asyncio.timeout(20):
+            await until(lambda: bool(scheduler.said) and (told().sealed or 0) >= 1 << 20)
+            store.delete("a")
+            await until(lambda: bool(told().held))
+            del record
+            await until(lambda: bool(told().pooled))
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert told().held == 0
+    assert told().used == (told().sealed or 0) + told().pooled
 
 
 async def test_only_one_worker_of_a_host_announces_and_the_next_takes_over(

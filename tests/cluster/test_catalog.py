@@ -210,6 +210,48 @@ def test_a_deleted_object_does_not_come_back_with_a_node_that_was_away(cluster: 
     assert cluster.catalog.ls() == []
 
 
+def test_what_one_node_knows_to_be_deleted_is_deleted_on_all(cluster: Cluster) -> None:
+    """A scheduler that starts anew learns it from who was there, whichever node comes first; a dataset's partitions go with it."""
+    cluster.says(B, info(1, "flights"), info(2, dataset=number(3)), info(4))
+    orders = [Order(B, "delete", number(1)), Order(B, "delete", number(2))]
+    assert cluster.says(A, full=True, gone=(number(1), number(3))) == orders
+    assert [each.id for each in cluster.catalog.ls()] == [number(4)]
+    assert cluster.says(B, info(1, "flights"), info(2, dataset=number(3)), info(5, dataset=number(3)), full=True) == [
+        *orders,
+        Order(B, "delete", number(5)),
+    ]
+    assert cluster.says(A, gone=(number(1),)) == []
+
+
+def test_what_was_replaced_by_a_deleted_object_does_not_come_back_under_its_name(cluster: Cluster) -> None:
+    """The node that still binds the name was away all the time: it is told to unbind it, and the name stays free, until it is bound anew."""
+    cluster.says(B, info(1, "flights"))
+    cluster.catalog.leave("tcp://b:1")
+    cluster.says(A, info(2, "flights"), now=10.0)
+    cluster.catalog.delete(number(2))
+    with pytest.raises(ObjectNotFoundError):
+        cluster.catalog.resolve("flights")
+    cluster.catalog.join(B, "south", "tcp://b:2", "1")
+    undone = Order(B, "unbind", number(1), "flights", keep=False, winner=number(2))
+    assert cluster.says(B, info(1, "flights"), full=True) == [undone]
+    assert cluster.catalog.info(number(1)).names == ()
+    assert (
+        cluster.says(B, dataclasses.replace(info(1, "flights"), pinned=True)) == []
+    )  # said before it heard of the order
+    assert cluster.catalog.info(number(1)).names == ()
+    assert cluster.says(B, info(1)) == []
+    assert cluster.says(B, info(1, "flights")) == []  # somebody means it
+    assert cluster.catalog.resolve("flights") == number(1)
+
+
+def test_a_put_after_a_deletion_has_its_name_whatever_its_clock_says(cluster: Cluster) -> None:
+    """An object that nobody knew is new, although another node's clock made the deleted one younger."""
+    cluster.says(A, info(9, "flights"))
+    cluster.catalog.delete(number(9))
+    assert cluster.says(B, info(5, "flights")) == []
+    assert cluster.catalog.resolve("flights") == number(5)
+
+
 def test_deleting_a_dataset_deletes_its_partitions(cluster: Cluster) -> None:
     """A manifest takes its partitions along, wherever they are."""
     cluster.says(A, info(1, "flights", kind="dataset"), info(2, dataset=number(1)))

@@ -155,10 +155,17 @@ def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
         wb.put(np.arange(10), "array")
         wb.put(np.arange(20), "there")
         wb.move("there", to="node-2").wait()
+        mine, other = wb.put(1, "mine").id, wb.put(2, "other").id
     assert wb.get("array").sum() == 45
     with pytest.warns(UserWarning, match=r"has gone: .*tcp://.*the store of this host alone; wb.connect\(\)"):
         assert [node.state for node in wb.nodes()] == ["local"]
-    assert [info.name for info in wb.ls()] == ["array"]
+    assert {info.name for info in wb.ls()} == {"array", "mine", "other"}
+    wb.delete("mine")  # everywhere: its nodes hear of it when there is a cluster again
+    store = wb.current_session().store
+    assert [object_id for _, object_id in store.buried()] == [mine]
+    wb.current_session().leave()
+    wb.delete("other")
+    assert other not in [object_id for _, object_id in store.buried()]
     with pytest.raises(wb.ObjectNotFoundError):
         wb.get("there")
     with pytest.raises(wb.ClusterError, match="needs a cluster, and this session is not connected"):

@@ -73,6 +73,7 @@ class Opened:
     def leave(self, address: str | None = None) -> None:
         """Go on without a cluster: with none at all, or none whose scheduler is at `address`. The cluster goes on."""
         found = self._cluster
+        self._bereft = False
         if found is not None and address in (None, found.address):
             self._cluster = None
             found.close()
