@@ -34,7 +34,9 @@ no_leaks = leak_check(SHM, prefix=PREFIX)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose what random tests are drawn with, before the processes that run them start, and say it however short the report is."""
     # Most tests do not mind what is left where when their cluster ends; the one of the warning expects it.
-    config.addinivalue_line("filterwarnings", "ignore:.*objects were only on other nodes of this cluster:UserWarning")
+    config.addinivalue_line(
+        "filterwarnings", "ignore:.*objects? (was|were) only on other nodes of this cluster:UserWarning"
+    )
     chosen = os.environ.setdefault("WORKBENCH_SEED", str(random.SystemRandom().randrange(1 << 32)))
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 __all__ = [
     "age",
+    "are",
     "counted",
     "fields_of",
     "format_nbytes",
@@ -58,6 +59,11 @@ def format_nbytes(nbytes: int) -> str:
 def counted(number: int, thing: str) -> str:
     """Write how many things there are: ``1 object``, ``2,000 objects``."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def are(number: int, thing: str) -> str:
+    """Write that there are so many things: ``1 object is``, ``2 objects are``."""
+    return f"{counted(number, thing)} {'is' if number == 1 else 'are'}"
 
 
 def age(moment: float, now: float | None = None) -> str:

@@ -114,7 +114,7 @@ def test_what_a_drain_cannot_move_is_named(given_back: None) -> None:
     wb.put(np.zeros(1 * MIB, "u1"), "little")
     operation = wb.drain("node-1")
     with pytest.raises(
-        wb.ClusterError, match=r"1 objects are still only on node-1: big \(50.0 MiB: .*no room for.*wb.undrain"
+        wb.ClusterError, match=r"1 object is still only on node-1: big \(50.0 MiB: .*no room for.*wb.undrain"
     ):
         operation.wait()
     assert operation.state == "failed"
@@ -131,7 +131,7 @@ def test_a_drain_takes_fewer_replicas_than_are_wished_where_none_is_lost_by_it(g
     wb.put(np.arange(1000.0), "x", replicas=3)
     operation = wb.drain("node-2").wait()
     assert operation.state == "done"
-    assert "3 replicas cannot be kept now, only 2: no other running node could take it" in operation.reasons
+    assert "x: 3 replicas cannot be kept now, only 2: no other running node could take it" in operation.reasons
     assert wb.nodes()[1].state == "drained"
     assert wb.info("x").tags["replicas"] == "3"
 
@@ -233,7 +233,10 @@ def test_a_dataset_is_dropped_with_its_partitions_and_one_partition_moves_alone(
     assert all(places(part) == {"node-2"} for part in (first, *others))
     with pytest.raises(wb.LastReplicaError):
         wb.drop("numbers", "node-2")
+    index = next(info.tags["partition"] for info in wb.ls(parts=True) if info.id == first)
+    assert f"numbers, partition {index}" in repr(wb.move(first, to="node-3", dry_run=True))
     wb.move(first, to="node-3").wait()
+    assert wb.operations()[0].info.name == f"numbers, partition {index}"
     assert places(first) == {"node-3"}
     assert wb.open("numbers").x.sum().compute() == 4950
 

@@ -23,6 +23,7 @@ from workbench.cluster.running import Running
 from workbench.errors import ClusterError, NameConflictError, TransferError
 from workbench.objects import REPLICAS_TAG, ObjectId, to_json
 from workbench.store import check_name
+from workbench.texts import are
 
 logger = logging.getLogger("workbench.scheduler")
 
@@ -200,11 +201,11 @@ class Actions:
         if not node.workers:
             only = [each for each in node.objects if not policies.safe_holders(self._catalog, each)]
             raise TransferError(
-                f"Node {node.name} was lost while it was drained; {len(only)} objects are only there. They are there again when a worker is."
+                f"Node {node.name} was lost while it was drained; {are(len(only), 'object')} only there, and in reach again when a worker is."
             )
         if refused:
             raise ClusterError(
-                f"{len(refused)} objects are still only on {node.name}: {left_behind(self._catalog, refused.values())}. Make room elsewhere, "
+                f"{are(len(refused), 'object')} still only on {node.name}: {left_behind(self._catalog, refused.values())}. Make room elsewhere, "
                 f"and drain it again; wb.undrain({node.name!r}) gives the node back."
             )
         node.emptied = True
@@ -265,12 +266,12 @@ class Actions:
             for node, answer in zip(asked, answers, strict=True)
             if node in answer
         ]
-        infos = {step.object: self._catalog.info(step.object) for step in steps}
         return {
             "verb": verb,
-            "name": name if found is None else self._catalog.info(found).name or found,
+            "name": name if found is None else self._catalog.title(found) or found,
             "steps": [
-                {**to_json(step), "name": infos[step.object].name, "node_name": nodes[step.node].name} for step in steps
+                {**to_json(step), "name": self._catalog.title(step.object), "node_name": nodes[step.node].name}
+                for step in steps
             ],
             "rooms": rooms,
         }

@@ -252,6 +252,17 @@ class ClusterCatalog:
             raise not_found(object_id, ())
         return entry.info()
 
+    def title(self, object_id: ObjectId) -> str | None:
+        """Return what people call an object: its name, or which partition it is of which dataset; None if it has neither."""
+        entry = self.inventory.get(object_id)
+        if entry is None:
+            return None
+        if entry.names or entry.dataset is None:
+            return entry.names[0] if entry.names else None
+        dataset = self.inventory.get(entry.dataset)
+        name = dataset.names[0] if dataset is not None and dataset.names else f"dataset {entry.dataset}"
+        return f"{name}, partition {dict(entry.tags).get('partition', '?')}"
+
     def ls(self, pattern: str = "*", *, kind: str | None = None, node: str | None = None) -> list[ObjectInfo]:
         """List objects, newest first; ``*`` also gives those without a name. Of many, ask for pages."""
         found: list[ObjectInfo] = []

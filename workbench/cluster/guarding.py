@@ -16,6 +16,7 @@ from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.nodes import Node
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId
+from workbench.texts import counted
 
 logger = logging.getLogger("workbench.scheduler")
 
@@ -76,6 +77,8 @@ class Guard:
                     if node.announcer is not None:
                         wanted.setdefault(node.announcer, []).append(object_id)
         for address, targets in wanted.items():
-            logger.info("%d objects were only cached, and are kept by %s from now on.", len(targets), address)
+            logger.info(
+                "No ordinary replica was left of %s: kept by %s from now on.", counted(len(targets), "object"), address
+            )
             for start in range(0, len(targets), _AT_ONCE):
                 await self._order(address, "keep", targets=targets[start : start + _AT_ONCE])

@@ -156,5 +156,6 @@ class Keeper:
     def _log(self, refused: dict[ObjectId, str]) -> None:
         for object_id, reason in refused.items():
             if self._refused.get(object_id) != reason:
-                logger.warning("Object %s has fewer replicas than are wished: %s", object_id, reason)
+                title = self._catalog.title(object_id) or f"object {object_id}"
+                logger.warning("There are fewer replicas of %s than are wished: %s", title, reason)
         self._refused = refused

@@ -27,6 +27,7 @@ from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, format_nbytes, is_object_id
 from workbench.store import Store, default_directory
+from workbench.texts import counted
 
 logger = logging.getLogger("workbench.local")
 
@@ -187,7 +188,7 @@ class LocalCluster(distributed.LocalCluster):
         )
         more = f" and {len(ending) - _NAMED} more" if len(ending) > _NAMED else ""
         return (
-            f"{number} objects were only on other nodes of this cluster, and ended with it: {named}{more}. What shall stay is moved to the first node, "
+            f"{counted(number, 'object')} {'was' if number == 1 else 'were'} only on other nodes of this cluster, and ended with it: {named}{more}. What shall stay is moved to the first node, "
             "or saved, before: wb.move(key, to='node-1'), wb.save."
         )
 

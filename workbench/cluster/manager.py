@@ -119,7 +119,7 @@ class Manager:
         """
         steps = list(plan())
         nodes = [node.id for node in to] or list(dict.fromkeys(step.node for step in steps))
-        operation = self._new(verb, object_id, self.catalog.info(object_id).name, nodes)
+        operation = self._new(verb, object_id, self.catalog.title(object_id), nodes)
         operation.plan(steps)
         before = [
             other.task
@@ -188,7 +188,7 @@ class Manager:
         return self._launch(operation, work())
 
     def _new(self, verb: str, object_id: ObjectId | None, name: str | None, to: list[str]) -> Running:
-        operation = Running(secrets.token_hex(8), verb, object_id, name, to)
+        operation = Running(secrets.token_hex(8), verb, object_id, name, to, title=self.catalog.title)
         self._operations[operation.id] = operation
         finished = [other.id for other in self._operations.values() if other.state != "running"]
         for other in finished[: max(0, len(finished) - _KEPT)]:
@@ -381,7 +381,7 @@ class Manager:
             await self._copy(step, None, cached=cached)
             return
         # It takes a while: whoever waits can see how far it is, as with any operation.
-        operation = self._new("fetch", step.object, self.catalog.info(step.object).name, [step.node])
+        operation = self._new("fetch", step.object, self.catalog.title(step.object), [step.node])
         operation.plan([step])
         operation.task = asyncio.current_task()
         try:
@@ -425,9 +425,9 @@ class Manager:
 def left_behind(catalog: ClusterCatalog, refused: Iterable[Suggestion]) -> str:
     """Name objects with their sizes and the reasons, the largest first."""
     steps = sorted(refused, key=lambda step: -step.nbytes)
-    named = []
-    for step in steps[:_NAMED]:
-        info = catalog.info(step.object) if catalog.holders(step.object) else None
-        named.append(f"{(info and info.name) or step.object} ({format_nbytes(step.nbytes)}: {step.reason})")
+    named = [
+        f"{catalog.title(step.object) or step.object} ({format_nbytes(step.nbytes)}: {step.reason})"
+        for step in steps[:_NAMED]
+    ]
     more = len(steps) - len(named)
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")

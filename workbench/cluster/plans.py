@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workbench.objects import ObjectId
-from workbench.texts import format_nbytes, html_table, text_table
+from workbench.texts import counted, format_nbytes, html_table, text_table
 
 _SHOWN = 50
 
@@ -103,7 +103,8 @@ class Plan:
 
     def _title(self) -> str:
         copies = sum(step.verb == "copy" for step in self.steps)
-        text = f"{self.verb} {self.name} (dry run): {copies} copies, {format_nbytes(self.nbytes)}; {len(self.steps) - copies} drops"
+        drops = counted(len(self.steps) - copies, "drop")
+        text = f"{self.verb} {self.name} (dry run): {copies} {'copy' if copies == 1 else 'copies'}, {format_nbytes(self.nbytes)}; {drops}"
         return f"{text}; {len(self.refused)} refused" if self.refused else text
 
     def _tables(self) -> list[tuple[list[str], list[list[str]]]]:

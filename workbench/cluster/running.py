@@ -28,7 +28,8 @@ class Running:
     """One operation.
 
     `object` is empty where it is about a node, or all; `parts` maps transfers to the bytes that have arrived; `at` maps those that are under
-    way to the worker that pulls; `refused` is what it could not do; `undo` is called when it is cancelled. It is `settled` when all copies are there
+    way to the worker that pulls; `refused` is what it could not do; `undo` is called when it is cancelled, `title` tells what
+    people call an object. It is `settled` when all copies are there
     and the rest is quick: it is not cancelled any more then. `notes` say what else came of it.
     """
 
@@ -51,6 +52,7 @@ class Running:
     settled: bool = False
     notes: list[str] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+    title: Callable[[ObjectId], str | None] = str
     _marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=200))
 
     @property
@@ -121,5 +123,10 @@ class Running:
             "note": " ".join(self.notes),
             "started": self.started,
             "ended": self.ended,
-            "reasons": self.reasons + [refusal.reason for refusal in list(self.refused.values())[:_REASONS]],
+            "reasons": self.reasons + [self._why_not(step) for step in list(self.refused.values())[:_REASONS]],
         }
+
+    def _why_not(self, step: Suggestion) -> str:
+        if step.object == self.object:
+            return step.reason  # its name is said already
+        return f"{self.title(step.object) or step.object}: {step.reason}"

@@ -27,6 +27,7 @@ from workbench.cluster.nodes import Node, Order
 from workbench.cluster.resolving import resolve_tasks
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, to_json
+from workbench.texts import counted
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -122,7 +123,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             self._spawn(self._ask(node.announcer, "announce_from_now_on"))
         else:
             logger.info(
-                "Node %s is lost: no worker runs there. Its %d objects stay known.", node.name, len(node.objects)
+                "Node %s is lost: no worker runs there. What it has stays known: %s.",
+                *(node.name, counted(len(node.objects), "object")),
             )
             self._keeper.node_lost(node)
             self._lost[node.id] = asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
