@@ -53,6 +53,7 @@ BELOW: dict[str, set[str]] = {
     "arguments": set(),
     "session": {
         "arguments",
+        "connection",
         "leftovers",
         "progress",
         "creating",

@@ -15,6 +15,7 @@ from tests.store.mounts import root_only, tmpfs
 from workbench.errors import StoreError, StoreFullError
 from workbench.store import Store, StoreOnDiskWarning, default_directory
 from workbench.store.allocation import Allocator
+from workbench.store.schema import VERSION
 
 MIB = 1 << 20
 
@@ -125,7 +126,9 @@ def test_newer_catalog_is_refused_and_left_alone(store_directory: Path) -> None:
     with sqlite3.connect(store_directory / "catalog.sqlite") as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"has version 99, and this workbench reads up to 3: upgrade shm-workbench"):
+    with pytest.raises(
+        StoreError, match=rf"has version 99, and this workbench reads up to {VERSION}: upgrade shm-workbench"
+    ):
         Store.open(store_directory)
     connection = sqlite3.connect(store_directory / "catalog.sqlite")
     assert connection.execute("PRAGMA user_version").fetchone() == (99,)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Self, Unpack
 
-from workbench import codecs, finding
+from workbench import codecs, connection, finding
 from workbench.config import StoreOptions
 from workbench.objects import Key, ObjectInfo
 from workbench.store import Store, default_directory
@@ -105,4 +105,9 @@ class Opened:
 
     def _visited(self) -> ClusterClient | None:
         """Return the cluster if this process's store is none of its nodes, so that objects must be sent to one; else None."""
-        return None if self.cluster is None or self.cluster.has_node(self.store.id) else self.cluster
+        cluster = self.cluster
+        if cluster is None or cluster.has_node(self.store.id):
+            return None
+        # A scheduler that has started anew may not have heard of this host yet. An object that went elsewhere now would leave an older one of its name here.
+        found = connection.read(self.store.directory)
+        return None if found is not None and found.scheduler == cluster.address else cluster

@@ -413,12 +413,19 @@ class Sharing(Spanning):
         ObjectNotFoundError
             The message lists the nearest names.
         """
-        info = self._resolve(key)
-        if self.cluster is not None:
-            # Also if the cluster does not know it: nodes that have it may not have joined yet.
-            self.cluster.forget([info.id])
-        if self.store.exists(info.id):
-            self._delete_here(info)
+        cluster = self.cluster
+        here = self.store.info(key) if self.store.exists(key) else None
+        there = finding.in_cluster(cluster, key)
+        if here is None and there is None:
+            raise self.store.not_found(key)
+        # A moment after it was bound on another node, a name may still mean an older object here: then both go.
+        targets = list({info.id: None for info in (here, there) if info is not None})
+        if cluster is not None:
+            # Also what the cluster does not know: nodes that have it may not have joined yet.
+            cluster.forget(targets)
+        for target in targets:
+            if self.store.exists(target):
+                self._delete_here(self.store.info(target))
         self.sweep()
 
     def delete_all(self, objects: Iterable[ObjectInfo]) -> Listing[ObjectInfo]:
