@@ -60,16 +60,6 @@ def test_listing_is_a_table_of_text() -> None:
     assert "336,776 x 19" in row and "3.0 MiB" in row and "host, other (disk)" in row and "min ago" in row
 
 
-def test_reasons_are_not_cut() -> None:
-    """What an operation says of itself is of use as a whole; it stands last, where it moves nothing."""
-    why = "node-2 has no room for 3.0 GiB: " + ", ".join(f"'object {number}' is pinned" for number in range(8))
-    operation = OperationInfo(
-        *("1" * 16, "drain", "", "node-1", (), "failed", 0, 3 << 30, None, None, time.time(), None, (why,), "")
-    )
-    assert repr(Listing([operation])).endswith(why)
-    assert "&#x27;object 7&#x27; is pinned" in Listing([operation])._repr_html_()
-
-
 def test_holders_say_what_is_deleted_shared_and_why_it_is_held() -> None:
     """Columns that would be empty are left out; a deleted object is marked, under the name that it had."""
     now = time.time()
