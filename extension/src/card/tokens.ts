@@ -43,7 +43,7 @@ export function readCard(data: unknown): Card | null {
 
 /** Read an object of a card, or an answer of the server: what is missing is empty. */
 export function readObject(value: Fields): IObject {
-  return {
+  const read = {
     ...(value as Partial<IObject>),
     id: text(value.id),
     name: typeof value.name === 'string' ? value.name : null,
@@ -69,6 +69,7 @@ export function readObject(value: Fields): IObject {
       nbytes: number(holder.nbytes)
     }))
   };
+  return read;
 }
 
 function readReplica(value: Fields): IReplica {
