@@ -56,6 +56,12 @@ def _connect_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _browse(_session: Session, _args: argparse.Namespace) -> Any:
+    from workbench.jupyter.widget import open_browser
+
+    return open_browser()
+
+
 def _use(_session: Session, args: argparse.Namespace) -> Any:
     workbench.use(args.namespace)
     return workbench.namespaces()
@@ -104,6 +110,7 @@ MAGIC_VERBS: tuple[Verb, ...] = (
     Verb("release", "clear what Out, _ and the last error keep mapped", _release, _release_arguments),
     Verb("use", "go on with another store of yours", _use, _use_arguments),
     Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
+    Verb("browse", "look at all of it in a widget", _browse),
 )
 
 

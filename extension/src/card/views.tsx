@@ -5,13 +5,13 @@
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { UseSignal, ellipsesIcon } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { formatBytes, formatShape, fraction, holderLabel, objectLabel, typeLabel } from '../format';
-import { kindIcon } from '../icons';
 import type { INode, IObject, IOperation, IReplica, IWorkbenchModel } from '../tokens';
 import { CommandIDs } from '../tokens';
+import { Icon, KindIcon } from '../views/icons';
 import type { IEntry, Status } from './entries';
 import { CardEntries } from './entries';
 import { openObjectMenu } from './menu';
@@ -94,7 +94,6 @@ function Live<T extends Card['values'][number]>(props: {
 function ObjectCard(props: IProps & { entry: IEntry<IObject>; time: number }): JSX.Element {
   const { entry, services, time, trans } = props;
   const object = entry.value;
-  const Icon = kindIcon(object.kind);
   const gone = isGone(entry.status);
   const sizes =
     object.shared_nbytes > 0
@@ -108,7 +107,7 @@ function ObjectCard(props: IProps & { entry: IEntry<IObject>; time: number }): J
       data-workbench-card={object.id}
     >
       <header className="wb-Card-head">
-        <Icon.react tag="span" className="wb-Cell-icon" width="16px" height="16px" />
+        <KindIcon kind={object.kind} />
         <bdi className="wb-Card-name" title={object.name ?? object.id}>
           {objectLabel(object)}
         </bdi>
@@ -228,7 +227,7 @@ function ObjectsCard(props: IProps & { entries: readonly IEntry<IObject>[]; tota
                     aria-haspopup="menu"
                     onClick={event => openObjectMenu(event.currentTarget, services.commands, object)}
                   >
-                    <ellipsesIcon.react tag="span" width="16px" />
+                    <Icon name="menu" />
                   </button>
                 )}
               </td>

@@ -9,8 +9,8 @@ import { UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { formatBytes, formatShape, typeLabel } from '../format';
-import { kindIcon } from '../icons';
 import type { IObject, IProblem } from '../tokens';
+import { KindIcon } from '../views/icons';
 import { Grid } from './grid';
 import type { PreviewPages } from './pages';
 import type { IPreview } from './tokens';
@@ -38,10 +38,9 @@ export function PreviewView(props: IProps): JSX.Element {
 }
 
 function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
-  const Icon = object === null ? null : kindIcon(object.kind);
   return (
     <header className="wb-Preview-head">
-      {Icon !== null && <Icon.react tag="span" className="wb-Cell-icon" width="16px" height="16px" />}
+      {object !== null && <KindIcon kind={object.kind} />}
       <h2 className="wb-Preview-name">
         <bdi>{label}</bdi>
       </h2>

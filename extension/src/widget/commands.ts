@@ -118,7 +118,10 @@ export class BrowserCommands implements ICommands {
         await this._delete((this._model.state?.objects ?? []).filter(({ name, pinned }) => name === null && !pinned));
         break;
       case CommandIDs.drain:
-        if (node !== undefined && (await this._sure(this._trans.__('Bring what only “%1” has to other nodes?', node.name)))) {
+        if (
+          node !== undefined &&
+          (await this._sure(this._trans.__('Bring what only “%1” has to other nodes?', node.name)))
+        ) {
           await api.drain(node.id);
         }
         break;

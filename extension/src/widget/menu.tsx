@@ -18,6 +18,16 @@ export interface IMenu {
 export function Menu(props: { menu: IMenu; commands: ICommands; trans: ITrans; close: () => void }): JSX.Element {
   const { close, commands, menu, trans } = props;
   const ref = React.useRef<HTMLUListElement>(null);
+  const [place, setPlace] = React.useState({ left: menu.x, top: menu.y });
+  React.useLayoutEffect(() => {
+    // All of it is within the browser, which hides what is not.
+    const { clientHeight, clientWidth, offsetParent } = ref.current!;
+    const room = (at: number, size: number, all: number): number => Math.max(0, Math.min(at, all - size - 2));
+    setPlace({
+      left: room(menu.x, clientWidth, offsetParent?.clientWidth ?? Infinity),
+      top: room(menu.y, clientHeight, offsetParent?.clientHeight ?? Infinity)
+    });
+  }, [menu]);
   React.useEffect(() => {
     ref.current?.querySelector<HTMLElement>('[role=menuitem]')?.focus();
     const outside = (event: Event): void => {
@@ -51,9 +61,8 @@ export function Menu(props: { menu: IMenu; commands: ICommands; trans: ITrans; c
     event.preventDefault();
     event.stopPropagation();
   };
-  const style = { left: menu.x, top: menu.y };
   return (
-    <ul ref={ref} className="wb-Menu" role="menu" aria-label={trans.__('Actions')} style={style} onKeyDown={onKeyDown}>
+    <ul ref={ref} className="wb-Menu" role="menu" aria-label={trans.__('Actions')} style={place} onKeyDown={onKeyDown}>
       {menu.items
         .filter(id => commands.isEnabled(id, menu.args))
         .map(id => (

@@ -1,4 +1,4 @@
-"""Cards in a notebook in a real browser: they ask the server, so that they are true whatever the kernel does."""
+"""What a notebook shows in a real browser: cards, which ask the server and are true whatever the kernel does; the object browser as a widget."""
 
 from __future__ import annotations
 
@@ -106,3 +106,42 @@ def test_cards_of_listings_nodes_and_operations(lab: Lab, beside: Process) -> No
     lab.theme("JupyterLab Dark")
     lab.screenshot("cards-dark")
     lab.theme("JupyterLab Light")
+
+
+def test_object_browser_as_a_widget(lab: Lab, beside: Process) -> None:
+    """The widget lists what is shared, follows changes, and acts through the kernel; names are text."""
+    hostile = "<img src=x onerror=alert(1)>"
+    beside.do(f"wb.put(np.arange(1 << 20), 'numbers'); wb.put(pd.DataFrame({{'x': range(1000)}}), {hostile!r})")
+    lab.new_notebook()
+    lab.run("import workbench as wb\nwb.connect()\nwb.browser()")
+    widget = lab.page.locator(".jp-OutputArea .wb-Browser")
+    rows = widget.locator("[data-workbench-object]")
+    expect(rows).to_have_count(2)
+    expect(widget.locator("[data-workbench-node]")).to_have_count(2)
+    expect(rows.filter(has_text=hostile)).to_have_count(1)
+    numbers = widget.locator("[data-workbench-object][data-name='numbers']")
+    lab.screenshot("widget-light")
+
+    numbers.click(button="right")
+    lab.screenshot("widget-menu")
+    widget.get_by_role("menuitem", name="Replicate to Node…").click()
+    widget.get_by_role("alertdialog").get_by_role("button", name="Replicate").click()
+    expect(numbers.locator("[data-node]")).to_have_count(2)
+    expect(widget.get_by_text("“numbers” is on node-2")).to_be_visible()
+    assert beside.do("result = len(wb.where('numbers'))") == 2
+
+    # By the keyboard.
+    numbers.focus()
+    lab.page.keyboard.press("Shift+F10")
+    lab.page.keyboard.press("End")
+    lab.page.keyboard.press("Enter")
+    expect(widget.get_by_role("alertdialog")).to_contain_text("Delete “numbers” from every node?")
+    lab.theme("JupyterLab Dark")
+    lab.screenshot("widget-dark")
+    lab.theme("JupyterLab Light")
+    widget.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+    expect(numbers).to_have_count(0)
+    assert not beside.do("result = wb.exists('numbers')")
+
+    beside.do("wb.put(1, 'another')")
+    expect(widget.locator("[data-workbench-object][data-name='another']")).to_be_visible()
