@@ -219,6 +219,7 @@ PUBLIC = [
     "put_many",
     "rebalance",
     "remove_namespace",
+    "rename",
     "replicate",
     "save",
     "restore",

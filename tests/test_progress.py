@@ -15,7 +15,7 @@ import pytest
 
 import workbench as wb
 from workbench import archive, progress
-from workbench.session import sharing
+from workbench.session import putting
 from workbench.store import copying
 
 
@@ -46,7 +46,7 @@ def seen(monkeypatch: pytest.MonkeyPatch, store_directory: Path) -> Iterator[See
     del store_directory
     monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setattr(progress, "_TURN", 0.0)
-    monkeypatch.setattr(sharing, "_LONG", 1)
+    monkeypatch.setattr(putting, "_LONG", 1)
     monkeypatch.setattr(copying, "_STEP", 4 << 20)
     monkeypatch.setattr(archive, "_PIECE", 1 << 20)
     display = Seen()

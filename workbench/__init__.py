@@ -11,7 +11,7 @@ What there is::
 
     put get put_many get_many create      share objects, get them
     ls info exists where                  find them; ls("runs/*") takes a pattern, everything else one name, id or Ref
-    delete delete_unnamed pin unpin       keep and delete them
+    delete delete_unnamed pin unpin       keep and delete them; rename
     spill restore save load               on disk, in a file at any URL
     holders memory namespaces watch       who has what mapped, where the bytes are, which stores, what happens
     use use_session current_session       which store; remove_namespace removes one
@@ -93,6 +93,7 @@ from workbench.functions import (
     put_many,
     rebalance,
     remove_namespace,
+    rename,
     replicate,
     restore,
     save,
@@ -167,6 +168,7 @@ __all__ = [
     "put_many",
     "rebalance",
     "remove_namespace",
+    "rename",
     "replicate",
     "restore",
     "save",

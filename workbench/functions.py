@@ -138,6 +138,12 @@ def ls(
 
 
 @_documented
+def rename(key: Key, name: str, *, replace: bool = False) -> Ref:
+    """Give an object another name; see :meth:`Session.rename`."""
+    return current_session().rename(key, name, replace=replace)
+
+
+@_documented
 def delete(key: Key) -> None:
     """Delete an object everywhere; who has it mapped keeps it. See :meth:`Session.delete`."""
     current_session().delete(key)

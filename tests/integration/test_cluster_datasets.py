@@ -173,6 +173,15 @@ def test_a_name_that_is_persisted_again_is_the_new_dataset_and_the_old_one_goes(
     assert len(wb.open("flights")) == PARTS * ROWS
 
 
+def test_a_dataset_is_renamed_on_every_node() -> None:
+    """It is opened by its new name, and nobody has the old one any more."""
+    frame().persist_shared("flights")
+    assert wb.rename("flights", "journeys").name == "journeys"
+    assert len(wb.open("journeys")) == PARTS * ROWS
+    until(lambda: not wb.exists("flights"), "the old name is gone")
+    wb.delete("journeys")
+
+
 def test_deleting_a_dataset_deletes_its_partitions() -> None:
     """No partition is left behind on any node."""
     frame().persist_shared("flights")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
@@ -310,6 +311,20 @@ def test_what_was_done_is_said(shell: InteractiveShell) -> None:
         "df was not pinned",
         "df was in memory already",
     ]
+
+
+def test_an_object_is_renamed(shell: InteractiveShell) -> None:
+    """Its names go, and it has the new one; another object loses its name, and is deleted, only when that is said."""
+    ref = run(shell, "%share df")
+    wb.put(1, "one")
+    assert str(run(shell, "%wb rename df table")) == "renamed df to table"
+    assert wb.info("table").names == ("table",) and wb.info("table").id == ref.id
+    with pytest.raises(wb.NameConflictError, match="Another object is called 'one'"):
+        run(shell, "%wb rename table one")
+    with pytest.raises(wb.NameConflictError):
+        wb.rename("table", "")
+    assert wb.rename("table", "one", replace=True) == dataclasses.replace(ref, name="one")
+    assert [info.id for info in wb.ls()] == [ref.id]
 
 
 def test_load_takes_as(shell: InteractiveShell, tmp_path: Path) -> None:

@@ -384,6 +384,10 @@ class ClusterClient:
         """As :meth:`a_drop`."""
         return self._begin(self.a_drop, key, node, force=force, dry_run=dry_run)
 
+    def rename(self, key: Key, name: str, *, replace: bool = False) -> None:
+        """As :meth:`a_rename`."""
+        self._sync(self.a_rename, key, name, replace=replace)
+
     def drain(self, node: str, *, dry_run: bool = False) -> Operation | Plan:
         """As :meth:`a_drain`."""
         return self._begin(self.a_drain, node, dry_run=dry_run)

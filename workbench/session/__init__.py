@@ -1,7 +1,7 @@
 """A session: one process's view of its host's store and, when connected, of a cluster.
 
-Covers the verbs; the module functions ``wb.put``, ``wb.get`` and so on act on the current session (``current.py``). They are in :mod:`~workbench.session.sharing`
-(objects), :mod:`~workbench.session.keeping` (where they are kept) and :mod:`~workbench.session.nodes` (the cluster).
+Covers the verbs; the module functions ``wb.put``, ``wb.get`` and so on act on the current session (``current.py``). They are in :mod:`~workbench.session.putting` and
+:mod:`~workbench.session.sharing` (objects), :mod:`~workbench.session.keeping` (where they are kept) and :mod:`~workbench.session.nodes` (the cluster).
 """
 
 from __future__ import annotations

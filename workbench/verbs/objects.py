@@ -56,6 +56,17 @@ def _info(session: Session, args: argparse.Namespace) -> Any:
     return session.info(args.key)
 
 
+def _rename_arguments(parser: argparse.ArgumentParser) -> None:
+    add_key(parser)
+    parser.add_argument("name", metavar="NEW", help="the name that it gets")
+    parser.add_argument("--replace", action="store_true", help="delete the object that has this name now")
+
+
+def _rename(session: Session, args: argparse.Namespace) -> Said:
+    session.rename(args.key, args.name, replace=args.replace)
+    return Said([f"renamed {args.key} to {args.name}"])
+
+
 def _rm_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_argument("keys", metavar="NAME", nargs="*", help="names, ids, or patterns such as 'runs/*'")
     complete(action, completion.object_names)
@@ -231,6 +242,14 @@ VERBS: tuple[Verb, ...] = (
         cluster="joins",
         aliases=("delete",),
         says=_deleted,
+    ),
+    Verb(
+        "rename",
+        "give an object another name",
+        _rename,
+        _rename_arguments,
+        "flights flights-2013",
+        cluster="joins",
     ),
     Verb("pin", "keep objects in memory on this host", _for_each(_pin), add_keys, "flights", back="unpin"),
     Verb("unpin", "undo pin on this host", _for_each(_unpin), add_keys, "'runs/*'"),
