@@ -77,3 +77,28 @@ def test_script_is_named_by_its_path(store: Store, array: None, tmp_path: Path) 
         timeout=60,
     )
     assert done.stdout == f"{[('script', str(script))]}\n"
+
+
+def test_a_script_that_lists_holders_names_its_variables(store: Store, array: None, tmp_path: Path) -> None:
+    """It sees which of its variables keep the array, also in a list, and functions' own where Python tells; what it has let go of is not named."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        f"{HOLD}\n"
+        "batches = [array[:10], array[10:]]\n"
+        "def train(part):\n"
+        "    return [(h.kind, h.cause) for h in wb.holders('array')]\n"
+        "print(wb.holders('array')[0].cause, train(array[5:])[0][1], sep='\\n')\n"
+        "del array\n"
+        "print(wb.holders()[0].cause)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env=environment(store.directory),
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    first, second, third = done.stdout.splitlines()
+    assert first == "variables array, batches" and third == "variable batches"
+    assert second == ("variables part of train(), array, batches" if sys.version_info >= (3, 13) else first)

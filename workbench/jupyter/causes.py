@@ -20,8 +20,8 @@ from typing import Any, Final
 from IPython.core.interactiveshell import InteractiveShell
 
 from workbench.current import active_session
-from workbench.jupyter.reach import Reach
 from workbench.objects import format_nbytes
+from workbench.reach import Reach
 from workbench.session import Session
 from workbench.store import Store
 

@@ -139,7 +139,7 @@ class Keeping(Opened):
         """List the processes of this host that have an object mapped (None: any object, deleted ones included).
 
         Each says which kernel, worker or script it is, since when, and how many bytes it maps. A notebook also says what in it
-        keeps the object, as of the end of its last cell.
+        keeps the object, as of the end of its last cell; the script that asks, which of its variables do.
 
         Parameters
         ----------
@@ -156,7 +156,15 @@ class Keeping(Opened):
             There is no such object on this host.
         """
         self._handouts.sweep()
-        return Listing(self.store.holders(key), of=Holder)
+        if self.store.process_kind != "script":
+            return Listing(self.store.holders(key), of=Holder)
+        from workbench import script_causes
+
+        self.store.set_causes(script_causes.causes(self.store))
+        try:
+            return Listing(self.store.holders(key), of=Holder)
+        finally:
+            self.store.set_causes({})  # the next line of the script may change it
 
     def memory(self) -> Memory:
         """Tell where the bytes of this host's store are; each is counted once, whoever maps it.

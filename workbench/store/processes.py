@@ -124,6 +124,11 @@ class ProcessFile:
             os.close(self._fd)
         self.set_identity(*self._identity)
 
+    @property
+    def kind(self) -> str:
+        """Of this process."""
+        return self._identity[0]
+
     def set_identity(self, kind: str, label: str) -> None:
         """Say what this process is."""
         self._identity = (kind, label)

@@ -128,6 +128,11 @@ class Store:
         """The node's id: 32 hexadecimal digits, made with the store."""
         return self.catalog.id
 
+    @property
+    def process_kind(self) -> str:
+        """What this process is, as others see it: ``kernel``, ``worker``, ``server`` or ``script``."""
+        return self._parts.process.kind
+
     def set_process(self, kind: str, label: str) -> None:
         """Say what this process is called in lists of holders.
 

@@ -5,7 +5,7 @@ refers to, which works for frames, series, indices, lists, dicts and objects of 
 internals. The walk ends at modules, classes and functions' globals, at the machinery of Jupyter and Dask (from where everything can be reached),
 and when its time is over; then it knows less, but nothing wrong.
 
-Covers values. Which variables and outputs there are is in ``causes.py``.
+Covers values. Which variables and outputs there are is in ``jupyter/causes.py``, and for scripts in ``script_causes.py``.
 """
 
 from __future__ import annotations

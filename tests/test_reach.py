@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from workbench.jupyter.reach import Reach
+from workbench.reach import Reach
 from workbench.session import Session
 
 ROWS = 20_000
