@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,3 +146,69 @@ def test_object_browser_as_a_widget(lab: Lab, beside: Process) -> None:
 
     beside.do("wb.put(1, 'another')")
     expect(widget.locator("[data-workbench-object][data-name='another']")).to_be_visible()
+
+
+def test_preview_shows_what_is_in_an_object(lab: Lab, beside: Process) -> None:
+    """Rows of a table and of an array, a picture, text, and why there is nothing to see; a reload brings the previews back."""
+    beside.do(r"""
+        rng = np.random.default_rng(1)
+        n = 250_000
+        wb.put(pd.DataFrame({
+            "delay": np.where(rng.random(n) < 0.05, np.nan, rng.gamma(2.0, 15.0, n)),
+            "<b>carrier</b> \u202e": pd.Categorical(rng.choice(["AA", "<i>UA</i>", "DL"], n, p=[0.5, 0.3, 0.2])),
+            "hour": pd.date_range("2026-01-01", periods=n, freq="min"),
+            "flight": np.arange(n),
+        }), "table")
+        wb.put(np.arange(1000 * 120, dtype="int32").reshape(1000, 120), "matrix")
+        y, x = np.mgrid[0:96, 0:128]
+        wb.put(np.stack([x * 2, y * 2, (x + y) % 256], axis=-1).astype("uint8"), "picture")
+        wb.put({"settings": "<script>document.title = 1</script>", "values": [1, 2]}, "text")
+        wb.put(np.arange(1 << 20), "elsewhere")
+        wb.move("elsewhere", to=next(node.name for node in wb.nodes() if node.name == "node-2")).wait(60)
+    """)
+    preview = lab.page.locator(".wb-PreviewPanel:visible .wb-Preview")
+    status = preview.get_by_role("toolbar").get_by_role("status")
+
+    lab.row("table").dblclick()
+    expect(status).to_have_text("Rows 1 \N{EN DASH} 100 of 250,000")
+    heads = preview.get_by_role("columnheader")
+    expect(heads).to_have_count(4)
+    expect(heads.nth(0).locator("svg.wb-Histogram rect").first).to_be_visible()
+    expect(heads.nth(0)).to_contain_text(re.compile(r"missing \((4.9|5|5.1) %\)"))
+    expect(heads.nth(1)).to_contain_text("<b>carrier</b>")
+    expect(heads.nth(1)).to_contain_text("AA 50 %")
+    preview.locator("[data-cell='0,3']").click()
+    lab.page.keyboard.press("Control+End")
+    expect(status).to_have_text("Rows 249,901 \N{EN DASH} 250,000 of 250,000")
+    last = preview.locator("[data-cell='249999,3']")
+    expect(last).to_be_focused()
+    expect(last).to_have_text("249999")
+    lab.page.keyboard.press("PageUp")
+    expect(preview.locator("[data-cell='249800,3']")).to_be_focused()
+    lab.screenshot("preview-table-light")
+
+    lab.choose("matrix", "Preview")
+    expect(status).to_have_text(["Rows 1 \N{EN DASH} 100 of 1,000", "Columns 1 \N{EN DASH} 50 of 120"])
+    preview.get_by_role("button", name="Columns after").click()
+    expect(preview.locator("[data-cell='0,50']")).to_have_text("50")
+
+    lab.choose("picture", "Preview")
+    picture = preview.get_by_role("img", name="picture as a picture")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [128, 96]
+    lab.theme("JupyterLab Dark")
+    lab.screenshot("preview-picture-dark")
+
+    lab.row("text").press("Enter")
+    expect(preview.get_by_label("Content of text")).to_contain_text("<script>document.title = 1</script>")
+    lab.choose("elsewhere", "Preview")
+    expect(preview.get_by_role("alert")).to_contain_text("node-2")
+    lab.screenshot("preview-elsewhere-dark")
+    lab.theme("JupyterLab Light")
+
+    lab.page.reload()
+    lab.page.locator(".lm-TabBar-tab").filter(has_text="table").click()
+    expect(status).to_have_text("Rows 1 \N{EN DASH} 100 of 250,000")
+    beside.do("wb.delete('table')")
+    expect(preview.get_by_text("deleted", exact=True)).to_be_visible()
+    expect(preview.locator("[data-cell='0,3']")).to_have_text("0")

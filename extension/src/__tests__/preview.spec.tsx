@@ -51,7 +51,7 @@ class FakeTable implements IPreviewApi {
     const columns = range(cstart, Math.min(cstop, this.columns)).map(x =>
       x === 0
         ? column('c0', { min: null, max: null, mean: null, top: [['<b>AA</b>', 250_000]] })
-        : column(`c${x}`, { nulls: x === 1 ? 30_000 : 0, histogram })
+        : column(`c${x}`, { min: '0.05834194922268229', nulls: x === 1 ? 30_000 : 0, histogram })
     );
     return Promise.resolve({ rows: 1_000_000, sampled: false, columns });
   }
@@ -113,8 +113,9 @@ describe('preview', () => {
     const heads = screen.getAllByRole('columnheader');
     expect(heads[0].textContent).toContain('<b>AA</b> 25 %');
     expect(heads[1].textContent).toContain('30,000 missing (3 %)');
+    expect(heads[1].querySelector('.wb-Grid-range')?.textContent).toBe('0.05834 … 9');
     expect(heads[1].querySelector('svg')?.getAttribute('aria-label')).toBe(
-      'Distribution: smallest 1, mean 4.5, largest 9'
+      'Distribution: smallest 0.05834194922268229, mean 4.5, largest 9'
     );
     const heights = [...heads[1].querySelectorAll('rect')].map(bar => Number(bar.getAttribute('height')));
     expect(heights).toEqual([6, 0, 24]);

@@ -51,7 +51,7 @@ function Spread(props: { summary: IColumnSummary; total: number; trans: Translat
     mean !== null && trans.__('mean %1', mean),
     max !== null && trans.__('largest %1', max)
   ].filter(Boolean);
-  const range = min !== null && max !== null ? trans.__('%1 … %2', min, max) : null;
+  const range = min !== null && max !== null ? trans.__('%1 … %2', short(min), short(max)) : null;
   return (
     <div className="wb-Grid-spread" title={words.join('\n')}>
       {histogram !== null && (
@@ -61,6 +61,11 @@ function Spread(props: { summary: IColumnSummary; total: number; trans: Translat
       {range !== null && <div className="wb-Grid-range">{range}</div>}
     </div>
   );
+}
+
+/** A number with many digits after the point, with four that count; all of them are in the tooltip. */
+function short(text: string): string {
+  return /^-?\d*\.\d{4,}(e[-+]?\d+)?$/i.test(text) ? String(Number(Number(text).toPrecision(4))) : text;
 }
 
 /** Bars that are as high as the counts; the label says in words what they show. */

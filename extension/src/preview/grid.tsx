@@ -136,10 +136,10 @@ function Pager({ page, preview, show, trans }: IProps): JSX.Element {
   };
   return (
     <div className="wb-Pager" role="toolbar" aria-label={trans.__('Pages')}>
-      <Turn label={trans.__('First rows')} text="⏮" disabled={start === 0} go={() => show(0, cstart)} />
+      <Turn label={trans.__('First rows')} icon="first" disabled={start === 0} go={() => show(0, cstart)} />
       <Turn
         label={trans.__('Rows before')}
-        text="◀"
+        icon="before"
         disabled={start === 0}
         go={() => show(Math.max(0, start - rows), cstart)}
       />
@@ -148,13 +148,13 @@ function Pager({ page, preview, show, trans }: IProps): JSX.Element {
       </span>
       <Turn
         label={trans.__('Rows after')}
-        text="▶"
+        icon="after"
         disabled={last >= preview.total_rows}
         go={() => show(start + rows, cstart)}
       />
       <Turn
         label={trans.__('Last rows')}
-        text="⏭"
+        icon="last"
         disabled={last >= preview.total_rows}
         go={() => show(lastPage, cstart)}
       />
@@ -170,7 +170,7 @@ function Pager({ page, preview, show, trans }: IProps): JSX.Element {
         <>
           <Turn
             label={trans.__('Columns before')}
-            text="◀"
+            icon="before"
             disabled={cstart === 0}
             go={() => show(start, Math.max(0, cstart - columns))}
           />
@@ -184,7 +184,7 @@ function Pager({ page, preview, show, trans }: IProps): JSX.Element {
           </span>
           <Turn
             label={trans.__('Columns after')}
-            text="▶"
+            icon="after"
             disabled={cstart + preview.columns.length >= preview.total_columns}
             go={() => show(start, cstart + columns)}
           />
@@ -194,7 +194,14 @@ function Pager({ page, preview, show, trans }: IProps): JSX.Element {
   );
 }
 
-function Turn(props: { label: string; text: string; disabled: boolean; go: () => void }): JSX.Element {
+const ARROWS = {
+  first: 'M6 5h2v14H6zM18 5v14l-9-7z',
+  before: 'M17 5v14L7 12z',
+  after: 'M7 5l10 7-10 7z',
+  last: 'M16 5h2v14h-2zM6 5l9 7-9 7z'
+} as const;
+
+function Turn(props: { label: string; icon: keyof typeof ARROWS; disabled: boolean; go: () => void }): JSX.Element {
   return (
     <button
       className="jp-mod-minimal wb-IconButton"
@@ -204,7 +211,9 @@ function Turn(props: { label: string; text: string; disabled: boolean; go: () =>
       disabled={props.disabled}
       onClick={props.go}
     >
-      <span aria-hidden>{props.text}</span>
+      <svg width={14} height={14} viewBox="0 0 24 24" aria-hidden focusable={false}>
+        <path fill="currentColor" d={ARROWS[props.icon]} />
+      </svg>
     </button>
   );
 }

@@ -158,14 +158,14 @@ function Header(props: IViewProps & { column: Column; index: number }): JSX.Elem
 
 type BodyProps = React.HTMLAttributes<HTMLDivElement>;
 
-/** Arrows, Page, Home and End move and, with Shift, select; Space selects; Enter and the menu key open the menu. */
+/** Arrows, Page, Home and End move and, with Shift, select; Space selects; Enter shows what is in an object, the menu key opens its menu. */
 function useKeyboard(
   props: IViewProps,
   scroller: React.RefObject<HTMLElement>,
   current: number,
   show: (index: number) => void
 ): BodyProps {
-  const { model } = props;
+  const { commands, model } = props;
   const wanted = React.useRef(false);
   React.useLayoutEffect(() => {
     if (wanted.current && current >= 0) {
@@ -210,7 +210,12 @@ function useKeyboard(
       if (!model.selected.has(row.key)) {
         model.select(row.key);
       }
-      openMenu(target);
+      const seen = { object: row.object.id };
+      if (model.selection.length === 1 && commands.isEnabled(CommandIDs.preview, seen)) {
+        void commands.execute(CommandIDs.preview, seen);
+      } else {
+        openMenu(target);
+      }
     } else if (event.key === ' ') {
       model.select(row.key, accel ? 'toggle' : 'only');
     } else {

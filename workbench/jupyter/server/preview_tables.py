@@ -91,12 +91,12 @@ def summary(grid: Grid | None, cstart: int, cstop: int) -> dict[str, Any]:
     """Return what is in some columns."""
     if grid is None:
         raise NotPossibleError("This object has no columns, so there is no summary of them.")
-    sampled = grid.rows > _SAMPLE
-    columns = [
-        {"name": grid.names[number], "dtype": grid.dtypes[number], **_column(grid.sample(number, _SAMPLE))}
-        for number in range(cstart, min(cstop, len(grid.names)))
-    ]
-    return {"rows": grid.rows, "sampled": sampled, "columns": columns}
+    looked_at, columns = grid.rows, []
+    for number in range(cstart, min(cstop, len(grid.names))):
+        sample = grid.sample(number, _SAMPLE)
+        looked_at = len(sample)
+        columns.append({"name": grid.names[number], "dtype": grid.dtypes[number], **_column(sample)})
+    return {"rows": looked_at, "sampled": looked_at < grid.rows, "columns": columns}
 
 
 # -- cells -------------------------------------------------------------------------------------------------------------
