@@ -20,6 +20,7 @@ from tests.benchmarks import (
     sharing,
     small,
     transfers,
+    visibility,
 )
 from tests.benchmarks.measuring import Figure, Scale
 from tests.benchmarks.neighbours import side_by_side
@@ -38,6 +39,7 @@ MEASUREMENTS: dict[str, Callable[[Scale], list[Figure]]] = {
     "datasets": datasets.datasets,
     "readers": processes.readers,
     "import": processes.imports,
+    "visible": visibility.puts,
     "transfer": transfers.between_nodes,
 }
 

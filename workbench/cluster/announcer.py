@@ -1,8 +1,9 @@
 """A worker tells the scheduler what its host's store holds: everything when it joins, then what changes.
 
 Covers the watch over one store and the order of announcements; their form is ``announcements.py``'s, and what the scheduler makes of them
-``catalog.py``'s. One worker of each host announces for all. It looks at the catalog's commit counter 50 times a second, which costs no system call, so a put is on its way to
-the scheduler, and with that to every node, at most 20 milliseconds later, where the machine has a processor for it; whatever happens while an announcement is under way is in the next one.
+``catalog.py``'s. One worker of each host announces for all. It looks at the catalog's commit counter when somebody commits, and 50 times a second, which costs no system call
+(``waking.py``), so a put is on its way to the scheduler, and with that to every node, at most 20 milliseconds later, where the machine has a processor for it; whatever happens
+while an announcement is under way is in the next one.
 
 Announcements are numbered. One that is lost, or comes twice, shows as a gap, and everything is said again: a resync. A large one is said in pages,
 read one after the other, so that neither side ever holds all of it as one message. What changes meanwhile follows as changes since the version that
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workbench import codecs, config, connection
 from workbench.cluster import announcements
 from workbench.cluster.gauge import Gauge
+from workbench.cluster.waking import Waking
 from workbench.errors import StoreError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("workbench.worker")
 
-INTERVAL: Final = 0.02
-"""Seconds between two looks at the store's version; one look is a few microseconds."""
 _SWEEP: Final = 0.05
 """Seconds between two looks for objects that this process decoded and nobody uses any more."""
 _PAUSE: Final = 0.5
@@ -85,17 +85,23 @@ class Announcer:
     async def run(self) -> None:
         """Announce until cancelled."""
         warned = False
-        while True:
-            try:
-                await self.flush()
-                await self._keep_house()
-                pause, warned = INTERVAL, False
-            except (OSError, WorkbenchError, TimeoutError, ValueError) as error:
-                if not warned:
-                    logger.warning("The workbench cannot announce this host's objects: %s", error)
-                warned, pause = True, _PAUSE
-                self._since = self._data_version = None
-            await asyncio.sleep(pause)
+        with Waking(self._store) as waking:
+            while True:
+                try:
+                    waking.begin()
+                    before = self.announced
+                    await self.flush()
+                    if self.announced != before:
+                        waking.saw()
+                    await self._keep_house()
+                    await waking.wait()
+                    warned = False
+                except (OSError, WorkbenchError, TimeoutError, ValueError) as error:
+                    if not warned:
+                        logger.warning("The workbench cannot announce this host's objects: %s", error)
+                    warned = True
+                    self._since = self._data_version = None
+                    await asyncio.sleep(_PAUSE)
 
     def start_over(self) -> None:
         """Announce everything from now on, as the host's announcer."""

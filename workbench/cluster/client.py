@@ -7,6 +7,7 @@ plugins there is ``connecting.py``. Read next: ``operations.py``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -121,7 +122,9 @@ class ClusterClient:
     def close(self) -> None:
         """Close Dask's client, if it was made for this object. The cluster goes on."""
         if self._owned and isinstance(self._channel, Client):
-            self._channel.close()
+            # Where the scheduler has gone, Dask's own attempt to reach it again may end with what closing took away from it.
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                self._channel.close()
 
     # -- calling ---------------------------------------------------------------------------------------------------
 

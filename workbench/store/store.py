@@ -26,6 +26,7 @@ from workbench.store.drafts import SHARED_FROM
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
 from workbench.store.naming import check_name
+from workbench.store.notices import Notices
 from workbench.store.processes import processes
 from workbench.store.raw import Export, Import
 from workbench.store.reading import Record
@@ -447,6 +448,10 @@ class Store:
     def data_version(self) -> bytes:
         """Return what changes when anybody changes the catalog: to be compared, and cheap enough to ask a thousand times a second."""
         return self.catalog.version()
+
+    def notices(self) -> Notices | None:
+        """Return what tells an event loop that somebody commits, or None where the kernel does not; see :class:`~workbench.store.notices.Notices`."""
+        return Notices.open(self.catalog.path)
 
     def changes(self, since: queries.Version | None = None) -> queries.Changes:
         """Return what changed since a version; of None, or of what is too long ago, that everything has to be read (:meth:`page`)."""

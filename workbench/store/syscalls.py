@@ -10,6 +10,7 @@ import errno
 import functools
 import mmap
 import os
+from pathlib import Path
 from typing import Final
 
 _FALLOC_FL_KEEP_SIZE: Final = 1
@@ -38,6 +39,12 @@ _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _mmap: Final = _libc.mmap
 _mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64]
 _mmap.restype = ctypes.c_void_p
+_IN_MODIFY: Final = 2
+"""linux/inotify.h."""
+_inotify_init1: Final = _libc.inotify_init1
+_inotify_init1.argtypes = [ctypes.c_int]
+_inotify_add_watch: Final = _libc.inotify_add_watch
+_inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
 _munmap: Final = _libc.munmap
 _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
@@ -89,6 +96,15 @@ def can_populate() -> bool:
             return populate_write(ctypes.addressof(byte), mmap.PAGESIZE)
         finally:
             del byte
+
+
+def watch_writes(path: Path) -> int | None:
+    """Return a descriptor that becomes readable when somebody writes to a file (inotify(7)); it never blocks. None where the kernel or its limits refuse."""
+    descriptor: int = _inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if descriptor >= 0 and _inotify_add_watch(descriptor, os.fsencode(path), _IN_MODIFY) < 0:
+        os.close(descriptor)
+        return None
+    return descriptor if descriptor >= 0 else None
 
 
 def want_huge_pages(address: int, nbytes: int) -> None:
