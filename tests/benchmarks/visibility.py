@@ -39,7 +39,8 @@ def puts(scale: Scale) -> list[Figure]:
 def _measure(cluster: LocalCluster, number: int) -> tuple[list[float], list[float], list[float]]:
     seen = wb.current_session().cluster
     assert seen is not None
-    seconds, answers = [], []
+    seconds: list[float] = []
+    answers: list[float] = []
     with Process(cluster.directories[1]) as kernel:
         kernel.do("import workbench as wb, time, random; wb.put(0, 'first')")
         for turn in range(number):
