@@ -91,7 +91,7 @@ bench: $(VENV)/.installed ## Measure: every figure beside a memcpy of the same b
 
 soak: $(VENV)/.installed ## Load one store from six processes for 15 minutes, with kills (SOAK_ARGS="--seconds 60 --seed 1"); then a million races
 	$(PY) -m tests.integration.faults.soak $(SOAK_ARGS)
-	WORKBENCH_KILLS=5000 WORKBENCH_RACES=1000000 WORKBENCH_CLUSTER_KILLS=100 $(PY) -m pytest tests/integration/faults -m "not packaging" -q
+	WORKBENCH_KILLS=5000 WORKBENCH_RACES=1000000 WORKBENCH_CLUSTER_KILLS=100 WORKBENCH_ALL_PYTHONS=1 $(PY) -m pytest tests/integration/faults -m "not packaging" -q
 
 # -- use ---------------------------------------------------------------------------------------------------------------
 

@@ -117,7 +117,9 @@ class Host:
         )
         self._programs.append(carrier)
         assert carrier.stdout is not None
-        if carrier.stdout.readline() != b"ready\n":
+        with carrier.stdout as said:
+            is_ready = said.readline() == b"ready\n"
+        if not is_ready:
             pytest.skip("the kernel has no netem, and no tap devices either (/dev/net/tun)")
         _ip("link", "set", inner, "netns", self.namespace)
         _ip("-n", self.namespace, "link", "set", inner, "name", "eth0")

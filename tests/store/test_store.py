@@ -253,6 +253,12 @@ def test_ttl_ends_an_object(store: Store) -> None:
     store.put(encoded(200 * MIB), "y")
 
 
+def test_pinned_object_whose_time_is_over_at_once_was_put(store: Store) -> None:
+    """A put that has sealed its object succeeds, whoever or whatever ends the object in the next moment."""
+    ref = store.put(encoded(10), "x", pin=True, ttl=1e-6)
+    assert not store.exists(ref)
+
+
 def test_listing_newest_first_with_patterns(store: Store) -> None:
     """Patterns are the shell's; unnamed objects are in the full listing only."""
     for name in ("a/1", "a/2", "b"):

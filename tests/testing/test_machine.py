@@ -16,7 +16,7 @@ from tests.conftest import PREFIX
 from workbench.testing import StoreMachine
 
 BUDGET = settings(
-    max_examples=25,
+    max_examples=16,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

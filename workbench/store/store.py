@@ -188,8 +188,8 @@ class Store:
         row = Row.of(id, encoded, pin=pin, ttl=ttl, tags=tags)
         ref = Ref(self.writer.put(encoded, name, row), name, row.kind, row.nbytes)
         if pin:
-            # It may refer to what is on disk. Without room for that it stays there, readable, and is not spilled again.
-            with contextlib.suppress(StoreFullError):
+            # It may refer to what is on disk. Without room for that it stays there, readable, and is not spilled again; its time may be over already.
+            with contextlib.suppress(StoreFullError, ObjectNotFoundError):
                 self.residence.restore(ref)
         return ref
 

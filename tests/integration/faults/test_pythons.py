@@ -20,8 +20,9 @@ from workbench.testing.operations import Operation
 pytestmark = [pytest.mark.packaging, pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
 
 VERSIONS = [
-    version for version in ("3.11", "3.12", "3.13") if version != f"{sys.version_info[0]}.{sys.version_info[1]}"
-]
+    version for version in ("3.13", "3.12", "3.11") if version != f"{sys.version_info[0]}.{sys.version_info[1]}"
+][: None if os.environ.get("WORKBENCH_ALL_PYTHONS") else 1]
+"""One of them, as making an environment takes longer than the tests; `make soak` has all."""
 NEEDS = ("numpy", "dask")
 """What the store imports, of all that the workbench asks for."""
 

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 RACES = int(os.environ.get("WORKBENCH_RACES") or 0)
 """Iterations that must be reached, however long that takes; without it, a million, if some seconds allow that."""
-SECONDS = 40.0
+SECONDS = 20.0
 PATIENCE = 300.0
 """Seconds that another process may take to start, on a machine that does much else."""
 PLACES = 10_000 if RACES else 60
