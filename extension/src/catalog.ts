@@ -3,7 +3,7 @@
 import { Clipboard } from '@jupyterlab/apputils';
 import { NotebookActions } from '@jupyterlab/notebook';
 import { addBelowIcon, closeIcon, copyIcon, refreshIcon } from '@jupyterlab/ui-components';
-import type { ReadonlyJSONObject } from '@lumino/coreutils';
+import type { ReadonlyJSONObject, ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import { Actions } from './actions';
 import { fetchCode } from './code';
@@ -17,6 +17,8 @@ import { CommandIDs } from './tokens';
 export function generalCommands(options: ICommandOptions): IGeneralCommand[] {
   const { focusFilter, model, openNotebook, openPanel, trans } = options;
   const actions = new Actions(model, trans);
+  const pathOf = ({ path }: ReadonlyPartialJSONObject): string | undefined =>
+    typeof path === 'string' ? path : (model.find()?.holders.find(holder => holder.path)?.path ?? undefined);
   return [
     {
       id: CommandIDs.openPanel,
@@ -85,11 +87,12 @@ export function generalCommands(options: ICommandOptions): IGeneralCommand[] {
           description: trans.__('Path of the notebook; without it, of one that holds the selected object')
         }
       },
-      enabled: () => openNotebook !== undefined,
-      execute: ({ path }) => {
-        const wanted = typeof path === 'string' ? path : model.find()?.holders.find(holder => holder.path)?.path;
-        if (wanted) {
-          openNotebook?.(wanted);
+      hide: true,
+      enabled: args => openNotebook !== undefined && pathOf(args) !== undefined,
+      execute: args => {
+        const path = pathOf(args);
+        if (path !== undefined) {
+          openNotebook?.(path);
         }
       }
     }

@@ -48,7 +48,9 @@ interface ICommand {
 }
 
 export interface IGeneralCommand extends ICommand {
-  readonly enabled?: () => boolean;
+  readonly enabled?: (args: ReadonlyPartialJSONObject) => boolean;
+  /** Whether it is shown in a menu only where it is enabled. */
+  readonly hide?: boolean;
   readonly toggled?: () => boolean;
   readonly execute: (args: ReadonlyPartialJSONObject) => Promise<void> | void;
 }
@@ -92,7 +94,8 @@ function addGeneral({ commands }: ICommandOptions, command: IGeneralCommand): ID
     caption: command.caption,
     icon: command.icon,
     describedBy: { args: { type: 'object', properties: command.properties ?? {} } },
-    isEnabled: command.enabled,
+    isEnabled: args => command.enabled?.(args) ?? true,
+    isVisible: args => !command.hide || (command.enabled?.(args) ?? true),
     isToggled: command.toggled,
     execute: args => command.execute(args)
   });

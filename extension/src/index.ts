@@ -70,7 +70,10 @@ const commands: JupyterFrontEndPlugin<void> = {
       notebooks,
       trans,
       openPanel,
-      focusFilter: () => document.querySelector<HTMLInputElement>(`#${PANEL} .wb-Filter-input`)?.focus(),
+      // The palette gives the focus back to who had it, when it closes.
+      focusFilter: () => {
+        setTimeout(() => document.querySelector<HTMLInputElement>(`#${PANEL} .wb-Filter-input`)?.focus(), 0);
+      },
       openNotebook: path => void app.commands.execute('docmanager:open', { path }),
       showPartitions: object => {
         const widget = partitionsWidget(object, workbench, trans);

@@ -293,7 +293,9 @@ export class WorkbenchModel implements IWorkbenchModel {
   }
 
   private _accept(answer: IAnswer): void {
-    const news = this._problem !== null || answer.version !== this._state?.version || this._followed.size > 0;
+    const told = this._told;
+    this._told = aside(answer);
+    const news = this._problem !== null || this._told !== told || this._followed.size > 0;
     const timed = this._terms?.some(({ key }) => key === 'idle' || key === 'age') ?? false;
     const nodes = this._state?.nodes;
     const { state, changed } = apply(this._state, answer);
@@ -385,6 +387,7 @@ export class WorkbenchModel implements IWorkbenchModel {
   private _selection: ISelection = NOTHING;
   private _state: IState | null = null;
   private _terms: readonly ITerm[] | null = null;
+  private _told = '';
   private readonly _trans: ITrans;
   private readonly _watch: Watch;
 }
@@ -423,6 +426,11 @@ export const UNTRANSLATED: ITrans = {
   __: (text, ...values) => text.replace(/%(\d+)/g, (_, at: string) => String(values[Number(at) - 1])),
   _n: (text, plural, count, ...values) => UNTRANSLATED.__(count === 1 ? text : plural, count, ...values)
 };
+
+/** All that is told beside the objects, the version included: permissions and the like may change without a new one. */
+function aside(answer: IAnswer): string {
+  return JSON.stringify({ ...answer, objects: 0, removed: 0, full: 0 });
+}
 
 function asProblem(error: unknown): IProblem {
   const kind = (error as Partial<IProblem>).kind;

@@ -15,8 +15,9 @@ from jupyter_core.paths import jupyter_path
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.processes import ROOT, Process
+from tests.ui.jupyter import EVERYTHING, JupyterLab
 from tests.ui.lab import Lab
-from workbench.jupyter import demo
+from tests.ui.permits import PERMITS
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -39,34 +40,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def spilling(directory: Path) -> dict[str, str]:
+    """What tells a process where to spill to; other tests have no such place."""
+    return {"WORKBENCH_SPILL_DIRECTORY": str(directory.parent / "spilled")}
+
+
 @pytest.fixture(autouse=True)
 def no_leaks() -> None:
     """Leave this to the other tests: Playwright keeps its threads as long as the browser, and no store is opened here."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def workbench_directory() -> Iterator[Path]:
-    """Name the store of all tests of a module: of the cluster's first node, of JupyterLab and of its kernels."""
+    """Name the store of all tests of the folder: of the cluster's first node, of JupyterLab and of its kernels."""
     path = Path(tempfile.mkdtemp(prefix="workbench-test-", dir="/dev/shm"))
     yield path / "store"
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def cluster(workbench_directory: Path) -> Iterator[None]:
+@pytest.fixture(scope="package")
+def cluster(workbench_directory: Path) -> Iterator[Process]:
     """Start two nodes, each a worker process with a store of its own, from a process of their own."""
-    with Process(workbench_directory) as process:
+    with Process(workbench_directory, **spilling(workbench_directory)) as process:
         process.do("""
+            import os
             import workbench as wb
             cluster = wb.LocalCluster(nodes=2, capacity="1 GiB", dashboard_address=":0")
+            client = cluster.get_client()
         """)
-        yield
+        yield process
         process.do("cluster.close()")
 
 
-@pytest.fixture(scope="module")
-def server(workbench_directory: Path, cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start JupyterLab as the demonstration does, on copies of the notebooks; give the URL with its token."""
+@pytest.fixture(scope="package")
+def jupyter(
+    workbench_directory: Path, cluster: Process, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[JupyterLab]:
+    """Start JupyterLab as the demonstration does, on copies of the notebooks."""
     del cluster
     root = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
@@ -74,31 +84,56 @@ def server(workbench_directory: Path, cluster: None, tmp_path_factory: pytest.Te
     settings = root / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps({"windowingMode": "none"}))
+    permits = root / "permits"
+    permits.write_text(EVERYTHING)
     more = {
         "JUPYTERLAB_SETTINGS_DIR": str(root / "settings"),
         "WORKBENCH_DIR": str(workbench_directory),
+        **spilling(workbench_directory),
         "WORKBENCH_DEMO_ROWS": "336776",
         "JUPYTER_CONFIG_DIR": str(root / "config"),
         "JUPYTER_DATA_DIR": str(root / "data"),
         "PYTHONPATH": str(ROOT),
+        PERMITS: str(permits),
     }
     before = dict(os.environ)
     os.environ.update(more)
     try:
-        with demo._Lab.start(root, None) as lab:
-            yield lab.url
+        with JupyterLab(root, permits) as lab:
+            yield lab
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
+def server(jupyter: JupyterLab) -> str:
+    """The URL of JupyterLab with its token."""
+    return jupyter.url
+
+
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Start the browser."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def beside(workbench_directory: Path, lab: Lab) -> Iterator[Process]:
+    """Start a process that shares, as one beside JupyterLab does; the store is empty for the next test."""
+    del lab
+    with Process(workbench_directory, **spilling(workbench_directory)) as process:
+        process.do("import workbench as wb, numpy as np, pandas as pd; wb.connect()")
+        yield process
+        process.do("""
+            import contextlib
+            for info in wb.ls():
+                with contextlib.suppress(wb.ObjectNotFoundError):
+                    wb.delete(info.id)
+        """)
 
 
 @pytest.fixture

@@ -62,8 +62,7 @@ function Kept(props: Pick<IViewProps, 'commands' | 'trans'> & { holder: IHolder;
           who
         )}
         <div className="wb-Deleted-cause">
-          {holder.cause ||
-            trans.__('by a variable or a view of it, since %1', formatDuration(now - holder.since, trans))}
+          {holder.cause || trans.__('by a variable or a view of it, for %1', formatDuration(now - holder.since, trans))}
         </div>
       </td>
       <td data-right>{formatBytes(holder.nbytes)}</td>

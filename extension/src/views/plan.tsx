@@ -95,6 +95,7 @@ export function ChoiceView(props: IChoiceProps): JSX.Element {
         {label}
         <select
           className="jp-mod-styled"
+          autoFocus
           value={chosen}
           onChange={event => {
             choose(event.target.value);

@@ -1,0 +1,214 @@
+"""The list of objects when there are many, odd ones, and two who look."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from playwright.sync_api import Browser, expect
+
+from tests.processes import Process
+from tests.ui.lab import Lab
+
+MANY = 10_000
+# Each is a name that something once choked on.
+HOSTILE = (
+    "<img src=x onerror=\"document.title='broken'\">",
+    "quo'te\" and \\ back",
+    "line\nbreak\ttab",
+    "\u202eright to left\u202c",
+    "../../etc/passwd",
+    "{{7*7}} ${7*7} %s %1",
+    "\U0001f680 r\u0300ocket",
+    "x" * 10_000,
+)
+
+
+def timed(lab: Lab, script: str) -> Any:
+    """Return what a script on the page resolves to."""
+    return lab.page.evaluate(f"async () => {{ {script} }}")
+
+
+def test_ten_thousand_objects(lab: Lab, beside: Process) -> None:
+    """Ten thousand objects are listed, scrolled, filtered, selected and deleted; a change is on the screen at once."""
+    beside.do(f"wb.put_many({{f'many/{{at // 100:03d}}/{{at:05d}}': np.arange(at % 50 + 1) for at in range({MANY})}})")
+    tab = lab.panel.locator("[data-listing=objects]")
+    expect(tab).to_contain_text(f"{MANY:,}")
+    # Once more as somebody sees it who opens JupyterLab now.
+    lab.page.add_init_script("""
+        new MutationObserver(() => {
+            const at = performance.now();
+            if (document.querySelector('#workbench-panel')) window.panelAt ??= at;
+            if (document.querySelector('[data-workbench-object]')) window.paintedAt ??= at;
+        }).observe(document, { childList: true, subtree: true });
+    """)
+    lab.page.reload()
+    lab.page.wait_for_function("window.paintedAt")
+    paint = timed(lab, "return window.paintedAt - window.panelAt")
+    grid = lab.panel.get_by_role("grid", name="Objects")
+    expect(grid).to_have_attribute("aria-rowcount", str(MANY + 1))
+    assert len(lab.names) < 100
+
+    changes = []
+    for at in range(5):
+        name = f"a change {at}"
+        timed(
+            lab,
+            f"""window.seenAt = new Promise(done => new MutationObserver((_, observer) => {{
+                if (document.querySelector('[data-name="{name}"]')) {{ observer.disconnect(); done(Date.now()); }}
+            }}).observe(document.body, {{ childList: true, subtree: true, attributes: true }}));""",
+        )
+        put = beside.do(f"import time; result = time.time(); wb.put(np.arange(9), {name!r})")
+        changes.append(timed(lab, "return window.seenAt") - 1e3 * put)
+    scroll = timed(
+        lab,
+        """const list = document.querySelector('.wb-Objects');
+        const frames = [];
+        let last = performance.now();
+        for (let at = 0; at < 90; at++) {
+            list.scrollTop += 700;
+            await new Promise(requestAnimationFrame);
+            frames.push(performance.now() - last);
+            last = performance.now();
+        }
+        return frames.sort((a, b) => a - b);""",
+    )
+    figures = {
+        "first paint, ms": round(paint),
+        "changes on the screen, ms": [round(change) for change in changes],
+        "a frame while scrolling, ms": {"median": round(scroll[45], 1), "95 %": round(scroll[85], 1)},
+    }
+    print(f"\n{MANY} objects: {json.dumps(figures)}")
+    lab.screenshot("many-scrolled")
+
+    # A reader in the middle of the list stays there while objects come before it.
+    top = timed(lab, "return document.querySelector('.wb-Objects').scrollTop")
+    seen = set(lab.names[9:25])
+    beside.do("wb.put(np.arange(9), 'a first one')")
+    expect(tab).to_contain_text(f"{MANY + 6:,}")
+    assert seen <= set(lab.names)
+    assert timed(lab, "return document.querySelector('.wb-Objects').scrollTop") > top
+
+    lab.filter("name:many/07*/*5 size:<1KB")
+    expect(grid).to_have_attribute("aria-rowcount", "101")
+    lab.filter("name:many/*")
+    expect(grid).to_have_attribute("aria-rowcount", str(MANY + 1))
+    lab.panel.locator("[data-workbench-object]").first.click(position={"x": 30, "y": 12})
+    lab.page.keyboard.press("End")
+    expect(lab.row("many/099/09999")).to_be_focused()
+    lab.page.keyboard.press("Control+a")
+    lab.page.keyboard.press("Delete")
+    start = time.perf_counter()
+    assert "10000 objects" in lab.accept("Delete")
+    expect(tab).to_contain_text("Objects 6")
+    print(f"{MANY} objects were deleted in {time.perf_counter() - start:.1f} s")
+    # The cluster hears of that a little later; what it lists no longer need not be deleted again.
+    beside.do("""
+        import time
+        end = time.monotonic() + 30
+        while len(wb.ls('many/*', limit=1)) > 0 and time.monotonic() < end: time.sleep(0.1)
+    """)
+    print(f"and the cluster knew it after {time.perf_counter() - start:.1f} s")
+
+
+def test_filter_groups_columns_and_their_return(lab: Lab, beside: Process) -> None:
+    """What somebody filters, sorts, groups and shows is there again after a reload, and a bad chip says what is wrong."""
+    beside.do("""
+        for at in range(3): wb.put(np.arange(1 << (10 + at)), f'runs/{at}')
+        wb.put(pd.DataFrame({'x': range(50_000)}), 'table', tags={'project': 'alpha'}, pin=True)
+        wb.put(np.arange(9))
+    """)
+    expect(lab.panel.locator("[data-workbench-object]")).to_have_count(5)
+    box = lab.panel.get_by_role("combobox")
+    box.click()
+    box.press_sequentially("pin")
+    lab.page.keyboard.press("ArrowDown")
+    lab.page.keyboard.press("Enter")
+    lab.page.keyboard.press("ArrowDown")
+    lab.page.keyboard.press("Enter")
+    expect(box).to_have_value("pinned:yes ")
+    assert lab.names == ["table"]
+    lab.filter("node:mars")
+    expect(lab.panel.get_by_role("alert")).to_have_text("No node is called “mars”. There are node-1, node-2.")
+    lab.screenshot("filter-bad")
+    lab.panel.get_by_role("button", name="Remove node:mars").click()
+    expect(box).to_have_value("")
+
+    lab.widen()
+    lab.panel.get_by_role("columnheader", name="Size").get_by_role("button").click()
+    assert lab.names[:2] == ["table", "runs/2"]
+    lab.panel.get_by_role("button", name="Group, sort, columns").click()
+    lab.panel.get_by_label("Group by").select_option("prefix")
+    lab.panel.get_by_role("checkbox", name="Tags").check()
+    lab.panel.get_by_role("checkbox", name="Shape").uncheck()
+    lab.screenshot("options")
+    lab.page.keyboard.press("Escape")
+    lab.panel.locator("[data-workbench-group='runs/']").click()
+    assert lab.names == ["table", ""]
+    lab.page.wait_for_timeout(1200)  # JupyterLab saves its state with a delay of its own
+    lab.page.reload()
+    expect(lab.panel.get_by_role("columnheader", name="Tags")).to_be_visible()
+    expect(lab.panel.get_by_role("columnheader", name="Shape")).to_have_count(0)
+    expect(lab.panel.get_by_role("columnheader", name="Size")).to_have_attribute("aria-sort", "descending")
+    expect(lab.panel.locator("[data-workbench-group='runs/']")).to_have_attribute("aria-expanded", "false")
+    assert lab.names == ["table", ""]
+    lab.screenshot("grouped")
+
+    # Those without a name, by themselves, and all at once.
+    lab.show("unnamed")
+    expect(lab.panel.locator("[data-workbench-object]")).to_have_count(1)
+    lab.panel.get_by_role("button", name="Delete All").click()
+    assert "1 object without a name" in lab.accept("Delete All")
+    expect(lab.panel.locator("[data-listing=unnamed]")).to_have_text("Unnamed 0")
+    lab.show("objects")
+
+
+def test_names_are_text_whatever_they_are(lab: Lab, beside: Process) -> None:
+    """Names with markup, quotes, line breaks, marks of direction and ten thousand letters are shown, and acted on, as text."""
+    for name in HOSTILE:
+        beside.do(f"wb.put(np.arange(9), {name!r})")
+    rows = lab.panel.locator("[data-workbench-object]")
+    expect(rows).to_have_count(len(HOSTILE))
+    assert sorted(lab.names) == sorted(HOSTILE)
+    expect(rows.locator("img")).to_have_count(0)
+    lab.screenshot("hostile")
+    for name in HOSTILE:
+        row = rows.nth(lab.names.index(name))
+        assert row.get_attribute("data-name") == name
+    first = rows.nth(lab.names.index(HOSTILE[0]))
+    first.focus()
+    lab.page.keyboard.press("Delete")
+    assert HOSTILE[0] in lab.accept("Delete")
+    expect(rows).to_have_count(len(HOSTILE) - 1)
+    lab.notice(f"“{HOSTILE[0]}” was deleted")
+    assert lab.page.title() != "broken"
+
+
+def test_two_windows_show_the_same(lab: Lab, beside: Process, browser: Browser, server: str) -> None:
+    """What one window does is in the other, which has its own filter; a paused one waits until it is told to go on."""
+    beside.do("wb.put(np.arange(1 << 18), 'shared')")
+    page = browser.new_page(viewport={"width": 1000, "height": 700}, reduced_motion="reduce")
+    other = Lab(page, lab.screenshots)
+    try:
+        other.open(server.replace("/lab/tree", "/lab/workspaces/second/tree"))
+        expect(other.row("shared")).to_be_visible()
+        other.filter("kind:dataframe")
+        expect(other.row("shared")).to_have_count(0)
+        expect(lab.row("shared")).to_be_visible()
+        other.filter("")
+        other.panel.get_by_role("button", name="Hold the list still").click()
+        lab.choose("shared", "Move")
+        lab.accept("Move", node="node-2")
+        lab.expect_nodes("shared", ["node-2"])
+        expect(other.panel.get_by_text("The list stands still: 1 object changed.")).to_be_visible()
+        other.expect_nodes("shared", ["node-1"])
+        other.screenshot("paused")
+        other.panel.get_by_role("button", name="Show what changed").click()
+        other.expect_nodes("shared", ["node-2"])
+        other.choose("shared", "Delete")
+        other.accept("Delete")
+        expect(lab.row("shared")).to_have_count(0)
+        assert other.errors == []
+    finally:
+        page.close()
