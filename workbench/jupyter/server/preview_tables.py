@@ -59,7 +59,8 @@ class Shown:
             pieces = pieces_of(self._session, question["id"])
             self._value = pieces if pieces is not None else self._session.get(question["id"])
             self._grid = pieces if pieces is not None else grid_of(self._value)
-            self._id = question["id"]
+            # Partitions come and go: a dataset is looked at anew each time.
+            self._id = question["id"] if pieces is None else None
         if question["what"] == "image":
             return {}, png(self._value)
         if question["what"] == "summary":

@@ -106,6 +106,12 @@ class WorkbenchHandler(APIHandler):
         """Name of who asks."""
         return str(getattr(self.current_user, "username", ""))
 
+    @property
+    def asker(self) -> str:
+        """Whose requests are counted together: who comes with the server's token alone is called otherwise each time."""
+        is_nameless = self.token_authenticated and str(getattr(self.current_user, "name", "")).startswith("Anonymous ")
+        return "" if is_nameless else self.user
+
     async def may(self, action: str, resource: str) -> bool:
         """Ask the server's authorizer."""
         return bool(await ensure_async(self.authorizer.is_authorized(self, self.current_user, action, resource)))
@@ -254,7 +260,7 @@ def permitted(action: str, resource: str, verb: str | None = None) -> Callable[[
 
 
 def _count(handler: WorkbenchHandler, kind: str) -> None:
-    if wait := handler.services.limits.take(handler.user, kind):
+    if wait := handler.services.limits.take(handler.asker, kind):
         raise RefusedError(429, "too-many", f"Too many requests. Ask again in {wait} s.", wait)
 
 
