@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import workbench as wb
+from tests.jupyter import openapi
 
+API = openapi.read()
 _PATIENCE = 30.0
 
 
@@ -56,6 +58,11 @@ def test_story_of_an_object(ask: Any, cluster: Any) -> None:
     assert ids["node-1"] == state["store"]["node"]
     assert nodes_of(state, ref.id) == ["node-1"]
 
+    for verb, body in (("move", {"to": "nowhere"}), ("replicate", {"to": ["nowhere"]}), ("drop", {"node": "nowhere"})):
+        status, answer = ask("POST", f"objects/{ref.id}/{verb}", body)
+        assert (status, answer["kind"]) == (404, "node-not-found")
+        assert ask("POST", f"objects/{'0' * 32}/{verb}", body)[0] == 404
+
     status, operation = ask("POST", f"objects/{ref.id}/replicate", {"to": [ids["node-2"]]})
     assert (status, operation["verb"], operation["object"], operation["to"]) == (
         202,
@@ -79,27 +86,6 @@ def test_story_of_an_object(ask: Any, cluster: Any) -> None:
     assert ask("DELETE", f"objects/{ref.id}") == (204, None)
     state = until(ask, lambda state: nodes_of(state, ref.id) == [], "deleted")
     assert not wb.exists("numbers")
-
-
-@pytest.mark.parametrize(
-    ("verb", "body", "status", "kind"),
-    [
-        ("move", {"to": "nowhere"}, 404, "node-not-found"),
-        ("replicate", {"to": ["nowhere"]}, 404, "node-not-found"),
-        ("drop", {"node": "nowhere"}, 404, "node-not-found"),
-    ],
-)
-def test_unknown_nodes_and_objects_are_not_found(
-    ask: Any, cluster: Any, verb: str, body: dict[str, Any], status: int, kind: str
-) -> None:
-    """A node that there is not, and an object that there is not, are each a 404 with its own kind."""
-    del cluster
-    ref = wb.put(np.arange(1 << 20), "numbers")
-    until(ask, lambda state: state["cluster"]["state"] == "connected" and nodes_of(state, ref.id) != [], "connected")
-    found, answer = ask("POST", f"objects/{ref.id}/{verb}", body)
-    assert (found, answer["kind"]) == (status, kind)
-    found, answer = ask("POST", f"objects/{'0' * 32}/{verb}", body)
-    assert found == 404
 
 
 def test_server_survives_its_clusters(ask: Any, store_directory: Path) -> None:
@@ -126,3 +112,69 @@ def test_connection_file_of_a_dead_cluster_is_a_state(ask: Any, store_directory:
     assert (status, answer["kind"]) == (503, "cluster")
     assert "tcp://127.0.0.1:9" in answer["message"]
     assert ask("DELETE", f"objects/{ref.id}") == (204, None)
+
+
+def test_nodes_plans_names_and_what_is_elsewhere(ask: Any, cluster: Any) -> None:
+    """Plans say what would be; a node is drained and given back; a name changes on all nodes at once; what only another node has is not previewed here."""
+    del cluster
+    ref = wb.put(np.arange(1 << 20), "numbers")
+    state = until(ask, lambda state: len(state["nodes"]) == 2 and nodes_of(state, ref.id) == ["node-1"], "two nodes")
+    openapi.check(API, "state", 200, state)
+    assert state["versions"]["cluster"] == wb.__version__
+    ids = {node["name"]: node["id"] for node in state["nodes"]}
+    assert all(node["heartbeat"] for node in state["nodes"])
+    assert set(state["history"]) == set(ids.values())
+
+    def plan(body: dict[str, Any], path: str = f"objects/{ref.id}/plan", name: str = "plan") -> dict[str, Any]:
+        status, answer = ask("POST", path, body)
+        assert status == 200
+        openapi.check(API, name, status, answer)
+        return answer  # type: ignore[no-any-return]
+
+    nbytes = wb.info("numbers").nbytes
+    found = plan({"verb": "move", "to": [ids["node-2"]]})
+    assert (found["nbytes"], found["evicts"], found["refused"], found["last_replica"]) == (nbytes, [], None, False)
+    assert plan({"verb": "drop", "node": "node-1"})["last_replica"]
+    assert plan({"verb": "drain"}, "nodes/node-1/plan", "planOfNode")["nbytes"] == nbytes
+    assert ask("POST", f"objects/{ref.id}/plan", {"verb": "move", "to": ["nowhere"]})[0] == 404
+
+    status, operation = ask("POST", "nodes/node-1/drain", {})
+    openapi.check(API, "drain", status, operation)
+    assert (status, operation["verb"]) == (202, "drain")
+    until(ask, lambda state: nodes_of(state, ref.id) == ["node-1", "node-2"], "a replica elsewhere")
+    state = until(ask, lambda state: operation_state(state, operation["id"]) == "done", "the end of the drain")
+    assert [node["state"] for node in state["nodes"] if node["name"] == "node-1"] == ["drained"]
+    openapi.check(API, "state", 200, state)
+    found = plan({"verb": "move", "to": [ids["node-1"]]})
+    assert found["refused"] is not None
+    assert ask("POST", "nodes/node-1/undrain", {}) == (204, None)
+    until(ask, lambda state: all(node["state"] == "running" for node in state["nodes"]), "given back")
+    assert ask("POST", "nodes/nowhere/drain", {})[0] == 404
+
+    status, answer = ask("POST", f"operations/{operation['id']}/cancel")
+    openapi.check(API, "cancel", status, answer)
+    assert answer["state"] == "done"
+    status, answer = ask("POST", "operations/nonsense/cancel")
+    assert (status, answer["kind"]) == (404, "operation-not-found")
+
+    status, operation = ask("POST", f"objects/{ref.id}/replicate", {"n": 2})
+    until(ask, lambda state: operation_state(state, operation["id"]) == "done", "two replicas")
+    assert ask("POST", f"objects/{ref.id}/rename", {"name": "new"}) == (204, None)
+    state = until(ask, lambda state: [one["names"] for one in state["objects"]] == [["new"]], "one name")
+    assert wb.get("new")[-1] == (1 << 20) - 1
+    assert not wb.exists("numbers")
+    version = state["version"]
+    wb.put(np.arange(10), "small")
+    status, delta = ask("GET", "state", params={"since": version})
+    assert (delta["full"], [one["name"] for one in delta["objects"]]) == (False, ["small"])
+
+    wb.move("new", "node-2").wait(30)
+    until(ask, lambda state: nodes_of(state, ref.id) == ["node-2"], "moved")
+    for verb in ("preview", "summary"):
+        status, answer = ask("GET", f"objects/{ref.id}/{verb}")
+        assert (status, answer["kind"]) == (409, "elsewhere")
+        assert "node-2" in answer["message"] and "Replicate it to this host" in answer["message"]
+    status, answer = ask("POST", f"objects/{ref.id}/pin", {})
+    assert (status, answer["kind"]) == (409, "elsewhere")
+    wb.replicate("new", to="node-1").wait(30)
+    assert ask("GET", f"objects/{ref.id}/preview", params={"stop": "1"})[1]["rows"] == [["0"]]

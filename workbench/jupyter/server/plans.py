@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.errors import ClusterError, LastReplicaError, StoreFullError, TransferError, WorkbenchError
+from workbench.errors import ClusterError, LastReplicaError, NodeNotFoundError, StoreFullError, WorkbenchError
 from workbench.jupyter.server.actions import Actions
 from workbench.jupyter.server.hub import Hub
 from workbench.objects import Holder, ObjectId, ObjectInfo, format_nbytes
@@ -63,7 +63,9 @@ class Plans:
         cluster = self._hub.link.require()
         try:
             return self._from_wire(await cluster.a_drain(node, dry_run=True))
-        except TransferError as error:
+        except NodeNotFoundError:
+            raise
+        except ClusterError as error:
             return _plan(refused=error)
 
     async def _in_cluster(self, object_id: ObjectId, verb: str, wish: Mapping[str, Any]) -> Json:
@@ -81,7 +83,9 @@ class Plans:
             except LastReplicaError:
                 wire = await cluster.a_drop(object_id, wish["node"], force=True, dry_run=True)
                 return self._from_wire(wire) | {"last_replica": True}
-        except (TransferError, StoreFullError) as error:
+        except NodeNotFoundError:
+            raise
+        except (ClusterError, StoreFullError) as error:
             return _plan(refused=error)
 
     def _from_wire(self, wire: Json) -> Json:
