@@ -15,7 +15,7 @@ import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
-import polars
+import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
@@ -84,7 +84,7 @@ def test_a_page_of_a_frame_is_its_cells_as_text() -> None:
         (pd.MultiIndex.from_product([[1], ["a", "b"]]).to_frame(), [["1", "a"], ["1", "b"]], "table"),
         (pa.table({"a": [1, None], "l": [[1], []]}), [["1", "[1]"], [None, "[]"]], "table"),
         (pa.array(["x", None]), [["x"], [None]], "table"),
-        (polars.DataFrame({"a": [1, None], "s": ["x", "y"]}), [["1", "x"], [None, "y"]], "table"),
+        (pl.DataFrame({"a": [1, None], "s": ["x", "y"]}), [["1", "x"], [None, "y"]], "table"),
         (scipy.sparse.eye_array(3).tocoo(), [["1.0", "0.0", "0.0"], ["0.0", "1.0", "0.0"]], "array"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else value,
