@@ -178,6 +178,7 @@ def test_save_is_an_operation(ask: Ask, session: wb.Session, tmp_path: Path) -> 
             if found["state"] != "running":
                 return found  # type: ignore[no-any-return]
             assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     assert save(str(tmp_path / "a.wb"))["state"] == "done"
     session.delete("a")
@@ -409,6 +410,7 @@ def test_any_name_goes_through_every_route_as_text(ask: Ask, session: wb.Session
         deadline = time.monotonic() + 5
         while not (holders := ask("GET", path, operation="object")[1]["holders"]):
             assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert [one["name"] for one in holders] == [name]
     assert ask("DELETE", path, operation="delete")[0] == 204
 

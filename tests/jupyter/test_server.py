@@ -86,6 +86,7 @@ def test_holders_are_shown_with_what_they_are(ask: Any, store: Store, store_dire
         deadline = time.monotonic() + 5
         while ask("GET", "state")[1]["objects"][0]["holders"]:
             assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 def test_partitions_are_shown_as_their_dataset(ask: Any, store: Store) -> None:

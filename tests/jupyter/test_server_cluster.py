@@ -32,6 +32,7 @@ def until(ask: Any, condition: Callable[[dict[str, Any]], bool], what: str) -> d
         state: dict[str, Any] = ask("GET", "state")[1]
         if condition(state):
             return state
+        time.sleep(0.05)  # between two questions: who asks without a pause is refused
         assert time.monotonic() < deadline, f"not within {_PATIENCE} s: {what}; last: {json.dumps(state, indent=1)}"
 
 
