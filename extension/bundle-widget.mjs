@@ -36,6 +36,8 @@ compiler.run((error, stats) => {
     console.error(error ?? stats.toString({ preset: 'errors-only' }));
     process.exit(1);
   }
-  const styles = ['base', 'widget', 'standalone'].map(name => readFileSync(join(here, `style/${name}.css`), 'utf8'));
+  const styles = ['base', 'preview', 'widget', 'standalone'].map(name =>
+    readFileSync(join(here, `style/${name}.css`), 'utf8')
+  );
   writeFileSync(join(folder, 'browser.css'), styles.join('\n'));
 });

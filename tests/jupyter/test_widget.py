@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
 import json
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
@@ -98,6 +100,24 @@ def test_a_name_is_not_taken_from_another_object(session: Session, answers: Answ
     answer = ask(answers, "POST", f"objects/{ref.id}/rename", {"name": "b"}, status=400)
     assert "Another object is called 'b'" in answer["message"]
     assert session.get("b") == 2
+
+
+def test_previews_are_the_server_s(session: Session, answers: Answers) -> None:
+    """A page of rows, what is in the columns, a picture, text: as the server would make them, and nothing stays mapped."""
+    table = session.put(pd.DataFrame({"<b>": range(100_000), "x": [None, 1.5] * 50_000}), "table")
+    page = ask(answers, "GET", f"objects/{table.id}/preview?start=99998&stop=100100&cstart=0&cstop=50")
+    assert (page["kind"], page["total_rows"]) == ("table", 100_000)
+    assert page["rows"] == [["99998", None], ["99999", "1.5"]]
+    columns = ask(answers, "GET", f"objects/{table.id}/summary?cstart=1&cstop=2")["columns"]
+    assert [(column["name"], column["nulls"]) for column in columns] == [("x", 50_000)]
+    assert [holder for holder in session.holders() if holder.object == table.id] == []
+    picture = session.put(np.zeros((16, 16, 3), "uint8"))
+    image = ask(answers, "GET", f"objects/{picture.id}/image")
+    assert base64.b64decode(image["base64"]).startswith(b"\x89PNG")
+    text = session.put({"a": "<i>"})
+    assert ask(answers, "GET", f"objects/{text.id}/preview")["text"] == "{'a': '<i>'}"
+    assert ask(answers, "GET", f"objects/{text.id}/image", status=400)["kind"] == "not-possible"
+    assert ask(answers, "GET", f"objects/{'f' * 32}/preview", status=404)["kind"] == "object-not-found"
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,18 @@ describe('preview', () => {
     expect(screen.getByRole('grid')).toBeTruthy();
   });
 
+  it('offers to bring an object here that is elsewhere, and then shows it', async () => {
+    api.failure = new ApiError('elsewhere', 'Only node-2 has it.', 409);
+    const bring = jest.fn(() => {
+      api.failure = null;
+      return Promise.resolve();
+    });
+    render(<PreviewView label="flights" object={null} gone={false} pages={pages} trans={trans} bring={bring} />);
+    await settle(() => pages.show(0, 0));
+    await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Replicate to This Host' })));
+    expect(screen.getByRole('grid')).toBeTruthy();
+  });
+
   it('shows the rows though the columns could not be summed up', async () => {
     api.summaryFailure = new ApiError('too-large', 'It took too long.', 413);
     await show();

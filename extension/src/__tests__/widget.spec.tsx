@@ -132,6 +132,7 @@ describe('object browser', () => {
     await settle(() => fireEvent.contextMenu(row()));
     const labels = screen.getAllByRole('menuitem').map(item => item.textContent);
     expect(labels).toEqual([
+      'Preview',
       'Copy Name',
       'Rename…',
       'Pin',
@@ -141,11 +142,24 @@ describe('object browser', () => {
       'Spill to Disk',
       'Delete…'
     ]);
-    expect(document.activeElement?.textContent).toBe('Copy Name');
+    expect(document.activeElement?.textContent).toBe('Preview');
     fireEvent.keyDown(document.activeElement!, { key: 'End' });
     expect(document.activeElement?.textContent).toBe('Delete…');
     await settle(() => fireEvent.keyDown(document.activeElement!, { key: 'Escape' }));
     expect(screen.queryByRole('menu')).toBeNull();
+    expect(document.activeElement).toBe(row());
+  });
+
+  it('shows what is in an object, and goes back to its row', async () => {
+    const path = `objects/${makeObject().id}`;
+    const page = { kind: 'text', total_rows: 0, total_columns: 0, columns: [], index: [], rows: [], text: '<i>x</i>' };
+    kernel.answers[`${path}/preview?start=0&stop=100&cstart=0&cstop=50`] = page;
+    await settle(() => row().focus());
+    await settle(() => fireEvent.keyDown(row(), { key: 'Enter' }));
+    expect(screen.getByLabelText('Content of flights').textContent).toBe('<i>x</i>');
+    expect(document.activeElement?.getAttribute('aria-label')).toBe('Back to the list');
+    await settle(() => fireEvent.keyDown(document.activeElement!, { key: 'Escape' }));
+    expect(screen.queryByLabelText('Content of flights')).toBeNull();
     expect(document.activeElement).toBe(row());
   });
 

@@ -1,8 +1,8 @@
 /** The head of a column: name, type, missing values, and how the values are spread. */
 
-import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import type { ITrans } from '../format';
 import type { IColumnSummary } from './tokens';
 
 interface IProps {
@@ -13,7 +13,7 @@ interface IProps {
   readonly summary: IColumnSummary | null;
   /** How many rows the summary is of, where it is not all. */
   readonly sampled: number | null;
-  readonly trans: TranslationBundle;
+  readonly trans: ITrans;
 }
 
 const WIDTH = 96;
@@ -36,14 +36,14 @@ export function ColumnHead({ at, column, rows, sampled, summary, trans }: IProps
   );
 }
 
-function missing(nulls: number, rows: number, trans: TranslationBundle): string {
+function missing(nulls: number, rows: number, trans: ITrans): string {
   const percent = (100 * nulls) / Math.max(rows, 1);
   const text =
     percent < 0.1 ? '< 0.1' : percent > 99.9 && nulls < rows ? '> 99.9' : percent.toFixed(percent < 10 ? 1 : 0);
   return trans.__('%1 missing (%2 %)', nulls.toLocaleString('en-US'), text.replace(/\.0$/, ''));
 }
 
-function Spread(props: { summary: IColumnSummary; total: number; trans: TranslationBundle }): JSX.Element {
+function Spread(props: { summary: IColumnSummary; total: number; trans: ITrans }): JSX.Element {
   const { summary, total, trans } = props;
   const { histogram, max, mean, min, top } = summary;
   const words = [
@@ -91,11 +91,7 @@ export function Histogram({ counts, label }: { counts: readonly number[]; label:
 }
 
 /** The commonest values, each with its part of all. */
-function Top(props: {
-  top: readonly (readonly [string, number])[];
-  total: number;
-  trans: TranslationBundle;
-}): JSX.Element {
+function Top(props: { top: readonly (readonly [string, number])[]; total: number; trans: ITrans }): JSX.Element {
   const { top, total, trans } = props;
   const some = top.slice(0, 2);
   const all = top.map(([value, count]) => trans.__('%1: %2', value, count.toLocaleString('en-US')));

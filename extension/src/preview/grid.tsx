@@ -4,9 +4,9 @@
  * Covers the table, its keys and its pager. Arrow keys go from cell to cell and over the end of the page to the next one.
  */
 
-import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import type { ITrans } from '../format';
 import { ColumnHead } from './column';
 import { shown } from './pages';
 import type { IPage, IPreview, ISummary, IWindow } from './tokens';
@@ -16,7 +16,7 @@ interface IProps {
   readonly page: IPage;
   readonly preview: IPreview;
   readonly summary: ISummary | null;
-  readonly trans: TranslationBundle;
+  readonly trans: ITrans;
   readonly show: (row: number, column: number) => void;
 }
 
@@ -89,7 +89,7 @@ function AllRows(props: {
   readonly preview: IPreview;
   readonly start: number;
   readonly cstart: number;
-  readonly trans: TranslationBundle;
+  readonly trans: ITrans;
 }): JSX.Element {
   const { cstart, preview, start, trans } = props;
   const right = preview.columns.map(({ dtype }) => isNumber(dtype));

@@ -4,13 +4,13 @@
  * Whatever comes from the server is shown as text.
  */
 
-import type { TranslationBundle } from '@jupyterlab/translation';
-import { UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import type { ITrans } from '../format';
 import { formatBytes, formatShape, typeLabel } from '../format';
 import type { IObject, IProblem } from '../tokens';
 import { KindIcon } from '../views/icons';
+import { useSignal } from '../views/use';
 import { Grid } from './grid';
 import type { PreviewPages } from './pages';
 import type { IPreview } from './tokens';
@@ -22,7 +22,9 @@ interface IProps {
   readonly object: IObject | null;
   readonly gone: boolean;
   readonly pages: PreviewPages;
-  readonly trans: TranslationBundle;
+  readonly trans: ITrans;
+  /** Bring the object to this host; only where it is elsewhere. */
+  readonly bring?: () => Promise<unknown>;
   /** Open the menu of actions. */
   readonly openMenu?: (element: HTMLElement, object: IObject) => void;
 }
@@ -32,7 +34,7 @@ export function PreviewView(props: IProps): JSX.Element {
   return (
     <div className="wb-Preview" data-workbench-preview={pages.object}>
       <Head {...props} />
-      <UseSignal signal={pages.changed}>{() => <Content {...props} />}</UseSignal>
+      <Content {...props} />
     </div>
   );
 }
@@ -70,11 +72,12 @@ function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
   );
 }
 
-function Content({ label, pages, trans }: IProps): JSX.Element {
+function Content({ bring, label, pages, trans }: IProps): JSX.Element {
+  useSignal(pages.changed);
   const { page } = pages;
   const { preview, problem } = page;
   if (problem !== null) {
-    return <Failure problem={problem} retry={() => void pages.retry()} trans={trans} />;
+    return <Failure problem={problem} bring={bring} retry={() => void pages.retry()} trans={trans} />;
   }
   if (preview === null) {
     return (
@@ -124,8 +127,13 @@ function hasCells(preview: IPreview): boolean {
   return preview.columns.length > 0;
 }
 
-function Failure(props: { problem: IProblem; retry: () => void; trans: TranslationBundle }): JSX.Element {
-  const { problem, retry, trans } = props;
+function Failure(props: {
+  problem: IProblem;
+  bring?: () => Promise<unknown>;
+  retry: () => void;
+  trans: ITrans;
+}): JSX.Element {
+  const { bring, problem, retry, trans } = props;
   return (
     <div className="wb-Hint" data-kind="warning" role="alert">
       <div className="wb-Hint-title">{trans.__('There is no preview')}</div>
@@ -134,14 +142,24 @@ function Failure(props: { problem: IProblem; retry: () => void; trans: Translati
           ? trans.__('The server extension workbench.jupyter.server is not enabled, or older than this one.')
           : problem.message}
       </div>
-      <button className="jp-mod-styled jp-mod-accept wb-Hint-button" type="button" onClick={retry}>
-        {trans.__('Try Again')}
-      </button>
+      {bring === undefined ? (
+        <button className="jp-mod-styled jp-mod-accept wb-Hint-button" type="button" onClick={retry}>
+          {trans.__('Try Again')}
+        </button>
+      ) : (
+        <button
+          className="jp-mod-styled jp-mod-accept wb-Hint-button"
+          type="button"
+          onClick={() => void bring().then(retry)}
+        >
+          {trans.__('Replicate to This Host')}
+        </button>
+      )}
     </div>
   );
 }
 
-function Picture(props: { label: string; pages: PreviewPages; trans: TranslationBundle }): JSX.Element {
+function Picture(props: { label: string; pages: PreviewPages; trans: ITrans }): JSX.Element {
   const { label, pages, trans } = props;
   const { image, imageProblem } = pages;
   const [url, setUrl] = React.useState<string | null>(null);

@@ -12,6 +12,7 @@ import { openObjectMenu } from '../card/menu';
 import { objectLabel } from '../format';
 import { kindIcon, workbenchIcon } from '../icons';
 import type { IWorkbenchModel } from '../tokens';
+import { CommandIDs } from '../tokens';
 import { PreviewPages } from './pages';
 import type { IPreviewApi } from './tokens';
 import { PreviewView } from './view';
@@ -51,6 +52,8 @@ export class PreviewContent extends ReactWidget {
         {() => {
           const found = model.find(object) ?? null;
           this._known ||= found !== null;
+          const to = model.state?.store?.node;
+          const elsewhere = to !== undefined && found?.replicas.every(({ node }) => node !== to) === true;
           return (
             <PreviewView
               label={this.title.label}
@@ -58,6 +61,7 @@ export class PreviewContent extends ReactWidget {
               gone={found === null && this._known && model.state?.truncated === 0}
               pages={this._pages}
               trans={trans}
+              bring={elsewhere ? () => commands.execute(CommandIDs.replicate, { object, to }) : undefined}
               openMenu={(element, target) => openObjectMenu(element, commands, target)}
             />
           );

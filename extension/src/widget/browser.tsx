@@ -3,9 +3,15 @@
 import * as React from 'react';
 
 import type { ITrans } from '../format';
-import type { IWorkbenchModel } from '../tokens';
+import { objectLabel } from '../format';
+import type { IObject, IWorkbenchModel } from '../tokens';
+import { Icon } from '../views/icons';
 import { NodesView } from '../views/nodes';
 import { ObjectsView } from '../views/objects';
+import { useSignal } from '../views/use';
+import { PreviewPages } from '../preview/pages';
+import type { IPreviewApi } from '../preview/tokens';
+import { PreviewView } from '../preview/view';
 import type { IDesk, IQuestion } from './commands';
 import { BrowserCommands, MENU, NODE_MENU } from './commands';
 import type { IMenu } from './menu';
@@ -22,12 +28,19 @@ interface IAsked {
   readonly answer: (value: string | null) => void;
 }
 
-export function Browser(props: { model: IWorkbenchModel; transport: KernelTransport; trans: ITrans }): JSX.Element {
-  const { model, transport, trans } = props;
+interface IProps {
+  readonly model: IWorkbenchModel;
+  readonly previews: IPreviewApi;
+  readonly transport: KernelTransport;
+  readonly trans: ITrans;
+}
+
+export function Browser({ model, previews, transport, trans }: IProps): JSX.Element {
   const root = React.useRef<HTMLDivElement>(null);
   const [menu, setMenu] = React.useState<IMenu | null>(null);
   const [asked, setAsked] = React.useState<IAsked | null>(null);
   const [news, setNews] = React.useState<INews | null>(null);
+  const [shown, setShown] = React.useState<IObject | null>(null);
   const [busy, setBusy] = React.useState(false);
   React.useEffect(() => {
     transport.onBusy = setBusy;
@@ -47,7 +60,8 @@ export function Browser(props: { model: IWorkbenchModel; transport: KernelTransp
             }
           })
         ),
-      say: (text, failed = false) => setNews({ text, failed })
+      say: (text, failed = false) => setNews({ text, failed }),
+      show: setShown
     };
     return new BrowserCommands(model, desk, trans);
   }, [model, trans]);
@@ -71,12 +85,65 @@ export function Browser(props: { model: IWorkbenchModel; transport: KernelTransp
       )}
       <NodesView {...views} />
       <ObjectsView {...views} />
+      {shown !== null && (
+        <Shown key={shown.id} api={previews} close={() => setShown(null)} model={model} object={shown} trans={trans} />
+      )}
       {asked !== null && <Question {...asked} trans={trans} />}
       <p className="wb-Browser-news" role="status" data-kind={news?.failed === true ? 'failed' : undefined}>
         {news?.text}
       </p>
       {menu !== null && <Menu menu={menu} commands={commands} trans={trans} close={() => setMenu(null)} />}
     </div>
+  );
+}
+
+/** What is in an object, in front of the list; Escape or the button goes back. */
+function Shown(props: {
+  api: IPreviewApi;
+  close: () => void;
+  model: IWorkbenchModel;
+  object: IObject;
+  trans: ITrans;
+}): JSX.Element {
+  const { api, close, model, object, trans } = props;
+  const pages = React.useMemo(() => new PreviewPages(api, object.id), [api, object.id]);
+  const button = React.useRef<HTMLButtonElement>(null);
+  useSignal(model.changed);
+  React.useEffect(() => {
+    const before = document.activeElement;
+    button.current?.focus();
+    void pages.show(0, 0);
+    return () => {
+      pages.dispose();
+      (before as HTMLElement | null)?.focus();
+    };
+  }, [pages]);
+  const found = model.find(object.id) ?? null;
+  const onKeyDown = (event: React.KeyboardEvent): void => {
+    if (event.key === 'Escape') {
+      event.stopPropagation();
+      close();
+    }
+  };
+  return (
+    <section className="wb-Browser-preview" aria-label={trans.__('Preview')} onKeyDown={onKeyDown}>
+      <button
+        ref={button}
+        className="wb-IconButton"
+        type="button"
+        aria-label={trans.__('Back to the list')}
+        onClick={close}
+      >
+        <Icon name="close" />
+      </button>
+      <PreviewView
+        label={objectLabel(found ?? object)}
+        object={found}
+        gone={found === null && model.state?.truncated === 0}
+        pages={pages}
+        trans={trans}
+      />
+    </section>
   );
 }
 

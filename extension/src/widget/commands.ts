@@ -24,6 +24,8 @@ export interface IQuestion {
 export interface IDesk {
   ask(question: IQuestion): Promise<string | null>;
   say(text: string, failed?: boolean): void;
+  /** Show what is in an object. */
+  show(object: IObject): void;
 }
 
 interface ICommand {
@@ -37,6 +39,7 @@ type Args = Readonly<Record<string, string | boolean | string[]>>;
 
 /** In the order of the menu. */
 export const MENU = [
+  CommandIDs.preview,
   CommandIDs.copyName,
   CommandIDs.rename,
   CommandIDs.pin,
@@ -49,6 +52,9 @@ export const MENU = [
   CommandIDs.restore,
   CommandIDs.deleteObject
 ];
+
+/** What changes nothing. */
+const QUIET: ReadonlySet<string> = new Set([CommandIDs.copyName, CommandIDs.pause, CommandIDs.preview]);
 
 export const NODE_MENU = [CommandIDs.drain, CommandIDs.undrain];
 
@@ -97,7 +103,7 @@ export class BrowserCommands implements ICommands {
     } catch (error) {
       this._desk.say(error instanceof Error ? error.message : String(error), true);
     }
-    if (id !== CommandIDs.pause && id !== CommandIDs.copyName) {
+    if (!QUIET.has(id)) {
       await this._model.refresh();
     }
   }
@@ -150,6 +156,12 @@ export class BrowserCommands implements ICommands {
       }
     };
     return {
+      [CommandIDs.preview]: {
+        label: trans.__('Preview'),
+        caption: trans.__('Show what is in this object: rows, a picture or text'),
+        suits: () => true,
+        run: objects => Promise.resolve(this._desk.show(objects[0]))
+      },
       [CommandIDs.copyName]: {
         label: trans.__('Copy Name'),
         caption: trans.__('Copy the name of this object, or its id when it has none'),

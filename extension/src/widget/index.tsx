@@ -12,6 +12,7 @@ import { createRoot } from 'react-dom/client';
 
 import { WorkbenchApi } from '../api';
 import { WorkbenchModel } from '../model';
+import { PreviewApi } from '../preview/api';
 import { Browser } from './browser';
 import type { IWidgetModel } from './transport';
 import { KernelTransport } from './transport';
@@ -43,7 +44,7 @@ export function render({ el, model: widget }: { el: HTMLElement; model: IWidgetM
   }
   el.append(root);
   const shown = createRoot(root);
-  shown.render(<Browser model={model} transport={transport} trans={english} />);
+  shown.render(<Browser model={model} previews={new PreviewApi(settings)} transport={transport} trans={english} />);
   observer.observe(root);
   return () => {
     observer.disconnect();

@@ -39,8 +39,9 @@ export class KernelTransport {
       this._waiting.set(id, ({ status, body: answer }) => {
         clearTimeout(timer);
         this.onBusy(false);
-        const text = status === 204 ? null : JSON.stringify(answer);
-        resolve(new Response(text, { status, headers: { 'Content-Type': 'application/json' } }));
+        const content = isPicture(answer) ? decode(answer.base64) : status === 204 ? null : JSON.stringify(answer);
+        const type = isPicture(answer) ? answer.type : 'application/json';
+        resolve(new Response(content, { status, headers: { 'Content-Type': type } }));
       });
       this._model.send({ id, method: init.method ?? 'GET', path, body });
     });
@@ -60,6 +61,19 @@ export class KernelTransport {
 
   private _count = 0;
   private readonly _waiting = new Map<number, (reply: IReply) => void>();
+}
+
+interface IPicture {
+  readonly base64: string;
+  readonly type: string;
+}
+
+function isPicture(answer: unknown): answer is IPicture {
+  return typeof answer === 'object' && answer !== null && 'base64' in answer;
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), letter => letter.charCodeAt(0));
 }
 
 // -- in place of JupyterLab's packages ------------------------------------------------------------------------------------

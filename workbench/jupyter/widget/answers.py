@@ -20,6 +20,7 @@ from workbench.errors import (
     ObjectNotFoundError,
     WorkbenchError,
 )
+from workbench.jupyter.widget.previews import preview
 from workbench.jupyter.widget.snapshot import Json, object_json, operation_json, state_json
 from workbench.objects import ObjectId, is_object_id, to_json
 from workbench.session import Session
@@ -75,6 +76,10 @@ class Answers:
         where = parts.path.strip("/")
         if (method, where) == ("GET", "state"):
             return 200, self._state(parse_qs(parts.query).get("since", [None])[0])
+        looked_at = re.fullmatch(rf"{_OBJECT}/(preview|summary|image)", where)
+        if method == "GET" and looked_at is not None:
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            return 200, preview(self._session(), _id(unquote(looked_at[1])), looked_at[2], query)
         for verb, pattern, handler in _ROUTES:
             found = re.fullmatch(pattern, where)
             if verb == method and found is not None:
