@@ -97,8 +97,8 @@ def test_a_name_is_not_taken_from_another_object(session: Session, answers: Answ
     """To rename an object as another one is called would delete that one: it is refused."""
     ref = session.put(1, "a")
     session.put(2, "b")
-    answer = ask(answers, "POST", f"objects/{ref.id}/rename", {"name": "b"}, status=400)
-    assert "Another object is called 'b'" in answer["message"]
+    answer = ask(answers, "POST", f"objects/{ref.id}/rename", {"name": "b"}, status=409)
+    assert answer["kind"] == "name-conflict"
     assert session.get("b") == 2
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.processes import Process
+from tests.processes import ROOT, Process
 from tests.ui.lab import Lab
+
+AXE = ROOT / "extension" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture
@@ -21,6 +23,20 @@ def beside(workbench_directory: Path, lab: Lab) -> Iterator[Process]:
         process.do("import workbench as wb, numpy as np, pandas as pd; wb.connect()")
         yield process
         process.do("for info in wb.ls(): wb.delete(info.id)")
+
+
+def complaints(lab: Lab, selector: str) -> list[str]:
+    """What axe-core finds wrong in a part of the page, where it is installed; it says nothing about what needs a human to judge."""
+    if not AXE.exists():
+        return []
+    if not lab.page.evaluate("() => 'axe' in window"):
+        lab.page.add_script_tag(path=AXE)
+    found: list[str] = lab.page.evaluate(
+        """async selector => (await axe.run(selector, { resultTypes: ['violations'] })).violations.flatMap(
+            ({ id, nodes }) => nodes.map(node => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))""",
+        selector,
+    )
+    return found
 
 
 def card(lab: Lab, at: int = 0) -> Locator:
@@ -70,6 +86,7 @@ def test_card_is_true_whatever_the_kernel_does(lab: Lab, beside: Process) -> Non
     expect(card(lab).locator("[data-node]")).to_have_count(2)
     lab.theme("JupyterLab Dark")
     lab.screenshot("card-dark")
+    assert complaints(lab, ".wb-CardOutput") == []
     lab.theme("JupyterLab Light")
 
     # Deleted: who saw it knows, who opens the notebook later is told that nobody knows it.
@@ -100,6 +117,7 @@ def test_cards_of_listings_nodes_and_operations(lab: Lab, beside: Process) -> No
     beside.do("wb.delete('two')")
     expect(rows.filter(has_text="two")).to_have_attribute("data-status", "deleted")
     lab.screenshot("cards-light")
+    assert complaints(lab, ".wb-CardOutput") == []
     one.get_by_role("button", name="Actions on one").click()
     lab.page.locator(".lm-Menu-item").filter(has_text="Delete").click()
     lab.accept("Delete")
@@ -122,6 +140,13 @@ def test_object_browser_as_a_widget(lab: Lab, beside: Process) -> None:
     expect(rows.filter(has_text=hostile)).to_have_count(1)
     numbers = widget.locator("[data-workbench-object][data-name='numbers']")
     lab.screenshot("widget-light")
+    assert complaints(lab, ".wb-Browser") == []
+    rows.filter(has_text=hostile).dblclick()
+    expect(widget.locator("[data-cell='99,0']")).to_have_text("99")
+    assert complaints(lab, ".wb-Browser") == []
+    lab.screenshot("widget-preview")
+    lab.page.keyboard.press("Escape")
+    expect(widget.locator(".wb-Preview")).to_have_count(0)
 
     numbers.click(button="right")
     lab.screenshot("widget-menu")
@@ -186,6 +211,7 @@ def test_preview_shows_what_is_in_an_object(lab: Lab, beside: Process) -> None:
     lab.page.keyboard.press("PageUp")
     expect(preview.locator("[data-cell='249800,3']")).to_be_focused()
     lab.screenshot("preview-table-light")
+    assert complaints(lab, ".wb-PreviewPanel") == []
 
     lab.choose("matrix", "Preview")
     expect(status).to_have_text(["Rows 1 \N{EN DASH} 100 of 1,000", "Columns 1 \N{EN DASH} 50 of 120"])
@@ -198,6 +224,7 @@ def test_preview_shows_what_is_in_an_object(lab: Lab, beside: Process) -> None:
     assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [128, 96]
     lab.theme("JupyterLab Dark")
     lab.screenshot("preview-picture-dark")
+    assert complaints(lab, ".wb-PreviewPanel:not(.lm-mod-hidden)") == []
 
     lab.row("text").press("Enter")
     expect(preview.get_by_label("Content of text")).to_contain_text("<script>document.title = 1</script>")
@@ -205,6 +232,8 @@ def test_preview_shows_what_is_in_an_object(lab: Lab, beside: Process) -> None:
     expect(preview.get_by_role("alert")).to_contain_text("node-2")
     lab.screenshot("preview-elsewhere-dark")
     lab.theme("JupyterLab Light")
+    preview.get_by_role("button", name="Replicate to This Host").click()
+    expect(status).to_have_text("Rows 1 \N{EN DASH} 100 of 1,048,576")
 
     lab.page.reload()
     lab.page.locator(".lm-TabBar-tab").filter(has_text="table").click()

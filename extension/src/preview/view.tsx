@@ -41,7 +41,7 @@ export function PreviewView(props: IProps): JSX.Element {
 
 function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
   return (
-    <header className="wb-Preview-head">
+    <div className="wb-Preview-head">
       {object !== null && <KindIcon kind={object.kind} />}
       <h2 className="wb-Preview-name">
         <bdi>{label}</bdi>
@@ -68,7 +68,7 @@ function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
           {trans.__('Actions')}
         </button>
       )}
-    </header>
+    </div>
   );
 }
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from workbench.errors import (
     ClusterError,
     LastReplicaError,
+    NameConflictError,
     NodeNotFoundError,
     ObjectNotFoundError,
     WorkbenchError,
@@ -103,7 +104,7 @@ class Answers:
 def _status(error: WorkbenchError) -> int:
     if isinstance(error, (ObjectNotFoundError, NodeNotFoundError)):
         return 404
-    if isinstance(error, LastReplicaError):
+    if isinstance(error, (LastReplicaError, NameConflictError)):
         return 409
     return 503 if isinstance(error, ClusterError) else 400
 
@@ -164,15 +165,7 @@ def _drop(session: Session, text: str, body: Body) -> None:
 
 
 def _rename(session: Session, text: str, body: Body) -> None:
-    info, name = session.info(_id(text)), _text(body, "name")
-    if not session.store.exists(info.id):
-        raise ObjectNotFoundError(f"{info.name or info.id!r} is on other nodes only; it can be renamed where it is.")
-    if session.exists(name) and session.info(name).id != info.id:
-        raise _BadRequestError(f"Another object is called {name!r}.")
-    session.store.bind(name, info.id)
-    for old in info.names:
-        if old != name:
-            session.store.unbind(old, info.id)
+    session.rename(_id(text), _text(body, "name"))
 
 
 def _save(session: Session, text: str, body: Body) -> None:
