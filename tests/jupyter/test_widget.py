@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 import workbench as wb
 from workbench.errors import WorkbenchError
 from workbench.jupyter import server
-from workbench.jupyter.widget import browser, open_browser
+from workbench.jupyter.widget import bundle, open_browser
 from workbench.jupyter.widget.answers import Answers
 from workbench.session import Session
 
@@ -155,11 +155,16 @@ def test_without_anywidget_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_an_unbuilt_checkout_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without the script there is nothing to show: the message says how to make it."""
-    monkeypatch.setattr(browser, "SCRIPT", tmp_path / "browser.js")
-    with pytest.raises(WorkbenchError, match="make build"):
-        open_browser()
+    for name in ("SCRIPT", "STYLE"):
+        with monkeypatch.context() as patch:
+            patch.setattr(bundle, name, tmp_path / "missing")
+            with pytest.raises(WorkbenchError, match="make build"):
+                open_browser()
 
 
+@pytest.mark.skipif(
+    not (bundle.SCRIPT.exists() and bundle.STYLE.exists()), reason="the widget was not built: make build"
+)
 def test_a_message_of_the_page_is_answered(store_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The widget answers with the number of the question; what is no question is ignored."""
     wb.put(np.arange(10), "a")

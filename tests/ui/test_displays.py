@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.processes import ROOT, Process
-from tests.ui.lab import Lab
-
-AXE = ROOT / "extension" / "node_modules" / "axe-core" / "axe.min.js"
+from tests.processes import Process
+from tests.ui.lab import AXE, Lab
 
 
 @pytest.fixture
@@ -26,17 +24,8 @@ def beside(workbench_directory: Path, lab: Lab) -> Iterator[Process]:
 
 
 def complaints(lab: Lab, selector: str) -> list[str]:
-    """What axe-core finds wrong in a part of the page, where it is installed; it says nothing about what needs a human to judge."""
-    if not AXE.exists():
-        return []
-    if not lab.page.evaluate("() => 'axe' in window"):
-        lab.page.add_script_tag(path=AXE)
-    found: list[str] = lab.page.evaluate(
-        """async selector => (await axe.run(selector, { resultTypes: ['violations'] })).violations.flatMap(
-            ({ id, nodes }) => nodes.map(node => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))""",
-        selector,
-    )
-    return found
+    """What axe-core finds wrong in a part of the page, where it is installed."""
+    return lab.check_accessibility(selector) if AXE.exists() else []
 
 
 def card(lab: Lab, at: int = 0) -> Locator:
@@ -112,6 +101,8 @@ def test_cards_of_listings_nodes_and_operations(lab: Lab, beside: Process) -> No
     lab.run("wb.replicate('one', n=2)")
     operation = lab.page.locator(".wb-Card[data-kind='operations'] .wb-Card-operation")
     expect(operation).to_have_attribute("data-state", "done")
+    for bar in (meters.first, operation):
+        expect(bar.locator(".wb-Bar-part")).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
     one = rows.filter(has_text="one")
     expect(one.locator("[data-node]")).to_have_count(2)
     beside.do("wb.delete('two')")
@@ -238,6 +229,7 @@ def test_preview_shows_what_is_in_an_object(lab: Lab, beside: Process) -> None:
     lab.page.reload()
     lab.page.locator(".lm-TabBar-tab").filter(has_text="table").click()
     expect(status).to_have_text("Rows 1 \N{EN DASH} 100 of 250,000")
+    expect(heads.nth(0).locator("svg.wb-Histogram rect").first).to_be_visible()
     beside.do("wb.delete('table')")
     expect(preview.get_by_text("deleted", exact=True)).to_be_visible()
     expect(preview.locator("[data-cell='0,3']")).to_have_text("0")

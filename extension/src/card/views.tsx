@@ -333,7 +333,7 @@ function Meter(props: { role?: string; value: number; label: string; text: strin
         aria-valuetext={text}
         data-level={role === 'meter' && value > 0.95 ? 'full' : undefined}
       >
-        <div className="wb-Bar-used" style={{ width: `${percent}%` }} />
+        {value > 0 && <div className="wb-Bar-part" data-part="used" style={{ width: `${100 * value}%` }} />}
       </div>
       <span className="wb-Card-amount">{text}</span>
     </div>

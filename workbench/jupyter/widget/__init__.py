@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
+from workbench.jupyter.widget import bundle
 from workbench.session import Session
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def open_browser(session: Session | None = None) -> Browser:
             "The object browser needs the package anywidget, which is not installed here. "
             "Next: pip install 'shm-workbench[jupyter]', and restart the kernel."
         ) from error
-    from workbench.jupyter.widget.browser import SCRIPT, Browser
+    for made in (bundle.SCRIPT, bundle.STYLE):
+        if not made.exists():
+            raise BrowserError(f"The object browser was not built: {made} is missing. Next: make build.")
+    from workbench.jupyter.widget.browser import Browser
 
-    if not SCRIPT.exists():
-        raise BrowserError(f"The object browser was not built: {SCRIPT} is missing. Next: make build.")
     return Browser(session)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import anywidget
 
 from workbench.current import current_session
 from workbench.jupyter.widget.answers import Answers
+from workbench.jupyter.widget.bundle import SCRIPT, STYLE
 from workbench.session import Session
 
-__all__ = ["SCRIPT", "Browser"]
-
-_STATIC: Final = Path(__file__).parent / "static"
-SCRIPT: Final = _STATIC / "browser.js"
-"""Made by ``extension/toolchain.py``."""
+__all__ = ["Browser"]
 
 
 class Browser(anywidget.AnyWidget):
@@ -28,7 +24,7 @@ class Browser(anywidget.AnyWidget):
     """
 
     _esm = SCRIPT
-    _css = _STATIC / "browser.css"
+    _css = STYLE
 
     def __init__(self, session: Session | None = None) -> None:
         super().__init__()
