@@ -223,7 +223,7 @@ class Actions:
             Only other nodes have it.
         """
         await self._hub.start()
-        await self._here(object_id, "previewing", lambda store: store.info(object_id))
+        await self._here(object_id, "preview", lambda store: store.info(object_id))
 
     async def _each(self, object_id: ObjectId, verb: str, act: Callable[[Store, ObjectId], None]) -> None:
         """Do something with an object of this host, of a dataset with its partitions here and, for pins, its manifest."""
@@ -249,7 +249,7 @@ class Actions:
             nodes = [] if found is None else [replica.node_name for replica in found.replicas]
             if nodes:
                 raise ElsewhereError(
-                    f"{_title(found, object_id)} is on {', '.join(nodes)}, not on this host, where it would be done: {verb}. Replicate it to this host first."
+                    f"{_title(found, object_id)} is on {', '.join(nodes)}, not on this host, and {verb} needs it here. Replicate it to this host first."
                 ) from None
             raise
 

@@ -163,9 +163,7 @@ def _rate(operations: Iterable[Json]) -> float | None:
 def _local(store: Store, info: ObjectInfo, holders: list[Holder], verb: str, node: str) -> Json:
     here = next((replica for replica in info.replicas if replica.node == store.id), None)
     if here is None:
-        return _plan(
-            refused=f"It is not on this host, where it would be done: {verb}. Replicate it to this host first."
-        )
+        return _plan(refused=f"It is not on this host, and {verb} needs it here. Replicate it to this host first.")
     if verb == "spill":
         return _plan(here.nbytes, refused=_against_spilling(store, info, holders, here.state))
     if here.state != "disk":
