@@ -20,7 +20,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import workbench as wb
-from workbench.jupyter import magics
+from workbench.jupyter import magics, messages
 from workbench.jupyter.parsing import FetchWish, MagicError, ShareWish, parse_fetch, parse_share
 from workbench.objects import format_nbytes
 from workbench.store import default_directory
@@ -139,6 +139,21 @@ def test_an_error_in_the_users_code_is_shown_from_there(
     assert "x / zero" in shown and "ZeroDivisionError" in shown
     assert "workbench/" not in shown and "eval(" not in shown
     assert not wb.exists("result")
+
+
+def test_an_error_of_the_workbench_is_shown_where_the_user_called_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The user's own lines and the message: none of our frames, nor what our code made the error of; unloading brings them back."""
+    shell.colors = "nocolor"
+    for loaded in (True, False):
+        with pytest.raises(wb.ObjectNotFoundError):
+            run(shell, "def load():\n    return wb.get('nope')\nimport workbench as wb\nload()")
+        shown = capsys.readouterr().out
+        assert "return wb.get('nope')" in shown and "There is no object 'nope'" in shown
+        assert ("session/sharing.py" in shown) != loaded
+        assert ("another exception" in shown) != loaded
+        messages.show_all_frames()
 
 
 def test_a_refusal_is_red(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.jupyter import bars, causes, display
 from workbench.jupyter.completing import Completer, own_variables
-from workbench.jupyter.messages import one_message, users_code
+from workbench.jupyter.messages import hide_our_frames, one_message, show_all_frames, users_code
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
 from workbench.listing import Listing
 from workbench.objects import Holder, ObjectInfo, Ref
@@ -216,6 +216,9 @@ class WorkbenchMagics(Magics):
             return self._answer(split(line))
 
     def _answer(self, words: list[str]) -> Any:
+        if words[:1] == ["help"] and len(words) == 2 and words[1].lstrip("%") in {"share", "fetch"}:
+            print(inspect.getdoc(getattr(WorkbenchMagics, words[1].lstrip("%"))))  # noqa: T201  # a magic answers by printing
+            return None
         if words[:1] == ["help"] and len(words) == 2:
             words = [words[1], "--help"]
         if not words or words[0] in {"help", "-h", "--help"}:
@@ -241,7 +244,9 @@ class WorkbenchMagics(Magics):
     def _values(self, wish: ShareWish) -> dict[str | None, Any]:
         if wish.expression is not None:
             with users_code(self._ip):
-                return {wish.name: eval(wish.expression, self._ip.user_ns)}  # noqa: S307  # the user's own code
+                name = self._ip.compile.cache(wish.expression, _number(self._ip))
+                code = compile(wish.expression, name, "eval")
+                return {wish.name: eval(code, self._ip.user_ns)}  # noqa: S307  # the user's own code
         missing = [name for name in wish.variables if name not in self._ip.user_ns]
         if missing:
             near = difflib.get_close_matches(missing[0], own_variables(self._ip), 3)
@@ -252,7 +257,7 @@ class WorkbenchMagics(Magics):
     def _run(self, cell: str) -> Any:
         """Run a cell and return the value of its last line: an expression, or an assignment to one variable."""
         shell = self._ip
-        source = shell.transform_cell(cell)
+        source = f"\n{shell.transform_cell(cell)}"  # the first line of the cell was the magic
         with users_code(shell):
             tree = shell.transform_ast(shell.compile.ast_parse(source))
         last = tree.body[-1] if tree.body else None
@@ -263,10 +268,15 @@ class WorkbenchMagics(Magics):
                 value = ast.copy_location(ast.Name(name, ast.Load()), last)
             case _:
                 raise MagicError("The last line of the cell has no value; end it with an expression or an assignment.")
-        name = shell.compile.cache(cell)
+        name = shell.compile.cache(source, _number(shell))
         with users_code(shell):
             exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
             return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
+
+
+def _number(shell: InteractiveShell) -> int:
+    """Return the number of the cell that runs; ``execution_count`` may be the next one's already."""
+    return max(0, len(shell.user_ns.get("In", ())) - 1)
 
 
 def _asks_for_help(line: str, magic: Callable[..., Any]) -> bool:
@@ -349,6 +359,7 @@ def register(shell: InteractiveShell) -> None:
     parts.completer.register()
     shell.events.register("post_run_cell", parts.after_cell)
     progress.show_with(bars.display_for(shell))
+    hide_our_frames(shell)
 
 
 def unregister(shell: InteractiveShell) -> None:
@@ -359,3 +370,4 @@ def unregister(shell: InteractiveShell) -> None:
         parts.completer.unregister()
         shell.events.unregister("post_run_cell", parts.after_cell)
         progress.show_with(None)
+        show_all_frames()

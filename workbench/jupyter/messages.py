@@ -1,13 +1,15 @@
-"""Errors in a notebook: those of the workbench as one message, those of the user's own code with a traceback that begins there.
+"""Errors in a notebook: what the workbench refuses as one message below the user's own line, errors of the user's code with a traceback that begins there.
 
-Covers how an error of a magic is shown. It stays the error that it is, so that a notebook run stops there, and ``except`` finds it.
+Covers how an error is shown. It stays the error that it is, so that a notebook run stops there, and ``except`` finds it; ``%tb`` and ``%debug`` show all of it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import sysconfig
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -17,16 +19,21 @@ from IPython.core.interactiveshell import InteractiveShell
 from workbench.errors import WorkbenchError
 from workbench.jupyter.parsing import MagicError
 
-__all__ = ["one_message", "users_code"]
+__all__ = ["hide_our_frames", "one_message", "show_all_frames", "show_from_the_user", "users_code"]
 
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
+_LIBRARIES: Final = tuple(
+    {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
+_HOOK: Final = "_render_traceback_"
+"""IPython's own: what an error has under this name says how it looks."""
 
 
 @contextlib.contextmanager
 def one_message(shell: InteractiveShell) -> Iterator[None]:
-    """Let what the workbench refuses, and Ctrl-C, be shown as one message; type and exit status stay as they are.
+    """Let what a magic refuses, and Ctrl-C, be shown as one message; type and exit status stay as they are.
 
     What else may go wrong is somebody's fault, and keeps its traceback.
 
@@ -37,13 +44,13 @@ def one_message(shell: InteractiveShell) -> Iterator[None]:
     try:
         yield
     except MagicError as error:
-        _show(error, _first_line_red(shell, str(error)))
+        _show(error, [_first_line_red(shell, str(error))])
         raise
     except (WorkbenchError, ValueError, TypeError, OSError) as error:
-        _show(error, _first_line_red(shell, f"{type(error).__name__}: {error}"))
+        _show(error, [_first_line_red(shell, f"{type(error).__name__}: {error}")])
         raise
     except KeyboardInterrupt as error:
-        _show(error, _first_line_red(shell, "Interrupted. What was not finished has left nothing behind."))
+        _show(error, [_first_line_red(shell, "Interrupted. What was not finished has left nothing behind.")])
         raise
 
 
@@ -60,15 +67,75 @@ def users_code(shell: InteractiveShell) -> Iterator[None]:
     except WorkbenchError:
         raise
     except BaseException as error:
-        lines = shell.InteractiveTB.structured_traceback(type(error), error, _beyond_ours(error.__traceback__))
-        _show(error, "\n".join(lines))
+        beyond = error.__traceback__
+        while beyond is not None and _is_ours(beyond):
+            beyond = beyond.tb_next
+        _show(error, shell.InteractiveTB.structured_traceback(type(error), error, beyond, tb_offset=0))
         raise
 
 
-def _show(error: BaseException, text: str) -> None:
-    if not hasattr(error, "_render_traceback_"):
+def hide_our_frames(shell: InteractiveShell) -> None:
+    """Let every error of the workbench be shown with the user's own frames only, as :func:`show_from_the_user` does."""
+    known = weakref.ref(shell)
+
+    def lines(error: WorkbenchError) -> list[str]:
+        shell = known()
+        return [f"{type(error).__name__}: {error}"] if shell is None else _lines(shell, error)
+
+    setattr(WorkbenchError, _HOOK, lines)
+
+
+def show_all_frames() -> None:
+    """Undo :func:`hide_our_frames`."""
+    with contextlib.suppress(AttributeError):
+        delattr(WorkbenchError, _HOOK)
+
+
+def show_from_the_user(shell: InteractiveShell, error: BaseException) -> None:
+    """Let an error be shown with the frames that are not the workbench's: whoever calls it wants to see where he did."""
+    _show(error, lambda: _lines(shell, error))
+
+
+def _lines(shell: InteractiveShell, error: BaseException) -> list[str]:
+    own = _without_ours(error.__traceback__)
+    # What our own code made of another error says it in its message; what the user's code raised is shown, too.
+    told = error.__suppress_context__
+    error.__suppress_context__ = told or not _has_users(error.__context__)
+    cause, error.__cause__ = error.__cause__, error.__cause__ if _has_users(error.__cause__) else None
+    try:
+        lines: list[str] = shell.InteractiveTB.structured_traceback(type(error), error, own, tb_offset=0)
+    finally:
+        error.__cause__, error.__suppress_context__ = cause, told
+    return lines
+
+
+def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+    if traceback is None:
+        return None
+    rest = _without_ours(traceback.tb_next)
+    if _is_ours(traceback) or "IPython" in traceback.tb_frame.f_globals.get("__name__", ""):
+        return rest
+    return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
+
+
+def _is_ours(traceback: TracebackType) -> bool:
+    return traceback.tb_frame.f_code.co_filename.startswith(_OURS)
+
+
+def _has_users(error: BaseException | None) -> bool:
+    """Tell whether code that is neither ours nor a library's had a part in an error."""
+    traceback = None if error is None else error.__traceback__
+    while traceback is not None:
+        if not traceback.tb_frame.f_code.co_filename.startswith((_OURS, *_LIBRARIES)):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _show(error: BaseException, lines: list[str] | Callable[[], list[str]]) -> None:
+    if _HOOK not in getattr(error, "__dict__", {}):
         with contextlib.suppress(AttributeError):  # a class with slots
-            error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]  # IPython's own hook
+            setattr(error, _HOOK, lines if callable(lines) else lambda: lines)
 
 
 def _first_line_red(shell: InteractiveShell, text: str) -> str:
@@ -76,10 +143,3 @@ def _first_line_red(shell: InteractiveShell, text: str) -> str:
         return text
     first, newline, rest = text.partition("\n")
     return f"{_RED}{first}{_PLAIN}{newline}{rest}"
-
-
-def _beyond_ours(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins with code that is not ours."""
-    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OURS):
-        traceback = traceback.tb_next
-    return traceback
