@@ -25,7 +25,7 @@ from workbench.testing import Model, Operation, Performer, inconsistencies, oper
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-KILLS = int(os.environ.get("WORKBENCH_KILLS") or 600)
+KILLS = int(os.environ.get("WORKBENCH_KILLS") or 500)
 AT_LINES = -(-KILLS * 4 // 5 // (len(SCENES) + 2))
 """Kills of each scene."""
 AT_MOMENTS = -(-KILLS // 5)
