@@ -200,13 +200,15 @@ async def test_a_silent_source_is_replaced(
             answer(self, *arguments, **options)
 
         monkeypatch.setattr(lines.Server, "_answer", slow)
-        await asyncio.wait_for(two.pull(other, object_id, executor).run(), 30)
-        np.testing.assert_array_equal(fetched(other, object_id), VALUES["one buffer"])
-        other.delete(object_id)
-        two.addresses.pop()
-        with pytest.raises(TransferError, match="nothing came for too long"):
+        try:
             await asyncio.wait_for(two.pull(other, object_id, executor).run(), 30)
-        gate.set()
+            np.testing.assert_array_equal(fetched(other, object_id), VALUES["one buffer"])
+            other.delete(object_id)
+            two.addresses.pop()
+            with pytest.raises(TransferError, match="nothing came for too long"):
+                await asyncio.wait_for(two.pull(other, object_id, executor).run(), 30)
+        finally:
+            gate.set()  # else the source's thread would wait for ever
     assert other.ls() == []
     assert other.doctor() == []
 

@@ -14,7 +14,12 @@ import pytest
 
 from tests.integration.faults.cluster_crew import KINDS, Crew
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("own_store"),
+    # A session says so when the scheduler was killed, as it is here.
+    pytest.mark.filterwarnings("ignore:The cluster that this session was connected with:UserWarning"),
+]
 
 KILLS = int(os.environ.get("WORKBENCH_CLUSTER_KILLS") or 6)
 
