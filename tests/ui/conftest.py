@@ -137,8 +137,11 @@ def beside(workbench_directory: Path, lab: Lab) -> Iterator[Process]:
 
 
 @pytest.fixture
-def lab(server: str, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Open JupyterLab in a new window; a test of the notebook sees what the demonstration shows, others an empty desk."""
+def lab(jupyter: JupyterLab, server: str, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Open JupyterLab in a new window; a test of the notebook sees what the demonstration shows, others an empty desk.
+
+    Its kernels end with the test: they would keep what the next one finds deleted.
+    """
     SCREENSHOTS.mkdir(exist_ok=True)
     test = request.node.name.removeprefix("test_")
     url = server if test.startswith("notebook_") else re.sub(r"/lab/.*\?", f"/lab/workspaces/{test}?", server)
@@ -151,3 +154,4 @@ def lab(server: str, browser: Browser, request: pytest.FixtureRequest) -> Iterat
     finally:
         lab.screenshot(f"last-{test}")
         page.close()
+        jupyter.end_kernels()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import socket
 import subprocess
 import tempfile
+import urllib.request
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.processes import ROOT
 from tests.ui.permits import Permits
@@ -69,6 +71,18 @@ class JupyterLab:
             )
         self._lab = demo._Lab(process, self._port, self._token, log)
         self._lab._wait_until_ready()
+
+    def end_kernels(self) -> None:
+        """Shut all kernels down, with what they have mapped."""
+        for session in self._ask("GET", "sessions"):
+            self._ask("DELETE", f"sessions/{session['id']}")
+
+    def _ask(self, method: str, path: str) -> Any:
+        headers = {"Authorization": f"token {self._token}"}
+        url = f"http://127.0.0.1:{self._port}/api/{path}"
+        request = urllib.request.Request(url, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
 
     def stop(self) -> None:
         """Stop it with its kernels."""
