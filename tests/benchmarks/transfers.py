@@ -90,7 +90,7 @@ def between_nodes(scale: Scale) -> list[Figure]:
     with scratch() as directory, wb.Session(directory / "store") as session:
         previous = wb.use_session(session)
         try:
-            options: dict[str, Any] = {"capacity": 3 * nbytes + 256 * MIB, "threads_per_worker": 2}
+            options: dict[str, Any] = {"capacity": 5 * nbytes, "threads_per_worker": 2}
             with LocalCluster(nodes=2, dashboard_address=":0", **options) as cluster, Client(cluster) as client:
                 wb.connect(client)
                 rounds = _measure(_Pair(client), nbytes, scale.repeats)

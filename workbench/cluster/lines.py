@@ -48,7 +48,7 @@ from workbench.errors import ClusterError, TransferError, WorkbenchError
 from workbench.objects import ObjectId
 
 if TYPE_CHECKING:
-    from workbench.store import Store
+    from workbench.store import Export, Store
 
 logger = logging.getLogger("workbench.transfer")
 
@@ -70,6 +70,11 @@ _SMALL: Final = 16 << 10
 """Bytes; what is smaller is brought together before it is sent."""
 _MOST_PIECES: Final = 1000
 """Below IOV_MAX (1024)."""
+
+
+_CALL: Final = 1 << 20
+"""Most bytes that one system call sends. A call holds the socket while it waits for room, and the receiver's acknowledgements wait with it: over a loopback
+1 GiB at 4.2 GiB/s in calls of 1 MiB, 3.6 in calls of 2, 2.3 in one call."""
 
 
 class SourceError(Exception):
@@ -129,13 +134,25 @@ def _send(sock: socket.socket, pieces: Iterable[memoryview]) -> None:
                 sock.sendall(piece)
             return
         while queue:
-            sent = sock.sendmsg(queue[:_MOST_PIECES])
+            sent = sock.sendmsg(_next(queue))
             while queue and sent >= queue[0].nbytes:
                 sent -= queue.pop(0).nbytes
             if sent:
                 queue[0] = queue[0][sent:]
     except (BlockingIOError, TimeoutError):
         raise TimeoutError("nothing was taken for too long") from None
+
+
+def _next(queue: list[memoryview]) -> list[memoryview]:
+    """Return what one system call sends of a queue."""
+    chosen: list[memoryview] = []
+    room = _CALL
+    for piece in queue[:_MOST_PIECES]:
+        chosen.append(piece[:room])
+        room -= chosen[-1].nbytes
+        if not room:
+            break
+    return chosen
 
 
 def _together(pieces: Iterable[memoryview]) -> list[memoryview]:
@@ -255,27 +272,61 @@ class Server:
 
     def _serve(self, sock: socket.socket, *, checks: bool) -> None:
         request = memoryview(bytearray(_REQUEST.size))
+        more = select.poll()
+        more.register(sock, select.POLLIN)
+        lent = _Lent(self._store)
         try:
             while True:
+                if not more.poll(0):
+                    lent.close()  # a receiver that asks for nothing keeps nothing
                 _receive(sock, request)
-                self._answer(sock, *_REQUEST.unpack(request), checks=checks)
+                self._answer(sock, lent, *_REQUEST.unpack(request), checks=checks)
         except OSError as error:
             logger.debug("A line ended: %s", error)  # the receiver has gone, or has had enough
+        finally:
+            lent.close()
 
-    def _answer(self, sock: socket.socket, target: bytes, offset: int, nbytes: int, *, checks: bool) -> None:
+    def _answer(
+        self, sock: socket.socket, lent: _Lent, target: bytes, offset: int, nbytes: int, *, checks: bool
+    ) -> None:
         try:
-            export = self._store.export(messages.object_id(target.decode()))
-            pieces = export.image(offset, nbytes)
+            pieces = lent.get(target).image(offset, nbytes)
         except (OSError, WorkbenchError, ValueError) as error:
             text = json.dumps(messages.error_to_wire(error)).encode()[:_LONGEST_ERROR]
             _send(sock, [memoryview(_ANSWER.pack(_ERROR, len(text), 0)), memoryview(text)])
             return
-        # The lease is kept until all of it is with the kernel, which has copied it.
-        with export:
-            checksum = 0
-            for piece in pieces if checks else ():
-                checksum = zlib.crc32(piece, checksum)
-            _send(sock, [memoryview(_ANSWER.pack(_RANGE, nbytes, checksum)), *pieces])
+        checksum = 0
+        for piece in pieces if checks else ():
+            checksum = zlib.crc32(piece, checksum)
+        _send(sock, [memoryview(_ANSWER.pack(_RANGE, nbytes, checksum)), *pieces])
+
+
+class _Lent:
+    """The object that a line sends from: its lease is kept from one range to the next, and until all of it is with the kernel, which has copied it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._target = b""
+        self._export: Export | None = None
+
+    def get(self, target: bytes) -> Export:
+        """Return the object that is asked for, and let go of the one before.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        if self._export is None or target != self._target:
+            self.close()
+            self._export = self._store.export(messages.object_id(target.decode()))
+            self._target = target
+        return self._export
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._export is not None:
+            self._export.close()
+            self._export = None
 
 
 # -- the receiver ------------------------------------------------------------------------------------------------------
