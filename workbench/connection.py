@@ -9,6 +9,7 @@ the cluster ...                    what a reader does
 runs                               the worker that wrote the file lives: it connects, with patience
 runs, the writer was killed        another worker of the host writes the file anew; until then the scheduler's port answers: it connects
 was killed                         the writer is dead and the port refuses: dead, known in a millisecond
+lost its scheduler a moment ago    the writer lives still, and waits for it: who connects is told within a second that the port refuses
 is on a host that is off           the writer is dead and nothing answers within a second: dead
 wrote it in another container      pids there say nothing here: as if the writer were dead, the port decides
 =================================  ===========================================================================
@@ -33,6 +34,8 @@ _KNOCKABLE: Final = frozenset({"tcp", "tls", "ws", "wss"})
 """Schemes of Dask's addresses whose port takes TCP connections."""
 _PATIENCE: Final = 1.0
 """Seconds that the port of a cluster whose worker is dead has for an answer."""
+_ENDING: Final = 0x4
+"""The kernel's PF_EXITING (include/linux/sched.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def is_kept(directory: Path) -> bool:
 def why_dead(found: Connection) -> str | None:
     """Return what tells that a cluster does not run any more, for people; None: it runs, or nobody can tell so soon.
 
-    Nothing is asked of a cluster whose worker lives. Else one connection to the scheduler's port is tried.
+    Nothing is asked of a cluster whose worker lives: a scheduler with TLS logs each connection that says nothing. Else one connection to its port is tried.
     """
     if _writer_lives(found):
         return None
@@ -118,6 +121,11 @@ def why_dead(found: Connection) -> str | None:
     return None
 
 
+def refuses(address: str) -> bool:
+    """Tell whether nothing listens at an address of Dask's: its host refuses the connection. An address without a host and a port refuses nothing."""
+    return why_dead(Connection(address, node="", written=0.0, pid=0)) is not None
+
+
 def _writer_lives(found: Connection) -> bool | None:
     """Tell whether the process that wrote a file lives; None if that cannot be known here."""
     if not found.started or not found.namespace or found.namespace != _namespace():
@@ -126,13 +134,13 @@ def _writer_lives(found: Connection) -> bool | None:
 
 
 def _started(pid: int) -> int:
-    """Return when a process began, in ticks; 0 if there is none, or only its remains."""
+    """Return when a process began, in ticks; 0 if there is none, or only its remains, or if it is ending (proc_pid_stat(5), ``flags``)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return 0
     fields = stat.rpartition(")")[2].split()
-    return 0 if fields[0] in "ZX" else int(fields[19])
+    return 0 if fields[0] in "ZX" or int(fields[6]) & _ENDING else int(fields[19])
 
 
 def _namespace() -> int:

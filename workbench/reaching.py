@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workbench import completion, connection
 from workbench.errors import ClusterError, StoreError
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["reached"]
+
+_SLOW: Final = 1.5
+"""Seconds after which the command line says what it waits for."""
 
 
 @contextlib.contextmanager
@@ -73,13 +77,26 @@ def _missing(args: argparse.Namespace, directory: Path) -> StoreError:
     return StoreError(f"There is no store in {directory}: nothing was put there yet. The first put makes it.")
 
 
+@contextlib.contextmanager
+def _said_if_slow(address: str) -> Iterator[None]:
+    """Say what is waited for, once that takes longer than a person likes to look at nothing."""
+    timer = threading.Timer(_SLOW, lambda: sys.stderr.write(f"workbench: Waiting for the scheduler at {printable(address)} ...\n"))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _join(session: Session, args: argparse.Namespace) -> None:
     if args.scheduler is not None and args.verb.cluster == "never":
         raise ValueError(f"`workbench {args.verb.name}` is about this host alone; it takes no --scheduler.")
     if args.local or args.verb.cluster == "never":
         return
     if args.scheduler is not None:
-        session.connect(args.scheduler)
+        with _said_if_slow(args.scheduler):
+            session.connect(args.scheduler)
         return
     found = connection.read(session.store.directory)
     if found is None:
@@ -87,11 +104,19 @@ def _join(session: Session, args: argparse.Namespace) -> None:
     why = connection.why_dead(found)
     if why is None:
         try:
-            session.connect()
+            with _said_if_slow(found.scheduler):
+                session.connect()
         except ClusterError as error:
+            if connection.refuses(found.scheduler):
+                _go_on_alone(args, f"nothing listens at {found.scheduler}")
+                return
             hint = " With --local the verb looks at this host's store alone." if args.verb.cluster == "joins" else ""
             raise ClusterError(f"{error}{hint}") from error
         return
+    _go_on_alone(args, why)
+
+
+def _go_on_alone(args: argparse.Namespace, why: str) -> None:
     said = f"The cluster of this host does not run any more: {why}. `workbench doctor` removes its connection file."
     if args.verb.cluster == "needs":
         raise ClusterError(f"{said} Start one with wb.LocalCluster(nodes=2), or name one with --scheduler ADDRESS.")

@@ -75,6 +75,29 @@ def _workers_of(home: Path) -> list[str]:
     return found
 
 
+def test_a_verb_goes_on_without_a_scheduler_that_was_killed_a_moment_ago(home: Path) -> None:
+    """Its workers live yet and wait for it, so that its connection file is not a dead one's."""
+    with Process(home / "store") as first:
+        first.do("""
+            import workbench as wb, os, signal
+            cluster = wb.LocalCluster(nodes=1, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
+            wb.put(1, "here")
+        """)
+        workers = _workers_of(home)
+        for worker in workers:
+            os.kill(int(worker), signal.SIGSTOP)
+        try:
+            first.kill()
+            started = time.monotonic()
+            shown = _cli(home, "ls")
+            assert time.monotonic() - started < 9, "Dask tries for ten seconds"
+        finally:
+            for worker in workers:
+                os.kill(int(worker), signal.SIGKILL)
+    assert shown.returncode == 0 and "here" in shown.stdout
+    assert "does not run any more: nothing listens at" in shown.stderr and len(shown.stderr.splitlines()) == 1
+
+
 def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: Path) -> None:
     """The command line goes on without it, the doctor removes its connection file; the next one uses its stores again, with what is in them."""
     start = """

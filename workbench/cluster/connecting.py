@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dask.config
 from distributed import Client, Security
@@ -28,6 +28,11 @@ from workbench.errors import ClusterError, WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.store import Store
+
+_STARTING: Final = 1.0
+"""Seconds that a scheduler may need until it listens."""
+_LOOK: Final = 0.2
+"""Seconds until one that does not answer is looked for again."""
 
 
 def connect(
@@ -45,7 +50,8 @@ def connect(
     security : distributed.Security, optional
         Certificates for a cluster with TLS; those of the cluster object `where`, else those that Dask's configuration names.
     timeout : float, optional
-        Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``.
+        Seconds until a scheduler that does not answer is an error; the setting ``workbench.connect-timeout``. A host that says that nothing listens
+        there is believed after a second, which a scheduler that is just starting may need; or after these seconds, if they are given.
 
     Raises
     ------
@@ -59,7 +65,9 @@ def connect(
         cluster = ClusterClient(where, timeout=patience)
     else:
         found = _find(where, store)
-        cluster = ClusterClient(_new_client(where, found, patience, security), timeout=patience, owned=True)
+        security = find_security(found, getattr(where, "security", None) if security is None else security)
+        starting = min(patience, _STARTING) if timeout is None else patience
+        cluster = ClusterClient(_new_client(where, found, patience, starting, security), timeout=patience, owned=True)
     try:
         add_plugins(cluster, patience)
     except BaseException:
@@ -141,13 +149,23 @@ async def knock(address: str, patience: float, security: Security) -> None:
         await comm.close()
 
 
-def _new_client(where: Any, address: str, patience: float, security: Security | None) -> Client:
-    if security is None:
-        security = getattr(where, "security", None)
-    security = find_security(address, security)
+async def _knock(address: str, patience: float, starting: float, security: Security) -> None:
+    """See whether a scheduler answers, as :func:`knock`, and give up sooner where nothing listens: Dask tries that again and again."""
+    deadline = time.monotonic() + starting
+    knocking = asyncio.ensure_future(knock(address, patience, security))
+    try:
+        while not (await asyncio.wait([knocking], timeout=_LOOK))[0]:
+            if await asyncio.to_thread(connection.refuses, address) and time.monotonic() > deadline:
+                raise ConnectionRefusedError
+        await knocking
+    finally:
+        knocking.cancel()
+
+
+def _new_client(where: Any, address: str, patience: float, starting: float, security: Security) -> Client:
     try:
         with ThreadPoolExecutor(1) as thread:  # a notebook's own thread runs an event loop already
-            thread.submit(asyncio.run, knock(address, patience, security)).result()
+            thread.submit(asyncio.run, _knock(address, patience, starting, security)).result()
         return Client(address, timeout=patience, set_as_default=True, security=security)
     except comms.FatalCommClosedError as error:
         raise ClusterError(
@@ -155,6 +173,11 @@ def _new_client(where: Any, address: str, patience: float, security: Security | 
             "the cluster was started with, or name its files in Dask's configuration (distributed.comm.tls)."
         ) from error
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        if connection.refuses(address):
+            raise ClusterError(
+                f"Nothing listens at {address}: the scheduler has ended, or has not started yet. Start a cluster, or give the address of one that runs; "
+                "wb.connect(address, timeout=60) waits for one that is starting."
+            ) from error
         origin = (
             " It was named by the connection file of this host, which a cluster that was killed leaves behind."
             if where is None

@@ -81,7 +81,7 @@ def keep_up(
         for number in range(len(safe) + 1, wished + 1):
             node = _roomiest(catalog, nbytes, planned, {*safe, *tried, *leaving})
             if node is None:
-                why = _why_not(catalog, object_id, nbytes, barred)
+                why = _why_not(catalog, object_id, nbytes, barred, {*safe, *leaving})
                 if safe:
                     why = f"{wished} replicas cannot be kept now, only {len(safe)}: {why}"
                 yield Suggestion("refuse", object_id, holders[0].id, nbytes, why)
@@ -98,15 +98,16 @@ def _roomiest(catalog: ClusterCatalog, nbytes: int, planned: Counter[str], but: 
     return min(nodes, key=lambda node: (planned[node.id] - node.free, node.name), default=None)
 
 
-def _why_not(catalog: ClusterCatalog, object_id: ObjectId, nbytes: int, barred: Barred) -> str:
+def _why_not(
+    catalog: ClusterCatalog, object_id: ObjectId, nbytes: int, barred: Barred, but: Collection[str]
+) -> str:
     tried = [reason for (each, _), reason in barred.items() if each == object_id]
     if tried:
         return tried[-1]
-    having = {node.id for node in catalog.holders(object_id)}
-    others = [node for node in catalog.nodes.values() if node.id not in having and node.takes_replicas]
-    if others:
+    having = {*but, *(node.id for node in catalog.holders(object_id))}
+    if any(node.takes_replicas and node.id not in having for node in catalog.nodes.values()):
         return f"no other node has a capacity of {format_nbytes(nbytes)}"
-    return "no other running node could take it"
+    return "there is no other running node that could take it"
 
 
 def _names(nodes: Iterable[Node]) -> str:
@@ -165,7 +166,7 @@ def rebalance(
             refused |= {step.object: step for step in scales.left_over(giver)}
             continue
         piece, to = found
-        reasons.setdefault(piece, f"{giver.name} is {scales.level(giver):.0%} full, {to.name} {scales.level(to):.0%}")
+        reasons.setdefault(piece, f"{giver.name} is {scales.level(giver):.0%} full{', disk included' if scales.level(giver) > 1 else ''}, {to.name} {scales.level(to):.0%}")
         scales.move(piece, giver, to)
     for piece, why in reasons.items():
         to = scales.place_of(piece)

@@ -17,7 +17,7 @@ from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import current_store
 from workbench.current import current_session
-from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
+from workbench.errors import ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
@@ -58,12 +58,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
         raise ValueError(f"replicas is {replicas!r}; it must be a whole number from 1 on.")
     session = current_session()
     if replicas > 1:
-        running = [] if session.cluster is None else [node for node in session.cluster.nodes() if node.workers]
-        if len(running) < replicas:
-            raise ClusterError(
-                f"{replicas} replicas need a cluster of {replicas} nodes, and there are {len(running) or 'none'}. "
-                "Connect with wb.connect(client), or start one with wb.LocalCluster."
-            )
+        session.require_nodes(replicas)
     dataset = new_object_id()
     try:
         manifest = _put_partitions(session, collection, dataset)

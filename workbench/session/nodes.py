@@ -63,6 +63,21 @@ class Spanning(Opened):
             )
         return self.cluster
 
+    def require_nodes(self, n: int) -> None:
+        """Refuse a wish for more replicas than there are running nodes, before anything is done for it.
+
+        Raises
+        ------
+        ClusterError
+            This session is not connected, or there are fewer nodes.
+        """
+        cluster = self._require_cluster(f"Keeping {n} replicas")
+        running = [node.name for node in cluster.nodes() if node.state == "running"]
+        if len(running) < n:
+            raise ClusterError(
+                f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({', '.join(running) or 'none'}). Nothing was changed. Ask for fewer."
+            )
+
     def nodes(self) -> Listing[NodeInfo]:
         """List the nodes of the cluster that this session is connected with; without one, this host.
 

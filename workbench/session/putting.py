@@ -73,6 +73,8 @@ class Putting(Spanning):
             There is no room; nothing was written, nothing was lost.
         CodecError
             The object cannot be pickled.
+        ClusterError
+            There are fewer nodes than `replicas`; nothing was written, nothing was lost.
         """
         if name is not None:
             check_name(name)
@@ -81,7 +83,7 @@ class Putting(Spanning):
             check_tags(tags)
         if replicas != 1:
             replicas = check_number("replicas", replicas, 1, "nodes")
-            self._require_cluster(f"put with replicas={replicas}")
+            self.require_nodes(replicas)
             tags = {**(tags or {}), REPLICAS_TAG: str(replicas)}
         self._handouts.sweep_sometimes()
         if (cluster := self._visited()) is None:
@@ -91,7 +93,11 @@ class Putting(Spanning):
         else:
             ref = cluster.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
         if replicas != 1:
-            self.replicate(ref, n=replicas).wait()
+            try:
+                self.replicate(ref, n=replicas).wait()
+            except BaseException as error:
+                error.add_note(f"{name or ref.id!r} is shared; the replicas that it lacks are made when that can be done.")
+                raise
         return ref
 
     def put_many(
