@@ -80,7 +80,9 @@ def _missing(args: argparse.Namespace, directory: Path) -> StoreError:
 @contextlib.contextmanager
 def _said_if_slow(address: str) -> Iterator[None]:
     """Say what is waited for, once that takes longer than a person likes to look at nothing."""
-    timer = threading.Timer(_SLOW, lambda: sys.stderr.write(f"workbench: Waiting for the scheduler at {printable(address)} ...\n"))
+    timer = threading.Timer(
+        _SLOW, lambda: sys.stderr.write(f"workbench: Waiting for the scheduler at {printable(address)} ...\n")
+    )
     timer.daemon = True
     timer.start()
     try:

@@ -265,7 +265,9 @@ def test_bad_input_is_refused_with_the_next_step() -> None:
 def test_a_put_with_more_replicas_than_nodes_leaves_the_object_of_that_name() -> None:
     """It is refused before anything is written; a name that is put anew would be the only thing left of the old object."""
     old = wb.put("old", "kept")
-    with pytest.raises(wb.ClusterError, match="9 replicas need 9 running nodes; the cluster has 2 .*Nothing was changed"):
+    with pytest.raises(
+        wb.ClusterError, match="9 replicas need 9 running nodes; the cluster has 2 .*Nothing was changed"
+    ):
         wb.put("new", "kept", replicas=9)
     assert wb.get("kept") == wb.get(old) == "old"
     wb.put("new", "kept", replicas=2)

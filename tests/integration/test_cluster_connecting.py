@@ -126,7 +126,9 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_bounded_time() -> None:
             wb.connect(f"tcp://127.0.0.1:{port}", timeout=1)
     for timeout in (None, 0.2):
         started = time.monotonic()
-        with pytest.raises(wb.ClusterError, match=rf"Nothing listens at tcp://127.0.0.1:{port}: the scheduler has ended"):
+        with pytest.raises(
+            wb.ClusterError, match=rf"Nothing listens at tcp://127.0.0.1:{port}: the scheduler has ended"
+        ):
             wb.connect(f"tcp://127.0.0.1:{port}", timeout=timeout)
         assert time.monotonic() - started < 8, "Dask tries for ten seconds"
 

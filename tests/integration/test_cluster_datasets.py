@@ -261,7 +261,9 @@ def test_bad_input_is_refused() -> None:
         untouched.persist_shared(3)
     with pytest.raises(ValueError, match="replicas is 0"):
         untouched.persist_shared("x", replicas=0)
-    with pytest.raises(wb.ClusterError, match="3 replicas need 3 running nodes; the cluster has 2 .*Nothing was changed"):
+    with pytest.raises(
+        wb.ClusterError, match="3 replicas need 3 running nodes; the cluster has 2 .*Nothing was changed"
+    ):
         untouched.persist_shared("x", replicas=3)
 
 

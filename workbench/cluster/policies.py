@@ -98,9 +98,7 @@ def _roomiest(catalog: ClusterCatalog, nbytes: int, planned: Counter[str], but: 
     return min(nodes, key=lambda node: (planned[node.id] - node.free, node.name), default=None)
 
 
-def _why_not(
-    catalog: ClusterCatalog, object_id: ObjectId, nbytes: int, barred: Barred, but: Collection[str]
-) -> str:
+def _why_not(catalog: ClusterCatalog, object_id: ObjectId, nbytes: int, barred: Barred, but: Collection[str]) -> str:
     tried = [reason for (each, _), reason in barred.items() if each == object_id]
     if tried:
         return tried[-1]
@@ -166,7 +164,10 @@ def rebalance(
             refused |= {step.object: step for step in scales.left_over(giver)}
             continue
         piece, to = found
-        reasons.setdefault(piece, f"{giver.name} is {scales.level(giver):.0%} full{', disk included' if scales.level(giver) > 1 else ''}, {to.name} {scales.level(to):.0%}")
+        reasons.setdefault(
+            piece,
+            f"{giver.name} is {scales.level(giver):.0%} full{', disk included' if scales.level(giver) > 1 else ''}, {to.name} {scales.level(to):.0%}",
+        )
         scales.move(piece, giver, to)
     for piece, why in reasons.items():
         to = scales.place_of(piece)

@@ -96,7 +96,9 @@ class Putting(Spanning):
             try:
                 self.replicate(ref, n=replicas).wait()
             except BaseException as error:
-                error.add_note(f"{name or ref.id!r} is shared; the replicas that it lacks are made when that can be done.")
+                error.add_note(
+                    f"{name or ref.id!r} is shared; the replicas that it lacks are made when that can be done."
+                )
                 raise
         return ref
 
