@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
-from workbench.objects import Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets
+from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets
 from workbench.store import Store, node_name
 
 if TYPE_CHECKING:
@@ -71,11 +71,26 @@ def _folded(infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
 
 
 def _noted(dataset: ObjectInfo, reached: int) -> ObjectInfo:
+    note = missing_note(dataset, reached)
+    return dataclasses.replace(dataset, notes=(*dataset.notes, note)) if note else dataset
+
+
+def missing_note(dataset: ObjectInfo, reached: int) -> str:
+    """Return what to say of a dataset of whose partitions so many are in reach; empty if that is all."""
     total = dataset.tags.get("partitions", "")
     if not total.isdecimal() or reached >= int(total):
-        return dataset
-    note = f"{reached} of {total} partitions are in reach; the others are on other nodes, or have ended with them"
-    return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+        return ""
+    return f"{reached} of {total}{MISSING}; the others are on other nodes, or have ended with them"
+
+
+def incomplete_datasets(store: Store) -> Iterator[str]:
+    """Yield a sentence for each dataset of which this host's store lacks partitions."""
+    for info in store.ls(kind="dataset"):
+        if missing_note(info, reached := len(store.ls(dataset=info.id))):
+            yield (
+                f"The dataset {info.name or info.id!r} has {info.tags['partitions']} partitions, of which {reached} {'is' if reached == 1 else 'are'} here. If the "
+                "others have ended with their nodes, compute it anew, or delete it."
+            )
 
 
 def incomplete(store: Store, cluster: ClusterClient | None, dataset: ObjectId) -> ObjectNotFoundError:

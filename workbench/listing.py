@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overloa
 
 from workbench.cards import card
 from workbench.objects import (
+    MISSING,
     Event,
     Figure,
     Holder,
@@ -65,6 +66,11 @@ def _used(place: NodeInfo | Namespace) -> str:
     return size(place.used) + (f" (pool: {size(place.pooled)})" if place.pooled else "")
 
 
+def _shape(info: ObjectInfo) -> str:
+    missing = [note.partition(MISSING)[0] for note in info.notes if MISSING in note]
+    return ", ".join([shape_text(info.shape), *(f"{number} partitions" for number in missing)])
+
+
 def _why(operation: OperationInfo) -> str:
     if operation.error:
         return operation.error
@@ -75,7 +81,7 @@ def _why(operation: OperationInfo) -> str:
 _OBJECT: tuple[Column, ...] = (
     ("name", _object_name),
     ("kind", lambda info: info.kind),
-    ("shape", lambda info: shape_text(info.shape)),
+    ("shape", _shape),
     ("size", lambda info: size(info.nbytes)),
     ("shared", lambda info: size(info.shared_nbytes) if info.shared_nbytes else ""),
     ("nodes", _nodes),

@@ -29,7 +29,7 @@ class LocalCluster(local.LocalCluster):
     workers_per_node : int
         Worker processes of each.
     capacity : int or str, optional
-        Bytes that each node's store may use, or text such as ``"2 GiB"``. The session's own store keeps this capacity.
+        Bytes that each node's store may use while the cluster runs, or text such as ``"2 GiB"``; else as the settings say.
     directory : path, optional
         The first node's store, if it shall not be the session's.
     **kwargs

@@ -30,6 +30,10 @@ REPLICAS_TAG = "replicas"
 """The tag that says how many nodes shall have an object; it travels with each replica."""
 
 
+MISSING: Final = " partitions are in reach"
+"""What the note of a dataset of which partitions are missing says after their number and that of all."""
+
+
 def wished_replicas(tags: Mapping[str, str]) -> int:
     """Return how many nodes shall have the object with these tags; 1 where nobody wished for more."""
     text = tags.get(REPLICAS_TAG, "")

@@ -24,14 +24,19 @@ from workbench import connection
 pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 
 
-def test_any_dask_cluster_becomes_one_of_nodes_when_a_client_connects(home: Path) -> None:
-    """A cluster that was started without the workbench gets the plugins; its workers on one host are one node."""
+def test_any_dask_cluster_becomes_one_of_nodes_when_a_client_connects(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cluster that was started without the workbench gets the plugins, and logs nothing; its workers on one host are one node."""
+    logging.getLogger("distributed.core").addHandler(caplog.handler)
     environ = {"WORKBENCH_DIR": str(home / "store"), "WORKBENCH_NODE": "shared"}
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", env=environ) as cluster,
         Client(cluster) as client,
     ):
         assert wb.connect(client) is client
+        logging.getLogger("distributed.core").removeHandler(caplog.handler)
+        assert not [record.getMessage() for record in caplog.records if "No handler" in record.getMessage()]
         [node] = wb.nodes()
         assert (node.name, node.state, len(node.workers)) == ("shared", "running", 2)
         ref = wb.put(np.arange(10), "array")
@@ -143,7 +148,7 @@ def test_a_scheduler_that_is_starting_is_waited_for() -> None:
         time.sleep(1.5)
         assert not connecting.done()
         with distributed.LocalCluster(n_workers=0, scheduler_port=port, dashboard_address=":0"):
-            assert connecting.result(30).scheduler.address == f"tcp://127.0.0.1:{port}"
+            assert connecting.result(30).scheduler_info()["address"] == f"tcp://127.0.0.1:{port}"
             wb.current_session().leave()
 
 

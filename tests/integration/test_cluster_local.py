@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("own_store", "workbench_directory")
 def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_own(home: Path) -> None:
     """The user's objects stay; siblings and connection files go."""
     warned = pytest.warns(UserWarning, match=r"2 objects were only on other nodes .*: 'there' \(.*, 'd' \(.*wb.move")
-    with warned, running_cluster(home, nodes=3) as cluster:
+    with warned as warnings, running_cluster(home, nodes=3) as cluster:
         assert sorted(path.name for path in home.iterdir()) == ["store", "store.node-2", "store.node-3"]
         wb.connect(cluster)
         wb.put(np.arange(10), "array")
@@ -41,6 +41,12 @@ def test_closing_removes_the_stores_that_the_cluster_made_and_never_the_users_ow
         wb.move(wb.put(np.arange(10_000), "there"), to="node-2").wait()
         wb.move(next(info.id for info in wb.ls(parts=True) if info.tags.get("partition") == "1"), to="node-3").wait()
     wb.current_session().leave()
+    assert len(warnings.list) == 1, "once, and not in the log as well"
+    assert "1 of 2 partitions" in str(wb.ls("d")) and "The dataset 'd' has 2 partitions, of which 1 is here" in str(
+        wb.current_session().doctor()
+    )
+    with pytest.warns(UserWarning, match="Of the dataset 'd', 1 of 2 partitions are in reach"):
+        wb.open("d")
     assert any(note.startswith("1 of 2 partitions are in reach") for note in wb.info("d").notes)
     assert any(note.startswith("1 of 2 partitions are in reach") for note in wb.ls("d")[0].notes)
     with pytest.raises(
@@ -73,6 +79,17 @@ def _workers_of(home: Path) -> list[str]:
             ):
                 found.append(process.name)
     return found
+
+
+def test_a_capacity_for_the_nodes_ends_with_the_cluster(home: Path) -> None:
+    """The user's own store has its own again, unless somebody has chosen another one meanwhile."""
+    before = wb.memory().capacity
+    with running_cluster(home, capacity="40 MiB"):
+        assert wb.memory().capacity == 40 << 20
+    assert wb.memory().capacity == before
+    with running_cluster(home, capacity="40 MiB"):
+        Store.open(home / "store", capacity="50 MiB").close()
+    assert wb.memory().capacity == 50 << 20
 
 
 def test_a_verb_goes_on_without_a_scheduler_that_was_killed_a_moment_ago(home: Path) -> None:

@@ -21,6 +21,7 @@ from distributed.comm import core as comms
 from distributed.utils import import_term
 
 from workbench import config, connection
+from workbench.cluster import messages
 from workbench.cluster.client import ClusterClient
 from workbench.cluster.scheduler_plugin import WorkbenchSchedulerPlugin
 from workbench.cluster.worker_plugin import WorkbenchWorkerPlugin
@@ -205,13 +206,9 @@ def add_plugins(cluster: ClusterClient, patience: float) -> None:
         If one of them cannot run it; the message says which and why.
     """
     client = cluster.client
-    try:
-        waiting = _not_joined(cluster)
-    except ClusterError as error:
-        if "no workbench plugin" not in str(error):
-            raise
+    if client.get_metadata([messages.OP], default=None) is None:
         _register(cluster, WorkbenchSchedulerPlugin())
-        waiting = _not_joined(cluster)
+    waiting = _not_joined(cluster)
     if not waiting:
         return
     lacking = [worker for worker, has in client.run(_has_plugin).items() if not has]

@@ -1,7 +1,7 @@
 """A cluster of several nodes on one machine: for trying things out, for tests, and for one large machine.
 
 Covers the stores of the nodes and which worker uses which; starting and stopping processes is Dask's. The first node is the user's
-own store, so notebooks beside the cluster share with it at once. The other nodes have sibling directories, ``<store>.node-2`` and so
+own store, so notebooks beside the cluster share with it at once; a capacity that the cluster gave it ends with the cluster. The other nodes have sibling directories, ``<store>.node-2`` and so
 on, that live as long as the cluster. A cluster that was killed leaves them behind; the next one uses them again, with what is in them.
 """
 
@@ -48,7 +48,7 @@ class LocalCluster(distributed.LocalCluster):
     workers_per_node : int
         Worker processes of each.
     capacity : int or str, optional
-        Bytes that each node's store may use, or text such as ``"2 GiB"``. The user's own store keeps this capacity.
+        Bytes that each node's store may use while the cluster runs, or text such as ``"2 GiB"``; else as the settings say.
     directory : path, optional
         The first node's store; the user's own if it is not given.
     **kwargs
@@ -84,11 +84,14 @@ class LocalCluster(distributed.LocalCluster):
                 raise TypeError(f"wb.LocalCluster takes nodes and workers_per_node instead of {name}.")
         self._nodes = nodes
         self._per_node = workers_per_node
-        self._capacity = capacity
+        self._asked = False
         self._siblings: list[_Sibling] = []
         own = Path(directory).expanduser().absolute() if directory is not None else default_directory()
         belonging.refuse_new(own, _security(kwargs.get("security")))
-        Store.open(own, capacity=capacity).close()
+        with Store.open(own) as store:
+            before = store.memory().capacity
+        with Store.open(own, capacity=capacity) as store:
+            self._capacities = before, store.memory().capacity
         self._directories = [own]
         try:
             for _ in range(nodes - 1):
@@ -100,6 +103,7 @@ class LocalCluster(distributed.LocalCluster):
         except BaseException:
             if getattr(self, "status", None) is not None and not self.asynchronous:
                 self.close()
+            self._give_back_capacity()
             self._remove_siblings()
             raise
 
@@ -162,23 +166,32 @@ class LocalCluster(distributed.LocalCluster):
         return self
 
     async def _close(self) -> None:
-        if self.asynchronous and (lost := await self.ending_objects()):
+        if not self._asked and (lost := await self.ending_objects()):
             logger.warning(lost)
         await super()._close()
+        self._give_back_capacity()
         self._remove_siblings()
 
+    def _give_back_capacity(self) -> None:
+        before, during = self._capacities
+        if before == during or not self._directories[0].exists():
+            return
+        with Store.open(self._directories[0], create=False) as store:
+            unchanged = store.memory().capacity == during
+        if unchanged:  # nobody has wished for another one since
+            Store.open(self._directories[0], capacity=before, create=False).close()
+
     async def ending_objects(self) -> str:
-        """Return which objects are only in the stores that closing removes, for people; empty if none is."""
+        """Return which objects are only in the stores that closing removes, for people; empty if none is. Closing does not say it again."""
+        self._asked = True
         scheduler: Any = self.scheduler
         if not self._siblings or scheduler is None or messages.PLUGIN not in scheduler.plugins:
             return ""
         own = connection.read(self._directories[0])
         ending: dict[str, int] = {}
-        number = 0
         for info in self.catalog.ls():
             if own is None or info.kind == "dataset" or any(replica.node == own.node for replica in info.replicas):
                 continue
-            number += 1
             title = info.name or info.tags.get("dataset", info.id)
             ending[title] = ending.get(title, 0) + info.nbytes
         if not ending:
@@ -188,7 +201,7 @@ class LocalCluster(distributed.LocalCluster):
         )
         more = f" and {len(ending) - _NAMED} more" if len(ending) > _NAMED else ""
         return (
-            f"{counted(number, 'object')} {'was' if number == 1 else 'were'} only on other nodes of this cluster, and ended with it: {named}{more}. What shall stay is moved to the first node, "
+            f"{counted(len(ending), 'object')} {'was' if len(ending) == 1 else 'were'} only on other nodes of this cluster, and ended with it: {named}{more}. What shall stay is moved to the first node, "
             "or saved, before: wb.move(key, to='node-1'), wb.save."
         )
 

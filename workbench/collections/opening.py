@@ -6,15 +6,16 @@ Covers finding the manifest and building the collection from it, which moves and
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from workbench import codecs, finding
+from workbench import codecs, connection, finding
 from workbench.collections import arrays, frames
 from workbench.collections.manifest import Manifest
 from workbench.collections.partitions import Source
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
-from workbench.objects import Key, Ref
+from workbench.objects import Key, ObjectInfo, Ref
 
 if TYPE_CHECKING:
     from workbench.session import Session
@@ -25,13 +26,25 @@ def open_dataset(key: Key) -> Any:
     if not isinstance(key, (str, Ref)):
         raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
     session = current_session()
-    # Each node has the manifest, so that a dataset can be opened when the cluster is gone; what its partitions need is said when they are read.
+    # Each node has the manifest, so that a dataset can be opened when the cluster is gone.
     info = (
         session.store.info(key) if session.store.exists(key) else finding.resolve(session.store, session.cluster, key)
     )
     if info.kind != "dataset":
         raise TypeError(f"{_title(key)} is {info.type}, not a dataset: get it with wb.get.")
-    return collection(_manifest(session, info.ref).of(info.id), info.name)
+    opened = collection(_manifest(session, info.ref).of(info.id), info.name)
+    if session.cluster is None and connection.read(session.store.directory) is None:
+        # Where a cluster runs its workers may have what this process does not reach.
+        _warn_if_incomplete(session, info)
+    return opened
+
+
+def _warn_if_incomplete(session: Session, info: ObjectInfo) -> None:
+    if note := finding.missing_note(info, len(finding.members(session.store, None, info))):
+        warnings.warn(
+            f"Of the dataset {info.name or info.id!r}, {note}. Connect to the cluster that has them, with wb.connect(client), or compute the dataset anew.",
+            stacklevel=5,
+        )
 
 
 def _manifest(session: Session, ref: Ref) -> Manifest:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from workbench import finding
+from workbench import connection, finding
 from workbench.arguments import check_pattern, check_seconds, check_url
 from workbench.errors import ClusterError, ObjectNotFoundError, StoreError
 from workbench.listing import Listing
@@ -196,6 +196,8 @@ class Keeping(Opened):
             sentence, removed = found
             (reclaimed if removed else left).append(sentence)
         (reclaimed if fix else left).extend(leftovers.siblings(directory, remove=fix))
+        if self.cluster is None and connection.read(directory) is None:
+            left.extend(finding.incomplete_datasets(self.store))
         return Diagnosis(tuple(self.store.damage()), tuple(reclaimed), tuple(left))
 
     def save(self, key: Key, url: URL, *, storage_options: dict[str, Any] | None = None) -> Ref:
