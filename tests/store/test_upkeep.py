@@ -13,6 +13,7 @@ import pytest
 from tests.processes import Process
 from tests.store.encoding import encoded, same
 from workbench.store import Store, copying, segments
+from workbench.store.upkeep import Upkeep
 
 MIB = 1 << 20
 
@@ -72,6 +73,20 @@ def test_warm_up_of_several_sizes(store_directory: Path, how: str, monkeypatch: 
             assert done.wait(30)
             assert ready(other) == []
         assert store.memory().pooled == 28 * MIB
+
+
+def test_two_processes_that_warm_up_at_once_make_it_once(
+    store_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looked before the other one had begun."""
+    monkeypatch.setattr(Upkeep, "_count", lambda *_: 0)
+    with Store.open(store_directory, capacity=256 * MIB, warm=20 * MIB) as store:
+        wait_until(lambda: ready(store) == [20 * MIB])
+        with Store.open(store_directory, warm=20 * MIB) as other:
+            done = threading.Event()
+            other.background.do("test", lambda _: done.set())
+            assert done.wait(30)
+        assert store.memory().pooled == 20 * MIB
 
 
 @pytest.mark.parametrize(("capacity", "ready_nbytes"), [("256 MiB", 32 * MIB), ("32 MiB", 4 * MIB)])

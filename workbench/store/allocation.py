@@ -33,7 +33,7 @@ from workbench.errors import StoreError, StoreFullError
 from workbench.store import copying, segments, syscalls
 from workbench.store.catalog import Catalog
 from workbench.store.directory import available_nbytes
-from workbench.store.free_segments import FreeSegments, Reservation
+from workbench.store.free_segments import COUNT_FREE, FreeSegments, Reservation, most_for
 from workbench.store.headroom import Headroom
 from workbench.store.pool import KEEP_FROM, Pool, map_writable
 
@@ -109,13 +109,15 @@ class Allocator:
             raise
         return reservation
 
-    def make_free(self, nbytes: int) -> tuple[int, io.FileIO]:
+    def make_free(self, nbytes: int, wanted: int) -> tuple[int, io.FileIO] | None:
         """Make a new segment that is free from the beginning, and locked; its pages are still to be allocated.
 
         Parameters
         ----------
         nbytes : int
             A multiple of the page size.
+        wanted : int
+            How many free segments of this size there shall be. Two processes that want them at once do not make them twice: None, there are enough.
 
         Raises
         ------
@@ -125,6 +127,8 @@ class Allocator:
         file: io.FileIO | None = None
         try:
             with self.catalog.write() as write:
+                if write.execute(COUNT_FREE, (nbytes, most_for(nbytes))).fetchone()[0] >= wanted:
+                    return None
                 made = self._make(write, nbytes)
                 file = made.file
                 write.execute(

@@ -23,6 +23,7 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from workbench.store import segments, syscalls
 from workbench.store.catalog import Catalog
@@ -39,6 +40,10 @@ class Reservation:
     file: io.FileIO
     warm: WarmMapping | None
     sealed: bool = False
+
+
+COUNT_FREE: Final = "SELECT count(*) FROM segments WHERE state = 'free' AND nbytes BETWEEN ? AND ?"
+"""How many free segments an object of some size would get: its size, and :func:`most_for` it."""
 
 
 def most_for(nbytes: int) -> int:

@@ -24,7 +24,7 @@ from workbench import config
 from workbench.store import copying
 from workbench.store.allocation import Allocator, OutOfRoomError, out_of_room
 from workbench.store.background import Background
-from workbench.store.free_segments import most_for
+from workbench.store.free_segments import COUNT_FREE, most_for
 from workbench.store.holders import held_free
 from workbench.store.pool import KEEP_FROM, WarmMapping, map_writable
 
@@ -113,21 +113,23 @@ class Upkeep:
             wanted = Counter(-(-size // PAGESIZE) * PAGESIZE for size in sizes if size >= KEEP_FROM)
             for nbytes in sorted(wanted, reverse=True):
                 for _ in range(wanted[nbytes] - self._count(nbytes)):
-                    if not self._make(nbytes, is_stopped):
+                    if not self._make(nbytes, wanted[nbytes], is_stopped):
                         return
 
     def _count(self, nbytes: int) -> int:
         """Return how many free segments there are that an object of this size would get."""
-        statement = "SELECT count(*) FROM segments WHERE state = 'free' AND nbytes BETWEEN ? AND ?"
-        row = self.allocator.catalog.row(statement, (nbytes, most_for(nbytes)))
+        row = self.allocator.catalog.row(COUNT_FREE, (nbytes, most_for(nbytes)))
         return int(row[0]) if row else 0
 
-    def _make(self, nbytes: int, is_stopped: Callable[[], bool]) -> bool:
-        """Make one free segment; False if there is no room for it, or somebody else needs it."""
+    def _make(self, nbytes: int, wanted: int, is_stopped: Callable[[], bool]) -> bool:
+        """Make one more free segment, up to so many; False if there is no room for it, or somebody else needs it."""
         try:
-            segment, file = self.allocator.make_free(nbytes)
+            made = self.allocator.make_free(nbytes, wanted)
         except OutOfRoomError:
             return False
+        if made is None:
+            return True
+        segment, file = made
         warm: WarmMapping | None = None
         try:
             os.ftruncate(file.fileno(), nbytes)
