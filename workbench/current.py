@@ -7,8 +7,11 @@ cluster of its worker. Read next: ``session/``.
 from __future__ import annotations
 
 import sys
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.errors import ClusterError
 from workbench.session import Session
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ __all__ = ["active_session", "current_session", "use", "use_session"]
 _current: Session | None = None
 _opened_here: Session | None = None
 """The session that this module has opened, and may therefore close."""
+_clusters: dict[Path, tuple[str, Any]] = {}
+"""Address and certificates of the cluster with which a store was connected that this process has left for another one."""
 
 
 def current_session() -> Session:
@@ -43,7 +48,8 @@ def use(
 ) -> Session:
     """Go on with another store of this user, which is made if it is not there yet.
 
-    The store that was used before stays as it is; its objects that this process has got stay valid. A connection to a cluster ends.
+    The store that was used before stays as it is; its objects that this process has got stay valid. A connection with a cluster ends with it, and is
+    made again when this process comes back to the store.
 
     Parameters
     ----------
@@ -65,10 +71,28 @@ def use(
         It cannot be a namespace's name, or the store cannot be opened. The current session stays what it was.
     """
     previous, ours = _current, _opened_here
-    use_session(_open(namespace=namespace, directory=directory, capacity=capacity))
+    session = _open(namespace=namespace, directory=directory, capacity=capacity)
+    use_session(session)
     if previous is not None and previous is ours:
+        if (cluster := previous.cluster) is not None and (found := cluster.whereabouts) is not None:
+            _clusters[previous.store.directory] = found
         previous.close()
-    return current_session()
+    _connect_again(session)
+    return session
+
+
+def _connect_again(session: Session) -> None:
+    known = _clusters.pop(session.store.directory, None)
+    if known is None or session.cluster is not None:
+        return
+    address, security = known
+    try:
+        session.connect(address, security=security)
+    except ClusterError as error:
+        warnings.warn(
+            f"The cluster that this store was connected with is not there any more: {error} The session goes on with the store of this host alone.",
+            stacklevel=4,
+        )
 
 
 def active_session() -> Session | None:

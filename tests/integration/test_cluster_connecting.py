@@ -169,6 +169,28 @@ def test_a_cluster_that_is_not_there_is_an_error(store_directory: Path) -> None:
         wb.move("x", to="node-2")
 
 
+def test_a_session_that_comes_back_to_its_store_is_connected_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another namespace in between; where the cluster has ended meanwhile, a warning says so."""
+    monkeypatch.setenv("WORKBENCH_DIR", str(home / "store"))
+    previous = wb.use_session(None)
+    try:
+        with wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1):
+            wb.move(wb.put(np.arange(10_000), "there"), to="node-2").wait()
+            wb.use(directory=home / "other")
+            assert wb.current_session().cluster is None
+            wb.use()
+            assert wb.get("there").sum() == 49995000
+            wb.use(directory=home / "other")
+            wb.put(1, "elsewhere")
+        with pytest.warns(UserWarning, match="is not there any more: Nothing listens at tcp://"):
+            wb.use()
+        assert wb.current_session().cluster is None
+    finally:
+        mine = wb.use_session(previous)
+        assert mine is not None
+        mine.close()
+
+
 def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
     """Once, as a warning; then it goes on with this host's store, and what needs a cluster is a clear error."""
     with running_cluster(home) as cluster:

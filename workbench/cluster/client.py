@@ -14,7 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from distributed import Client, Worker
+from distributed import Client, Security, Worker
 from distributed.utils import sync
 
 from workbench import config, connection
@@ -88,6 +88,11 @@ class ClusterClient:
 
     def __repr__(self) -> str:
         return f"<ClusterClient {self.address}>"
+
+    @property
+    def whereabouts(self) -> tuple[str, Security] | None:
+        """Address and certificates, to connect with it again; None in a task of a worker, which has the worker's connection, and when it is closed."""
+        return (self.address, self._channel.security) if isinstance(self._channel, Client) and self.address else None
 
     @property
     def client(self) -> Client:
