@@ -11,6 +11,7 @@ get                   there, again and again, each time after what was got befor
 mapped                what another process pays (Pss) for having got the array, before it reads a byte
 copied                its private memory (RssAnon) after it has read all of it
 small puts, gets      arrays of 1 KiB in one process
+transfer              the array to another node, which has got one before: the median, beside a bare socket between two processes
 ====================  ==================================================================================================
 """
 
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,8 +36,12 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks import data
+from tests.benchmarks.neighbours import raw_socket
 
 _MOST_GETS = 1000
+_MOST_TRANSFERS = 5
+TRANSFER = "transfer"
+"""The part that makes nodes of its own, and runs alone."""
 
 
 class ElsewhereError(Exception):
@@ -82,6 +87,13 @@ class Neighbour(ABC):
 
     def forget(self, key: Any) -> None:  # noqa: B027  # most leave nothing open
         """Let go of what a get has left open, after its value is gone."""
+
+    def transfers(self, directory: Path, value: Any, repeats: int) -> Iterator[float]:
+        """Make two nodes on this host, bring a value that was put on one of them to the other again and again, and yield seconds.
+
+        In place of :meth:`start` and :meth:`stop`. Most stores know no nodes.
+        """
+        raise UnsupportedError("it moves nothing from host to host")
 
     def elsewhere(self, key: Any) -> dict[str, Any]:
         """Return what :func:`read` finds in another process."""
@@ -253,6 +265,15 @@ class Run:
         if not np.array_equal(got, values[(count - 1) % 100]):
             raise ValueError("not what was put")
 
+    def transfer(self, directory: Path) -> None:
+        """Bring the array to another node."""
+        raw = statistics.median(raw_socket.seconds(self.extent.nbytes, 1 + self.extent.repeats)[1:])
+        repeats = 1 + min(self.extent.repeats, _MOST_TRANSFERS)
+        taken = list(self.neighbour.transfers(directory, data.array(self.extent.nbytes), repeats))
+        elapsed = statistics.median(taken[1:])
+        self.found("raw socket", self.extent.nbytes / raw / 2**30, 1.0)
+        self.found("transfer", self.extent.nbytes / elapsed / 2**30, raw / elapsed)
+
 
 PARTS: dict[str, Callable[[Run], None]] = {"array": Run.array, "frame": Run.frame, "small": Run.small}
 
@@ -263,7 +284,7 @@ def main(neighbour: Neighbour) -> None:
     parser.add_argument("--read", type=json.loads)
     parser.add_argument("--extent", type=json.loads)
     parser.add_argument("--directory", type=Path)
-    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--part", action="append", choices=[*PARTS, TRANSFER])
     parser.add_argument("--one-core", action="store_true")
     options = parser.parse_args()
     if options.one_core:
@@ -275,6 +296,9 @@ def main(neighbour: Neighbour) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     run = Run(neighbour, Extent(**options.extent), lambda figure: print(json.dumps(figure), flush=True))
+    if options.part == [TRANSFER]:
+        run.attempt(TRANSFER, lambda: run.transfer(options.directory))
+        return
     start = time.perf_counter()
     # Room for one that is being deleted beside one that is being put, and for the small ones; of ours a quarter is the pool.
     neighbour.start(options.directory, 4 * run.extent.nbytes + (256 << 20))

@@ -21,7 +21,7 @@ from typing import Any
 from tests.benchmarks import report
 from tests.benchmarks.measuring import Scale, scratch
 from tests.benchmarks.neighbours import environments
-from tests.benchmarks.neighbours.protocol import PARTS, Extent, last_line
+from tests.benchmarks.neighbours.protocol import PARTS, TRANSFER, Extent, last_line
 from tests.processes import ROOT
 
 _MARK = "WORKBENCH_BENCHMARK"
@@ -36,21 +36,23 @@ class Store:
     script: str
     requirements: tuple[tuple[str, ...], ...] = ()
     imports: str = ""
+    has_nodes: bool = False
 
 
 STORES = (
-    Store("workbench", "with_workbench"),
-    Store("Ray", "with_ray", (("ray", "numpy", "pandas", "pyarrow"),), "ray, pandas, pyarrow"),
+    Store("workbench", "with_workbench", has_nodes=True),
+    Store("Ray", "with_ray", (("ray", "numpy", "pandas", "pyarrow"),), "ray, pandas, pyarrow", has_nodes=True),
     Store(
         "vineyard",
         "with_vineyard",
         (("vineyard", "setuptools"), ("vineyard", "setuptools", "numpy<2", "pandas<2.3", "pyarrow<16")),
         "vineyard, pandas, pyarrow",
+        has_nodes=True,
     ),
     Store("shared_memory", "with_shared_memory"),
     Store("joblib", "with_joblib", (("joblib", "numpy", "pandas", "pyarrow"),), "joblib, pandas, pyarrow"),
     Store("Arrow file", "with_arrow"),
-    Store("Dask", "with_dask"),
+    Store("Dask", "with_dask", has_nodes=True),
 )
 
 
@@ -84,6 +86,8 @@ ROWS = (
     Row("frame first get", "frame: first get in another process, us"),
     Row("frame get", "frame: get there, us"),
     Row("frame copied", "frame: private after reading all, MiB", slack=1),
+    Row("raw socket", "raw socket, GiB/s", more_is_better=True, slack=None),
+    Row("transfer", "array: to another node, GiB/s", more_is_better=True),
     Row("small puts", "puts of 1 KiB, /s", more_is_better=True, digits=0),
     Row("small gets", "gets of 1 KiB, /s", more_is_better=True, digits=0),
 )
@@ -134,6 +138,8 @@ def measure(
             say(f"measuring: {store.name}, round {number + 1} of {rounds}")
             run(columns[store], python, store.script, extent, list(PARTS), limit=900)
             run(columns[store], python, store.script, extent, ["array"], one_core=True, limit=300)
+            if store.has_nodes:
+                run(columns[store], python, store.script, extent, [TRANSFER], limit=300)
     return list(columns.values())
 
 

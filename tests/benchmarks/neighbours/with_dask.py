@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +25,25 @@ class Dask(Neighbour):
     def stop(self) -> None:
         self._client.close()
         self._cluster.close()
+
+    def transfers(self, directory: Path, value: Any, repeats: int) -> Iterator[float]:
+        with (
+            LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                local_directory=str(directory),
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            first, second = client.scheduler_info()["workers"]
+            for _ in range(repeats):
+                put = client.scatter(value, hash=False, workers=[first])
+                start = time.perf_counter()
+                client.submit(len, put, workers=[second], pure=False).result()
+                yield time.perf_counter() - start
+                del put
 
     def put(self, value: Any) -> str:
         self._count += 1

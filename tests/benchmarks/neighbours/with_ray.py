@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.cluster_utils import Cluster
 
 from tests.benchmarks.neighbours.protocol import Neighbour, main, read
 
@@ -28,6 +31,24 @@ class Ray(Neighbour):
         )
         self._references: dict[int, Any] = {}
         self._count = 0
+
+    def transfers(self, directory: Path, value: Any, repeats: int) -> Iterator[float]:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+        node = {"num_cpus": 1, "object_store_memory": 3 * value.nbytes}
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        try:
+            cluster.add_node(**node, resources={"second": 1})
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+            reader = ray.remote(num_cpus=0, resources={"second": 1})(_Reader).remote()
+            ray.get(reader.ready.remote())
+            for _ in range(repeats):
+                put = ray.put(value)
+                yield ray.get(reader.fetch.remote([put]))
+                del put
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
 
     def stop(self) -> None:
         ray.shutdown()
@@ -63,6 +84,12 @@ class _Reader:
 
     def ready(self) -> None:
         pass
+
+    def fetch(self, references: list[Any]) -> float:
+        """Get one from the other node; return how long that took."""
+        start = time.perf_counter()
+        len(ray.get(references[0]))
+        return time.perf_counter() - start
 
     def read(self, references: list[Any]) -> dict[str, Any]:
         store = Ray()
