@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import statistics
-import threading
-from pathlib import Path
 
 import pandas as pd
 
@@ -18,6 +16,7 @@ from tests.benchmarks.measuring import (
     at_most,
     median_us,
     new_session,
+    private_growth,
     ratio,
     seconds,
     speed,
@@ -69,27 +68,7 @@ def _private_nbytes_while_putting(process: Process, nbytes: int) -> int:
         "wb.put(frame, 'frame'); wb.delete('frame'); gc.collect()\n"
         "pyarrow.default_memory_pool().release_unused(); ctypes.CDLL(None).malloc_trim(0)"
     )
-    status = Path(f"/proc/{process.pid}/status")
-    before, most, done = _private_nbytes(status), 0, threading.Event()
-
-    def watch() -> None:
-        nonlocal most
-        while not done.wait(0.0005):
-            most = max(most, _private_nbytes(status))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        process.do("wb.put(frame, 'frame')")
-    finally:
-        done.set()
-        watcher.join()
-    return max(most, _private_nbytes(status)) - before
-
-
-def _private_nbytes(status: Path) -> int:
-    line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon:"))
-    return int(line.split()[1]) * 1024
+    return private_growth([process.pid], lambda: process.do("wb.put(frame, 'frame')"))
 
 
 def latencies(scale: Scale) -> list[Figure]:

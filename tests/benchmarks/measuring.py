@@ -10,6 +10,7 @@ import os
 import shutil
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -177,3 +178,27 @@ def pss():
             return int(line.split()[1]) * 1024
 """
 """Code for another process."""
+
+
+def private_growth(pids: Sequence[int], action: Callable[[], object]) -> int:
+    """Return by how many bytes the private memory (RssAnon) of some processes together grows at most while something is done."""
+    before, most, done = _private(pids), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not done.wait(0.0005):
+            most = max(most, _private(pids))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        action()
+    finally:
+        done.set()
+        watcher.join()
+    return max(most, _private(pids)) - before
+
+
+def _private(pids: Sequence[int]) -> int:
+    lines = (line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))

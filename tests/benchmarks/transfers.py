@@ -6,6 +6,7 @@ into a segment that it has used before; Dask fetches the input of a task. Where 
 
 from __future__ import annotations
 
+import os
 import socket
 import statistics
 import time
@@ -16,7 +17,8 @@ import numpy as np
 from distributed import Client
 
 import workbench as wb
-from tests.benchmarks.measuring import GIB, MIB, Figure, Scale, at_least, scratch, seconds
+from tests.benchmarks.measuring import GIB, MIB, Figure, Scale, at_least, at_most, private_growth, scratch, seconds
+from workbench import config
 from workbench.local_cluster import LocalCluster
 
 _STEP = 8 * MIB
@@ -94,9 +96,19 @@ def between_nodes(scale: Scale) -> list[Figure]:
             with LocalCluster(nodes=2, dashboard_address=":0", **options) as cluster, Client(cluster) as client:
                 wb.connect(client)
                 rounds = _measure(_Pair(client), nbytes, scale.repeats)
+                memory = _memory(client, nbytes)
         finally:
             wb.use_session(previous)
-    return _figures(rounds, nbytes)
+    asked = at_most(2 * (config.get_nbytes("transfer-window") or 0) / MIB)
+    return [
+        *_figures(rounds, nbytes),
+        Figure("... private memory of both workers, at most", memory / MIB, "MiB", asked=asked),
+    ]
+
+
+def _memory(client: Client, nbytes: int) -> int:
+    wb.put(_make(nbytes), "array")
+    return private_growth(list(client.run(os.getpid).values()), wb.replicate("array", to="node-2").wait)
 
 
 def _measure(pair: _Pair, nbytes: int, repeats: int) -> dict[str, list[tuple[float, float]]]:

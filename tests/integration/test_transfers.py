@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from distributed import Client
 
 import workbench as wb
+from tests.benchmarks.measuring import private_growth
 from tests.integration.clusters import DEADLINE, places, until
 from workbench.local_cluster import LocalCluster
 
@@ -102,6 +104,16 @@ def test_a_replica_that_was_lost_elsewhere_is_kept(lasting_cluster: LocalCluster
     until(lambda: state_on("only", "node-2") == "cached", "the replica is announced")
     wb.current_session().store.delete(ref)
     until(lambda: [(r.node_name, r.state) for r in wb.where(ref)] == [("node-2", "memory")], "it is kept")
+
+
+def test_a_transfer_goes_from_segment_to_segment(lasting_cluster: LocalCluster) -> None:
+    """Neither worker has a part of the object in memory of its own: what is under way lies in the kernel."""
+    with Client(lasting_cluster) as client:
+        pids = list(client.run(os.getpid).values())
+    wb.replicate(wb.put(np.ones(10 * MIB, "u1")), n=2).wait()  # what is made once belongs to no transfer
+    wb.put(np.ones(80 * MIB, "u1"), "large")
+    assert private_growth(pids, lambda: wb.replicate("large", n=2).wait()) < 8 * MIB
+    assert places("large") == {"node-1", "node-2"}
 
 
 def test_two_readers_of_one_node_cause_one_transfer(lasting_cluster: LocalCluster) -> None:
