@@ -29,7 +29,8 @@ class LocalCluster(local.LocalCluster):
     workers_per_node : int
         Worker processes of each.
     capacity : int or str, optional
-        Bytes that each node's store may use while the cluster runs, or text such as ``"2 GiB"``; else as the settings say.
+        Bytes that each node's store may use while the cluster runs, or text such as ``"2 GiB"``. By default the first one keeps its
+        own, and each of the others gets that divided by the number of nodes, since all of them lie in the memory of one machine.
     directory : path, optional
         The first node's store, if it shall not be the session's.
     **kwargs

@@ -92,6 +92,14 @@ def test_a_capacity_for_the_nodes_ends_with_the_cluster(home: Path) -> None:
     assert wb.memory().capacity == 50 << 20
 
 
+def test_nodes_of_one_machine_promise_no_more_than_it_has(home: Path) -> None:
+    """Without a wish the user's own store keeps its capacity, and the others get a share of it."""
+    own = wb.memory().capacity
+    with running_cluster(home, nodes=3, capacity=None) as cluster:
+        wb.connect(cluster)
+        assert [node.capacity for node in wb.nodes()] == [own, own // 3, own // 3]
+
+
 def test_a_verb_goes_on_without_a_scheduler_that_was_killed_a_moment_ago(home: Path) -> None:
     """Its workers live yet and wait for it, so that its connection file is not a dead one's."""
     with Process(home / "store") as first:

@@ -27,6 +27,7 @@ from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, format_nbytes, is_object_id
 from workbench.store import Store, default_directory
+from workbench.store.directory import MINIMUM_CAPACITY
 from workbench.texts import counted
 
 logger = logging.getLogger("workbench.local")
@@ -48,7 +49,8 @@ class LocalCluster(distributed.LocalCluster):
     workers_per_node : int
         Worker processes of each.
     capacity : int or str, optional
-        Bytes that each node's store may use while the cluster runs, or text such as ``"2 GiB"``; else as the settings say.
+        Bytes that each node's store may use while the cluster runs, or text such as ``"2 GiB"``. By default the first one keeps its
+        own, and each of the others gets that divided by the number of nodes, since all of them lie in the memory of one machine.
     directory : path, optional
         The first node's store; the user's own if it is not given.
     **kwargs
@@ -94,8 +96,9 @@ class LocalCluster(distributed.LocalCluster):
             self._capacities = before, store.memory().capacity
         self._directories = [own]
         try:
+            share = capacity if capacity is not None else max(MINIMUM_CAPACITY, self._capacities[1] // nodes)
             for _ in range(nodes - 1):
-                self._siblings.append(_Sibling.claim(own, capacity, self._siblings))
+                self._siblings.append(_Sibling.claim(own, share, self._siblings))
             self._directories += [sibling.directory for sibling in self._siblings]
             super().__init__(n_workers=0, processes=True, **self._options(kwargs))
             if not self.asynchronous:
@@ -223,7 +226,7 @@ class _Sibling:
         self._lock = lock
 
     @classmethod
-    def claim(cls, own: Path, capacity: int | str | None, claimed: list[_Sibling]) -> _Sibling:
+    def claim(cls, own: Path, capacity: int | str, claimed: list[_Sibling]) -> _Sibling:
         """Return the first sibling that no living cluster uses, made if need be."""
         number = 1
         while True:
