@@ -126,14 +126,25 @@ def test_a_killed_worker_is_listed_as_lost_and_comes_back(lab: Lab, beside: Proc
         };
         new MutationObserver(look).observe(document.querySelector('#workbench-panel'), { attributes: true, childList: true, subtree: true });
     }""")
+    # The nanny waits until the loss was seen: on a quick machine it lasts no longer than the panel may take to ask again.
     cluster.do("""
-        import signal
+        import asyncio, signal
         pids = client.run(os.getpid)
         address = next(node.address for node in wb.nodes() if node.name == 'node-2')
+        nanny = next(nanny for nanny in cluster.workers.values() if nanny.worker_address == address)
+        start, seen = nanny.instantiate, []
+        async def start_when_seen():
+            while not seen:
+                await asyncio.sleep(0.02)
+            return await start()
+        nanny.instantiate = start_when_seen
         os.kill(pids[address], signal.SIGKILL)
     """)
-    lab.page.wait_for_function("window.states.includes('lost')")
-    lab.screenshot("lost")
+    try:
+        lab.page.wait_for_function("window.states.includes('lost')")
+        lab.screenshot("lost")
+    finally:
+        cluster.do("seen.append(True); nanny.instantiate = start")
     expect(node).to_have_attribute("data-state", "running")
     assert "gone" not in lab.page.evaluate("window.states")
     lab.expect_nodes("survivor", ["node-2"])
