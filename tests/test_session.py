@@ -100,12 +100,10 @@ def test_lease_ends_with_the_last_view_of_a_frame(session: wb.Session) -> None:
     column = frame["a"]
     del frame
     gc.collect()
-    wb.current_session().sweep()
     assert [holder.pid for holder in wb.holders("frame")] == [os.getpid()]
     column.iloc[0] = 5
     del column
     gc.collect()
-    wb.current_session().sweep()
     assert list(wb.holders("frame")) == []
 
 

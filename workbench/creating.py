@@ -156,7 +156,7 @@ class NewTable:
         table = pa.concat_tables(self._waiting).combine_chunks()
         encoded = codecs.encode(table)
         buffers = parts.write(encoded)
-        self._written.append(codecs.decode(encoded.header, buffers).value)
+        self._written.append(codecs.decode(encoded.header, buffers))
         self._waiting.clear()
 
     def __enter__(self) -> Self:

@@ -79,7 +79,7 @@ def put(store: Store, value: Any) -> ObjectId:
 def fetched(store: Store, object_id: ObjectId) -> Any:
     """Decode an object."""
     record = store.read(object_id)
-    return codecs.decode(record.header, record.buffers).value
+    return codecs.decode(record.header, record.buffers)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas.testing import assert_frame_equal, assert_index_equal, assert_series_equal
 
-from workbench.codecs import Decoded, HandOuts, decode, encode
+from workbench.codecs import decode, encode
 from workbench.objects import Encoded
 
 ALIGNMENT = 64
@@ -55,7 +55,7 @@ class Laid:
         self.encoded = Encoded(self.encoded.description, self.header, ())  # lets go of the source
         self.checksum = hashlib.sha256(view).hexdigest()
 
-    def decode(self) -> Decoded:
+    def decode(self) -> Any:
         """Decode from the mapped memory."""
         return decode(self.header, self.buffers)
 
@@ -82,15 +82,8 @@ class Laid:
 
 
 def relay(value: Any) -> Any:
-    """Encode `value`, lay it out, and return what is decoded there (as after a sweep that keeps nothing)."""
-    return Laid(value).decode().value
-
-
-def fetch(laid: Laid, handouts: HandOuts) -> Any:
-    """Decode as a session does: what the value needs is kept beside it."""
-    decoded = laid.decode()
-    handouts.add(decoded)
-    return decoded.value
+    """Encode `value`, lay it out, and return what is decoded there."""
+    return Laid(value).decode()
 
 
 def array_addresses(array: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:

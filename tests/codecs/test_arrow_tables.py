@@ -89,7 +89,7 @@ def test_every_buffer_lies_in_the_given_memory(name: str) -> None:
     array = ARRAYS[name]
     laid = Laid(pa.table({"a": array}))
     own = {address for address, _ in arrow_addresses(array)}
-    addresses = [each for each in arrow_addresses(laid.decode().value) if each[1] > 256]
+    addresses = [each for each in arrow_addresses(laid.decode()) if each[1] > 256]
     assert addresses
     assert all(laid.holds(*each) for each in addresses)
     assert {np.frombuffer(buffer, "u1").ctypes.data for buffer in encode(array).buffers} <= own
@@ -112,7 +112,7 @@ def test_dictionary_of_many_chunks_is_written_once() -> None:
     chunked = pa.chunked_array([array.slice(n, 20) for n in range(0, N, 20)])
     laid = Laid(chunked)
     assert sum(buffer.nbytes for buffer in laid.buffers) < 2 * array.dictionary.nbytes
-    assert_same_arrow(laid.decode().value, chunked)
+    assert_same_arrow(laid.decode(), chunked)
 
 
 def test_odd_tables_come_back() -> None:
@@ -139,7 +139,7 @@ def test_scalars_schemas_and_types_come_back() -> None:
 def test_memory_is_let_go_with_the_last_array() -> None:
     """An array of a decoded table keeps the memory mapped, and nothing else does."""
     laid = Laid(pa.table({"x": numbers, "s": words}))
-    array = laid.decode().value["s"].chunk(0).slice(5, 3)
+    array = laid.decode()["s"].chunk(0).slice(5, 3)
     laid.release()
     assert laid.mapped
     assert array.to_pylist() == words[5:8]

@@ -5,9 +5,8 @@ import gc
 import pandas as pd
 import pytest
 
-from tests.codecs.layout import Laid, assert_same_pandas, fetch
+from tests.codecs.layout import Laid, assert_same_pandas
 from tests.codecs.samples import COLUMNS, mixed
-from workbench.codecs import HandOuts
 
 pytestmark = pytest.mark.usefixtures("either_way")
 
@@ -84,18 +83,18 @@ def test_every_usual_assignment_works_and_leaves_the_shared_bytes(name: str) -> 
     """An assignment to a fetched frame does what it does to any frame, and the next reader sees the old values."""
     expected, original = mixed(), mixed()
     exec(ASSIGNMENTS[name], {"df": expected, "pd": pd})
-    laid, handouts = Laid(original), HandOuts()
-    frame = fetch(laid, handouts)
+    laid = Laid(original)
+    frame = laid.decode()
     exec(ASSIGNMENTS[name], {"df": frame, "pd": pd})
     assert_same_pandas(frame, expected)
     assert laid.unchanged()
-    assert_same_pandas(fetch(laid, handouts), original)
+    assert_same_pandas(laid.decode(), original)
 
 
 def test_assigning_copies_only_what_is_assigned_to() -> None:
     """After an assignment to one column, columns in other blocks are still the shared memory."""
-    laid, handouts = Laid(mixed()), HandOuts()
-    frame = fetch(laid, handouts)
+    laid = Laid(mixed())
+    frame = laid.decode()
     frame.loc[0, "f"] = 1.0
     assert not laid.holds(frame["f"].to_numpy().ctypes.data)
     assert laid.holds(frame["i"].to_numpy().ctypes.data)
@@ -106,10 +105,9 @@ def test_assigning_copies_only_what_is_assigned_to() -> None:
 def test_every_dtype_can_be_assigned_to(name: str) -> None:
     """A series and a frame of every dtype can be assigned to, also after a sweep, while the frame is long gone."""
     column = COLUMNS[name]
-    laid, handouts = Laid(pd.DataFrame({"x": column, "y": column})), HandOuts()
-    series = fetch(laid, handouts)["x"]
+    laid = Laid(pd.DataFrame({"x": column, "y": column}))
+    series = laid.decode()["x"]
     gc.collect()
-    handouts.sweep()
     expected = pd.Series(column, name="x", copy=True)
     series.iloc[0], expected.iloc[0] = expected.iloc[3], expected.iloc[3]
     series.iloc[5:9], expected.iloc[5:9] = expected.iloc[1], expected.iloc[1]

@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tests.codecs.layout import Laid, assert_same_arrow, assert_same_pandas, fetch, pandas_addresses, relay
-from workbench.codecs import HandOuts, encode
+from tests.codecs.layout import Laid, assert_same_arrow, assert_same_pandas, pandas_addresses, relay
+from workbench.codecs import encode
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def flights() -> pd.DataFrame:
 
 def test_flights_come_back_and_every_column_is_shared(flights: pd.DataFrame) -> None:
     """The real table comes back exactly, all of its bytes in the given memory, with nothing to note."""
-    laid, handouts = Laid(flights), HandOuts()
-    frame = fetch(laid, handouts)
+    laid = Laid(flights)
+    frame = laid.decode()
     assert_same_pandas(frame, flights)
     for column in frame:
         assert all(laid.holds(*each) for each in pandas_addresses(frame[column].array) if each[1] > 256), column

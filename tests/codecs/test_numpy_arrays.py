@@ -99,7 +99,7 @@ def test_dense_array_is_not_copied_by_put_or_get() -> None:
             (buffer,) = encode(value).buffers
             assert np.frombuffer(buffer, "u1").ctypes.data == array.ctypes.data
             laid = Laid(value)
-            decoded = laid.decode().value
+            decoded = laid.decode()
             result = decoded if value is array else decoded[0]
             assert all(laid.holds(*each) for each in array_addresses(result))
 
@@ -121,7 +121,7 @@ def test_encoding_takes_no_memory() -> None:
 def test_decoded_array_keeps_its_memory_and_no_longer() -> None:
     """The memory stays mapped while any view of the decoded array lives, and not a moment longer."""
     laid = Laid(np.arange(1000.0))
-    view = laid.decode().value[10:20]
+    view = laid.decode()[10:20]
     laid.release()
     assert laid.mapped
     assert view[0] == 10
@@ -137,7 +137,7 @@ def test_decoded_array_refuses_writing() -> None:
     with pytest.raises(ValueError, match="WRITEABLE"):
         array.flags.writeable = True
     encoded = encode([np.arange(1000)])
-    (result,) = decode(encoded.header, [memoryview(bytearray(buffer)) for buffer in encoded.buffers]).value
+    (result,) = decode(encoded.header, [memoryview(bytearray(buffer)) for buffer in encoded.buffers])
     assert not result.flags.writeable
 
 
@@ -192,7 +192,7 @@ def test_masked_arrays_come_back_without_a_copy(mask: Any) -> None:
     masked = np.ma.MaskedArray(np.arange(100.0), mask=mask, hard_mask=True)
     for value in (masked, np.ma.MaskedArray(masked, fill_value=-1.0)):
         laid = Laid([value, np.arange(1000)])
-        result = laid.decode().value[0]
+        result = laid.decode()[0]
         assert type(result) is np.ma.MaskedArray
         assert result.data.tobytes() == value.data.tobytes()
         assert (result.mask is np.ma.nomask) == (value.mask is np.ma.nomask)
@@ -237,7 +237,7 @@ def test_same_array_twice_stays_one_array() -> None:
     array = np.arange(1000)
     laid = Laid({"a": array, "b": [array]})
     assert len(laid.buffers) == 1
-    result = laid.decode().value
+    result = laid.decode()
     assert result["a"] is result["b"][0]
 
 

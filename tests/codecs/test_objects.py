@@ -82,7 +82,7 @@ def test_any_picklable_object_comes_back(value: Any) -> None:
 def test_arrays_within_objects_lie_in_the_given_memory() -> None:
     """An array that is an attribute of some object is used where it lies."""
     laid = Laid([Model(np.arange(1000.0))])
-    (result,) = laid.decode().value
+    (result,) = laid.decode()
     assert type(result) is Model
     assert laid.holds(result.weights.ctypes.data, result.weights.nbytes)
 
@@ -106,7 +106,7 @@ def test_lambdas_and_closures_travel_by_value() -> None:
         return offset + value
 
     laid = Laid({"f": shifted, "g": lambda x: x + 1})
-    result = laid.decode().value
+    result = laid.decode()
     assert result["g"](1) == 2
     assert result["f"](1.0)[5] == 6.0
     (cell,) = result["f"].__closure__
@@ -124,7 +124,7 @@ def test_modules_registered_by_value_travel_by_value() -> None:
     finally:
         cloudpickle.unregister_pickle_by_value(module)
         del sys.modules["only_here"]
-    assert decode(encoded.header, encoded.buffers).value.size == 3
+    assert decode(encoded.header, encoded.buffers).size == 3
 
 
 def test_classes_of_a_notebook_are_found_in_another(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_classes_of_a_notebook_are_found_in_another(tmp_path: Path) -> None:
         import pickle, sys
         from workbench.codecs import decode
         header, buffers = pickle.load(open(sys.argv[1], "rb"))
-        value = decode(header, [memoryview(buffer) for buffer in buffers]).value
+        value = decode(header, [memoryview(buffer) for buffer in buffers])
         (cell,) = value["cells"]
         assert isinstance(cell, value["kind"]) and cell.total() == 499500 == value["f"](cell.data)
         assert cell.shade.name == "DARK" and not cell.data.flags.writeable

@@ -33,7 +33,7 @@ def test_every_dtype_comes_back_exactly(name: str) -> None:
 def test_every_column_lies_in_the_given_memory(name: str) -> None:
     """Every byte of every column that is not made of Python objects is used where it lies."""
     laid = Laid(pd.DataFrame({"one": numbers, name: COLUMNS[name], "two": numbers}))
-    frame = laid.decode().value
+    frame = laid.decode()
     addresses = [each for column in frame for each in pandas_addresses(frame[column].array) if each[1] > 256]
     assert addresses or name == "arrow null"
     assert all(laid.holds(*each) for each in addresses)
@@ -99,12 +99,12 @@ def test_odd_shapes_come_back(frame: pd.DataFrame) -> None:
 def test_index_names_of_one_decoded_frame_are_its_own() -> None:
     """Labels are parsed once per process, and yet renaming the columns of one decoded frame leaves the next alone."""
     laid = Laid(pd.DataFrame({"a": numbers, "b": numbers}))
-    first, second = laid.decode().value, laid.decode().value
+    first, second = laid.decode(), laid.decode()
     first.columns.name = "changed"
     first["c"] = 1
     assert second.columns.name is None
     assert list(second) == ["a", "b"]
-    assert laid.decode().value.columns.name is None
+    assert laid.decode().columns.name is None
 
 
 def test_arrow_backed_columns_are_not_copied_by_put() -> None:
@@ -135,7 +135,7 @@ def test_containers_share_buffers() -> None:
     """Frames inside of containers lie in the given memory, and one object that is there twice stays one."""
     frame = pd.DataFrame({"x": numbers, "s": pd.array(words, dtype="str")})
     laid = Laid({"a": frame, "b": [frame, (frame["x"], numbers)]})
-    result = laid.decode().value
+    result = laid.decode()
     assert result["a"] is result["b"][0]
     assert_same_pandas(result["a"], frame)
     for column in (*(result["a"][name] for name in frame), result["b"][1][0]):

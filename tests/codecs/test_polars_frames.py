@@ -66,7 +66,7 @@ def test_every_dtype_comes_back_exactly(name: str) -> None:
 def test_every_column_lies_in_the_given_memory(name: str) -> None:
     """Every buffer of a column that Arrow knows is used where it lies."""
     laid = Laid(pl.DataFrame({name: COLUMNS[name]}))
-    table = laid.decode().value.to_arrow(compat_level=pl.CompatLevel.newest())
+    table = laid.decode().to_arrow(compat_level=pl.CompatLevel.newest())
     addresses = [each for each in arrow_addresses(table) if each[1] > 256]
     assert addresses
     assert all(laid.holds(*each) for each in addresses)
@@ -111,7 +111,7 @@ WRITES = {
 def test_writing_leaves_the_shared_bytes(name: str) -> None:
     """Writing to a decoded frame works and does not touch the memory it came from (which is read-only)."""
     laid = Laid(pl.DataFrame({"int": numbers, "float": numbers / 2, "flag": numbers % 2 == 0}))
-    exec(WRITES[name], {"df": laid.decode().value, "pl": pl})
+    exec(WRITES[name], {"df": laid.decode(), "pl": pl})
     assert laid.unchanged()
 
 
@@ -137,7 +137,7 @@ def test_lazy_and_empty_frames() -> None:
 def test_memory_is_let_go_with_the_last_series() -> None:
     """A series of a decoded frame keeps the memory mapped, and nothing else does."""
     laid = Laid(pl.DataFrame({"x": numbers, "y": numbers}))
-    series = laid.decode().value["x"]
+    series = laid.decode()["x"]
     laid.release()
     assert laid.mapped
     assert series[5] == 5

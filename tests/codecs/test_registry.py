@@ -73,7 +73,7 @@ def test_registered_adapter_encodes_and_describes() -> None:
     assert encoded.description == Description("array", "tests.Grid", (8000,))
     assert [buffer.nbytes for buffer in encoded.buffers] == [8000]
     assert np.frombuffer(encoded.buffers[0], np.uint8).ctypes.data == np.frombuffer(content, np.uint8).ctypes.data
-    assert codecs.decode(encoded.header, encoded.buffers).value.content.tobytes() == content
+    assert codecs.decode(encoded.header, encoded.buffers).content.tobytes() == content
     inside = codecs.encode({"grid": [Grid(content)]})
     assert [buffer.nbytes for buffer in inside.buffers] == [8000]
 
@@ -195,7 +195,7 @@ def test_entry_point_is_loaded_when_it_is_needed(tmp_path: Path) -> None:
         print("before")
         encoded = encode({"grid": Grid(bytes(5000))})
         print([buffer.nbytes for buffer in encoded.buffers])
-        print(type(decode(encoded.header, encoded.buffers).value["grid"].content).__name__)
+        print(type(decode(encoded.header, encoded.buffers)["grid"].content).__name__)
         """,
         tmp_path,
     )

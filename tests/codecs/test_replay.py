@@ -81,7 +81,7 @@ def test_parts_that_are_one_stay_one() -> None:
     assert result[0] is result[1] is result[2][0]
     assert result[3] is result[2][1]
     assert result[4] is result[5][0]
-    again = Laid(itself).decode().value
+    again = Laid(itself).decode()
     assert again[0] is again
 
 
@@ -117,10 +117,10 @@ def test_classes_that_can_be_defined_anew_are_looked_up_each_time() -> None:
     assert header_compiler.compile_header(encoded.header) is None
     old = Defined
     for _ in range(replay.PAYS_AFTER + 2):
-        assert type(decode(encoded.header, encoded.buffers).value[0]) is old
+        assert type(decode(encoded.header, encoded.buffers)[0]) is old
     Defined = type("Defined", (), {"__module__": __name__})  # type: ignore[misc, assignment]
     try:
-        assert type(decode(encoded.header, encoded.buffers).value[0]) is Defined
+        assert type(decode(encoded.header, encoded.buffers)[0]) is Defined
     finally:
         Defined = old  # type: ignore[misc]
 
@@ -137,7 +137,7 @@ def test_headers_are_compiled_when_it_pays(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(replay, "compile_header", spy)
     laid = Laid(mixed())
     for turn in range(1, 2 * replay.PAYS_AFTER):
-        assert_same_pandas(laid.decode().value, mixed())
+        assert_same_pandas(laid.decode(), mixed())
         assert len(compiled) == (turn >= replay.PAYS_AFTER)
     long = encode(["x" * 200] * 50 + [str(number) * 10 for number in range(700)])
     for _ in range(2 * replay.PAYS_AFTER):
@@ -152,7 +152,7 @@ def test_memory_for_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1000):
         encoded = encode([number])
         for _ in range(3):
-            assert decode(encoded.header, encoded.buffers).value == [number]
+            assert decode(encoded.header, encoded.buffers) == [number]
     assert len(replay._counts) <= 257
     assert len(replay._replays) <= 256
 

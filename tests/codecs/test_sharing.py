@@ -65,11 +65,11 @@ ARRAYS: dict[str, Callable[[Any], Any]] = {
 def test_views_of_a_shared_array_are_not_copied(name: str) -> None:
     """Slices, columns, reversed and broadcast views refer to the memory that they show, by themselves and in a list."""
     laid = Laid(np.arange(4000, dtype="i8").reshape(100, 40))
-    view = ARRAYS[name](laid.decode().value)
+    view = ARRAYS[name](laid.decode())
     for value in (view, [view]):
         assert private_buffers(value, laid) == []
         moved = Laid(value, is_shared=laid.holds)
-        result = moved.decode().value
+        result = moved.decode()
         result = result[0] if isinstance(value, list) else result
         assert result.dtype == view.dtype
         assert result.shape == view.shape
@@ -111,16 +111,16 @@ def test_small_parts_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = Laid(pd.DataFrame({name: np.arange(100_000.0) for name in "abcd"}))
     text = Laid(pd.DataFrame({"s": pd.array([f"number {n}" for n in range(100_000)], dtype="str")}))
     for part, laid in (
-        (array.decode().value[::1000], array),
-        (frame.decode().value.head(100), frame),
-        (text.decode().value.iloc[5000:5100], text),
+        (array.decode()[::1000], array),
+        (frame.decode().head(100), frame),
+        (text.decode().iloc[5000:5100], text),
     ):
         encoded = encode(part, is_shared=laid.holds)
         assert encoded.nbytes < 10_000
         assert private_buffers(part, laid) == [buffer.nbytes for buffer in encoded.buffers]
-    assert private_buffers(array.decode().value[::100], array) == []
-    assert private_buffers(frame.decode().value.iloc[:5000], frame) == []
-    assert private_buffers(text.decode().value.iloc[:5000], text) == []
+    assert private_buffers(array.decode()[::100], array) == []
+    assert private_buffers(frame.decode().iloc[:5000], frame) == []
+    assert private_buffers(text.decode().iloc[:5000], text) == []
 
 
 def test_headers_of_arrays_without_an_offset_are_what_they_were() -> None:
@@ -131,7 +131,7 @@ def test_headers_of_arrays_without_an_offset_are_what_they_were() -> None:
     for strides, order in ((None, "C"), ((8, 24), "F")):
         header = b"A" + pickle.dumps(("<f8", (3, 4), strides), 5)
         laid = array.ravel(order).view(np.uint8).data  # type: ignore[arg-type]
-        assert_same_array(decode(header, [laid]).value, np.asarray(array, order=order))  # type: ignore[call-overload]
+        assert_same_array(decode(header, [laid]), np.asarray(array, order=order))  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name not in OBJECTS])
@@ -145,7 +145,7 @@ def test_fetched_frame_that_is_put_again_lies_where_it_lay(name: str) -> None:
         {"frames": [column.to_frame()], "array": column.array},
     ):
         laid = Laid(value)
-        assert private_buffers(laid.decode().value, laid) == []
+        assert private_buffers(laid.decode(), laid) == []
 
 
 @pytest.mark.parametrize("name", [name for name in COLUMNS if name not in OBJECTS and "sparse" not in name])
@@ -153,7 +153,7 @@ def test_parts_of_a_fetched_frame_are_not_copied(name: str) -> None:
     """Rows, columns and renamed copies of a decoded frame refer to its memory, and decode to the same elsewhere."""
     column = pd.Series(COLUMNS[name])
     laid = Laid(pd.DataFrame({"a": column, "b": column.copy(), "c": column.copy()}))
-    frame = laid.decode().value
+    frame = laid.decode()
     parts = (
         frame.iloc[100:900],
         frame["b"].iloc[:500],
@@ -163,7 +163,7 @@ def test_parts_of_a_fetched_frame_are_not_copied(name: str) -> None:
     )
     for part in parts:
         assert private_buffers(part, laid) == []
-        assert_same_pandas(Laid(part, is_shared=laid.holds).decode().value, part)
+        assert_same_pandas(Laid(part, is_shared=laid.holds).decode(), part)
 
 
 @pytest.mark.parametrize("name", ["integers", "floats", "dates", "timedeltas", "dates of a zone"])
@@ -172,10 +172,10 @@ def test_steps_through_fetched_numbers_are_not_copied(name: str) -> None:
     index = INDEXES[name]
     series = pd.Series(np.arange(len(index)), index)
     laid = Laid(pd.DataFrame({"x": series, "y": series / 2, "z": series / 3}))
-    frame = laid.decode().value
+    frame = laid.decode()
     for part in (frame.iloc[::3], frame["y"].iloc[::-1], frame.iloc[::-2].index):
         assert private_buffers(part, laid) == []
-        assert_same_pandas(Laid(part, is_shared=laid.holds).decode().value, part)
+        assert_same_pandas(Laid(part, is_shared=laid.holds).decode(), part)
 
 
 @pytest.mark.parametrize("name", [name for name in INDEXES if name != "objects"])
@@ -184,15 +184,15 @@ def test_fetched_index_that_is_put_again_lies_where_it_lay(name: str) -> None:
     index = INDEXES[name]
     for value in (index, pd.DataFrame({"x": np.arange(len(index))}, index=index)):
         laid = Laid(value)
-        assert private_buffers(laid.decode().value, laid) == []
+        assert private_buffers(laid.decode(), laid) == []
 
 
 def test_new_column_is_all_that_is_private() -> None:
     """A decoded frame with one new column has one buffer of its own."""
     frame = mixed().drop(columns="o")
     laid = Laid(frame)
-    assert private_buffers(laid.decode().value.assign(new=np.arange(500.0)), laid) == [4000]
-    assert private_buffers({"old": laid.decode().value, "new": np.arange(100.0)}, laid) == [800]
+    assert private_buffers(laid.decode().assign(new=np.arange(500.0)), laid) == [4000]
+    assert private_buffers({"old": laid.decode(), "new": np.arange(100.0)}, laid) == [800]
 
 
 def test_blocks_with_gaps_are_copied_once() -> None:
@@ -208,7 +208,7 @@ def test_blocks_with_gaps_are_copied_once() -> None:
         tracemalloc.stop()
     assert encoded.nbytes > 6_400_000
     assert peak < 6_400_000 + 100_000
-    assert_same_pandas(Laid(rows).decode().value, rows)
+    assert_same_pandas(Laid(rows).decode(), rows)
 
 
 ARROW: dict[str, pa.Array] = {
@@ -228,7 +228,7 @@ def test_slices_of_shared_arrow_data_are_not_copied(name: str) -> None:
     """Slices of arrays, tables and batches refer to the buffers of the whole, and decode to the same elsewhere."""
     array = ARROW[name]
     laid = Laid(pa.table({"x": array, "y": pa.chunked_array([array[:100], array[100:]])}))
-    table = laid.decode().value
+    table = laid.decode()
     parts = (
         table,
         table.slice(33, 500),
@@ -239,7 +239,7 @@ def test_slices_of_shared_arrow_data_are_not_copied(name: str) -> None:
     )
     for part in parts:
         assert private_buffers(part, laid) == []
-        assert_same_arrow(Laid(part, is_shared=laid.holds).decode().value, part)
+        assert_same_arrow(Laid(part, is_shared=laid.holds).decode(), part)
     assert private_buffers(table.append_column("z", pa.array(np.arange(array.__len__()))), laid) == [8 * len(array)]
 
 
@@ -254,7 +254,7 @@ def test_parts_of_a_fetched_polars_frame_are_not_copied(name: str) -> None:
     """A Polars frame, its slices and columns refer to the memory that they were decoded from."""
     series = test_polars_frames.COLUMNS[name]
     laid = Laid(pl.DataFrame({"x": series, "y": series}))
-    frame = laid.decode().value
+    frame = laid.decode()
     for part in (
         frame,
         frame.slice(101, 501),
@@ -264,7 +264,7 @@ def test_parts_of_a_fetched_polars_frame_are_not_copied(name: str) -> None:
         [frame["x"].slice(5)],
     ):
         assert private_buffers(part, laid) == []
-        moved = Laid(part, is_shared=laid.holds).decode().value
+        moved = Laid(part, is_shared=laid.holds).decode()
         assert (
             moved[0].equals(part[0], null_equal=True) if isinstance(part, list) else moved.equals(part, null_equal=True)
         )

@@ -45,7 +45,7 @@ def test_every_array_lies_in_the_given_memory(form: str) -> None:
     """Values and indices of the formats that are made of arrays are used where they lie, and serve arithmetic."""
     value = sample(form, "array")
     laid = Laid(value)
-    result = laid.decode().value
+    result = laid.decode()
     parts = [part for part in vars(result).values() if isinstance(part, np.ndarray)]
     parts += [
         part for many in vars(result).values() if isinstance(many, tuple) for part in many if hasattr(part, "ctypes")

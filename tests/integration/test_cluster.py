@@ -64,7 +64,7 @@ def test_a_node_says_how_its_bytes_are_divided_and_is_heard_of(elsewhere: Proces
     until(lambda: (there().sealed or 0) >= 8 * MIB and not there().held, "it is an object")
     elsewhere.do("wb.delete('held')")
     until(lambda: (there().held or 0) >= 8 * MIB, "somebody maps it yet")
-    elsewhere.do("del kept; wb.current_session().sweep()")
+    elsewhere.do("del kept")
     until(lambda: not there().held, "nobody maps it any more")
     heartbeat = there().heartbeat
     assert heartbeat is not None

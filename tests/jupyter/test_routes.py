@@ -221,7 +221,7 @@ def test_what_was_deleted_is_given_back_when_nobody_maps_it(
         assert (status, answer["freed"] >= 8 << 20) == (200, True)
         assert [(one["pid"], one["name"]) for one in answer["kept"]] == [(process.pid, "held")]
         assert ask("GET", "state")[1]["nodes"][0]["held"] >= 8 << 20
-        process.do("del kept; wb.current_session().sweep()")
+        process.do("del kept")
     deadline = time.monotonic() + 10  # for a frame of the other process that still refers to it
     while ask("POST", "deleted/free", {})[1]["kept"] and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -426,7 +426,6 @@ class _Held:
 
     def __exit__(self, *error: object) -> None:
         del self._value
-        self._session.sweep()
 
 
 def escaped(text: str) -> str:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import codecs, config, connection
+from workbench import config, connection
 from workbench.cluster import announcements
 from workbench.cluster.gauge import Gauge
 from workbench.cluster.waking import Waking
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("workbench.worker")
 
-_SWEEP: Final = 0.05
-"""Seconds between two looks for objects that this process decoded and nobody uses any more."""
 _PAUSE: Final = 0.5
 """Seconds before the next try after the scheduler did not answer, or lacked the plugin."""
 _HOUSEKEEPING: Final = 2.0
@@ -75,7 +73,6 @@ class Announcer:
         self._data_version: bytes | None = None
         self._gauge = Gauge(store)
         self._told: tuple[int, dict[str, int]] | None = None
-        self._sweep = 0.0
         self._housekeeping = 0.0
         self._expires = False
         self.node_name = name
@@ -231,9 +228,6 @@ class Announcer:
 
     async def _keep_house(self) -> None:
         now = time.monotonic()
-        if now >= self._sweep:
-            self._sweep = now + _SWEEP
-            codecs.sweep_all()
         if self._joined and self._announces and await self._gauge.look(self._store.data_version()):
             self._data_version = None  # the next look at the store finds something to say
         if not self._joined or now < self._housekeeping:

@@ -17,8 +17,6 @@ from workbench.objects import Composite, Ref
 if TYPE_CHECKING:
     from workbench.cluster.worker_plugin import WorkbenchWorkerPlugin
 
-_handouts = codecs.HandOuts()
-
 
 def plugin_of_task() -> WorkbenchWorkerPlugin | None:
     """Return the plugin of the worker that runs this task, or None outside of a worker.
@@ -61,12 +59,8 @@ def map_object(plugin: WorkbenchWorkerPlugin, ref: Ref) -> Any:
     except ObjectNotFoundError:
         plugin.fetch_now(ref.id)
         record = plugin.store.read(ref)
-    decoded = codecs.decode(record.header, record.buffers)
-    if decoded.handout is not None:
-        _handouts.add(decoded)
-    if isinstance(decoded.value, Composite):
-        return decoded.value.assemble(record.id, partial(map_object, plugin))
-    return decoded.value
+    value = codecs.decode(record.header, record.buffers)
+    return value.assemble(record.id, partial(map_object, plugin)) if isinstance(value, Composite) else value
 
 
 def mapped(value: Any) -> Any:

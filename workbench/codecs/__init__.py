@@ -16,7 +16,7 @@ object of that library passes through.
 ``replay.py``                reads headers, and has those compiled that come often
 ``header_compiler.py``       turns a header into a function that builds the object
 ``describing.py``            kind, shape, dtypes and notes, without looking at rows
-``handouts.py``              keeps alive what pandas' copy-on-write needs, until nobody uses it
+``copy_on_write.py``         lets pandas copy the columns that it writes to
 ``culprits.py``              finds the part of an object that cannot be pickled
 ============================ ==========================================================================
 
@@ -25,8 +25,7 @@ Read next: ``pickling.py``.
 
 from __future__ import annotations
 
-from workbench.codecs.handouts import Decoded, HandOut, HandOuts, sweep_all
 from workbench.codecs.pickling import decode, encode
 from workbench.codecs.registry import Adapter, describe, register
 
-__all__ = ["Adapter", "Decoded", "HandOut", "HandOuts", "decode", "describe", "encode", "register", "sweep_all"]
+__all__ = ["Adapter", "decode", "describe", "encode", "register"]

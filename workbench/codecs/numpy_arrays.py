@@ -224,7 +224,6 @@ def reduce_array(array: np.ndarray[Any, Any], pickler: EncodingPickler) -> Any:
     if dtype.hasobject:
         return NotImplemented
     data, strides, offset = flatten(array, pickler.is_shared, in_rows=pickler.rows is not None)
-    pickler.note_array(array)
     code = dtype.str if is_plain(dtype) else dtype
     content = bytes(data) if data.nbytes <= INLINE_NBYTES else pickler.out_of_band(data)
     if offset is not None:

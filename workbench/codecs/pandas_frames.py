@@ -4,13 +4,12 @@ pandas pickles its objects exactly, and the arrays within them reach :mod:`workb
 adds what pandas' pickling lacks here:
 
 - Arrow-backed columns go to their Arrow buffers (pandas would copy them together first) and keep their chunks.
-- Frames and series, and the arrays that pandas may write to, are noted, for ``handouts.py``. Arrays of an index or of
-  categories are not noted: pandas never writes to them, and its caches hold views of them for as long as they live.
+- Frames and series are noted, for ``copy_on_write.py``.
 - The blocks of a frame copy their arrays when these have gaps; here the arrays go to their own reducer as they are.
 - Small indexes of labels (the columns) and dtypes are pickled apart and parsed once per process: half the time of
   decoding a frame went there.
 
-Uses public constructors only. Loaded only when a pandas object passes through. Read next: ``handouts.py``.
+Uses public constructors only. Loaded only when a pandas object passes through. Read next: ``copy_on_write.py``.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ from workbench.codecs.describing import describe_pandas as describe
 from workbench.codecs.header_compiler import always_the_same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
     from workbench.codecs.pickling import EncodingPickler
@@ -138,22 +135,9 @@ def _note_series(series: Any, pickler: EncodingPickler) -> Any:
     return NotImplemented
 
 
-def _reduce_index(index: pd.Index[Any], pickler: EncodingPickler) -> Any:
+def _reduce_index(index: pd.Index[Any], _pickler: EncodingPickler) -> Any:
     labels = _label_bytes(index)
-    if labels is not None:
-        return restore_labels, (labels,)
-    reduced = index.__reduce__()
-    if not isinstance(reduced, tuple) or len(reduced) > 3:
-        return NotImplemented
-    pickler.index_depth += 1
-    # The pickler asks for list items after everything else of this index: that is when the index is over.
-    state = reduced[2] if len(reduced) == 3 else None
-    return reduced[0], reduced[1], state, _leave_index(pickler)
-
-
-def _leave_index(pickler: EncodingPickler) -> Iterator[Any]:
-    pickler.index_depth -= 1
-    yield from ()
+    return NotImplemented if labels is None else (restore_labels, (labels,))
 
 
 def _label_bytes(index: pd.Index[Any]) -> bytes | None:
@@ -195,23 +179,6 @@ def _reduce_as_it_is(value: Any, _pickler: EncodingPickler) -> Any:
     return value.__reduce__()
 
 
-_VIEWED = (
-    pd.arrays.DatetimeArray,
-    pd.arrays.TimedeltaArray,
-    pd.arrays.PeriodArray,
-    pd.Categorical,
-    pd.arrays.IntegerArray,
-    pd.arrays.FloatingArray,
-    pd.arrays.BooleanArray,
-)
-"""Extension arrays of which a second frame has views of the arrays within them: these alone need to be noted."""
-
-
-def _note_extension_array(array: Any, pickler: EncodingPickler) -> Any:
-    pickler.note_array(array)
-    return NotImplemented
-
-
 _EXACT: dict[type, Reducer | None] = {
     pd.RangeIndex: _reduce_range,
     pd.DatetimeTZDtype: _reduce_time_zone_dtype,
@@ -221,7 +188,6 @@ _EXACT: dict[type, Reducer | None] = {
     **dict.fromkeys((pd.Int8Dtype, pd.Int16Dtype, pd.Int32Dtype, pd.Int64Dtype), _reduce_dtype),
     **dict.fromkeys((pd.UInt8Dtype, pd.UInt16Dtype, pd.UInt32Dtype, pd.UInt64Dtype), _reduce_dtype),
     **dict.fromkeys((pd.Float32Dtype, pd.Float64Dtype), _reduce_dtype),
-    **dict.fromkeys(_VIEWED, None),
     pd.arrays.ArrowStringArray: _reduce_arrow_backed,
     pd.arrays.ArrowExtensionArray: _reduce_arrow_backed,
 }
@@ -231,7 +197,6 @@ _BASES: list[tuple[type, Reducer]] = [
     (pd.DataFrame, _reduce_frame),
     (pd.Series, _note_series),
     (pd.Index, _reduce_index),
-    (pd.api.extensions.ExtensionArray, _note_extension_array),
 ]
 
 
@@ -242,4 +207,5 @@ def reducer_for(cls: type) -> Reducer | None:
     for base, reducer in _BASES:
         if issubclass(cls, base):
             return reducer
-    return _reduce_as_it_is if _copies_when_pickled(cls) else None
+    copies = not issubclass(cls, pd.api.extensions.ExtensionArray) and _copies_when_pickled(cls)
+    return _reduce_as_it_is if copies else None

@@ -1,8 +1,7 @@
 """The pickler that sends every type to its adapter, and the way back.
 
-An object is pickled by protocol 5 as ``(object, frames, arrays)``: the two lists name, by pickle's memo, the pandas
-frames within the object and the arrays that they may write to (``handouts.py`` says why). Buffers go out of band, so
-the stream is small; where it is not (columns of Python objects), it becomes the first buffer itself and is unpickled
+An object is pickled by protocol 5 as ``(object, frames)``: the list names, by pickle's memo, the pandas frames and series
+within the object (``copy_on_write.py`` says why). Buffers go out of band, so the stream is small; where it is not (columns of Python objects), it becomes the first buffer itself and is unpickled
 where it lies. The first byte of a header tells the form: ``A`` a plain array, ``S`` a stream in the first buffer, and
 ``0x80`` a pickle.
 
@@ -22,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from workbench.codecs import replay
+from workbench.codecs import copy_on_write, replay
 from workbench.codecs.culprits import why_not_decoded, why_not_encoded
-from workbench.codecs.handouts import Decoded, HandOut
 from workbench.codecs.numpy_arrays import ARRAY_TAG, INLINE_NBYTES, decode_array, encode_array
 from workbench.codecs.registry import Reducer, describe, reducer_of, reducers
 from workbench.errors import CodecError
@@ -72,10 +70,6 @@ class EncodingPickler:
         Out-of-band buffers, in order.
     frames : list
         pandas frames and series that passed through.
-    arrays : list
-        Arrays within them that pandas may write to in place.
-    index_depth : int
-        More than zero while an index passes through.
     arrow_buffers : dict
         Arrow buffers that passed through, by address and size.
     is_shared : callable or None
@@ -96,8 +90,6 @@ class EncodingPickler:
         buffers: list[memoryview] = []
         self.buffers = buffers
         self.frames: list[Any] = []
-        self.arrays: list[Any] = []
-        self.index_depth = 0
         self.is_shared = is_shared
         rows: dict[int, tuple[pickle.PickleBuffer, memoryview]] | None = {} if in_rows else None
         self.rows = rows
@@ -128,11 +120,6 @@ class EncodingPickler:
             self.rows[id(stands_for_it)] = stands_for_it, data
         return stands_for_it
 
-    def note_array(self, array: Any) -> None:
-        """Note an array that pandas may write to, if a frame is what it belongs to."""
-        if self.frames and not self.index_depth:
-            self.arrays.append(array)
-
     def reduce(self, value: Any) -> Any:
         """Return how the adapter of its library reduces `value`, or NotImplemented."""
         cls = type(value)
@@ -157,7 +144,6 @@ class _NamePickler(EncodingPickler, pickle.Pickler):
 class _Pickler(Protocol):
     buffers: list[memoryview]
     frames: list[Any]
-    arrays: list[Any]
 
     def dump(self, value: Any, /) -> None: ...
 
@@ -189,7 +175,7 @@ def _dump(
 ) -> tuple[memoryview, list[memoryview]]:
     stream = io.BytesIO()
     pickler = make(stream, is_shared, in_rows)
-    pickler.dump((value, pickler.frames, pickler.arrays))
+    pickler.dump((value, pickler.frames))
     return stream.getbuffer(), pickler.buffers
 
 
@@ -262,7 +248,7 @@ def encode(value: Any, *, is_shared: IsShared | None = None, in_rows: bool = Fal
     return Encoded(describe(value), bytes(stream), tuple(buffers))
 
 
-def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
+def decode(header: bytes, buffers: Sequence[memoryview]) -> Any:
     """Build the object again around `buffers`.
 
     Parameters
@@ -273,8 +259,8 @@ def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
 
     Returns
     -------
-    Decoded
-        ``value`` for the user, and what must stay alive beside it.
+    object
+        For the user: equal to what was encoded. Arrays are read-only; pandas copies the columns that it writes to.
 
     Raises
     ------
@@ -283,7 +269,7 @@ def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
     """
     tag = header[0]
     if tag == ARRAY_TAG:
-        return Decoded(decode_array(header, buffers))
+        return decode_array(header, buffers)
     views = [buffer if buffer.readonly else buffer.toreadonly() for buffer in buffers]
     stream: bytes | memoryview = header
     if tag == STREAM_TAG:
@@ -291,11 +277,11 @@ def decode(header: bytes, buffers: Sequence[memoryview]) -> Decoded:
     elif tag != PICKLE_TAG:
         raise CodecError(f"this object was encoded in a form {chr(tag)!r} that is not known here: update workbench")
     try:
-        value, frames, arrays = replay.load(stream, views)
+        value, frames = replay.load(stream, views)
     except MemoryError:
         raise
     except Exception as error:  # a foreign __setstate__ may raise anything
         raise CodecError(why_not_decoded(error)) from error
-    if not arrays:
-        return Decoded(value)
-    return Decoded(value, HandOut(frames, arrays))
+    if frames:
+        copy_on_write.protect(frames)
+    return value

@@ -52,7 +52,7 @@ def _manifest(session: Session, ref: Ref) -> Manifest:
         record = session.store.read(ref)
     except ObjectNotFoundError:
         record = finding.await_record(session.store, session.cluster, ref, None)
-    found: Manifest = codecs.decode(record.header, record.buffers).value
+    found: Manifest = codecs.decode(record.header, record.buffers)
     return found
 
 

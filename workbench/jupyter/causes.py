@@ -107,7 +107,7 @@ class AfterCell:
         session, shell = active_session(), self._shell()
         if session is None or shell is None:
             return  # a cell that shares nothing opens no store
-        session.sweep()
+        session.store.settle()
         mapped = session.store.mapped()
         if not mapped:
             session.store.set_causes({})
@@ -168,7 +168,6 @@ def release_objects(shell: InteractiveShell, session: Session, keys: Sequence[st
     cleared = _release(shell, store, wanted & mapped)
     # Frames and errors refer to each other in circles.
     gc.collect()
-    session.sweep()
     left = store.mapped() & wanted
     nbytes = store.nbytes_of((mapped & wanted) - left)
     lines = [f"Cleared {', '.join(cleared) or 'nothing'}; {format_nbytes(nbytes)} unmapped."]

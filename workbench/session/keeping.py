@@ -85,7 +85,6 @@ class Keeping(Opened):
         StoreFullError
             The disk is full; the object stays in memory.
         """
-        self.sweep()
         info, parts = self._here(key, "spill")
         if info.kind != "dataset":
             self.store.spill(key)
@@ -155,7 +154,6 @@ class Keeping(Opened):
         ObjectNotFoundError
             There is no such object on this host.
         """
-        self._handouts.sweep()
         if self.store.process_kind != "script":
             return Listing(self.store.holders(key), of=Holder)
         from workbench import script_causes
@@ -174,7 +172,6 @@ class Keeping(Opened):
         Memory
             Bytes by what they are for. The pool is used, too: memory without objects, kept ready for the next put.
         """
-        self._handouts.sweep()
         return self.store.memory()
 
     def doctor(self, *, fix: bool = False) -> Diagnosis:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Self, Unpack
 
-from workbench import codecs, connection, finding
+from workbench import connection, finding
 from workbench.config import StoreOptions
 from workbench.objects import Key, ObjectInfo
 from workbench.store import Store, default_directory
@@ -44,7 +44,6 @@ class Opened:
         self.store = Store.open(directory, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
         self._bereft = False
-        self._handouts = codecs.HandOuts()
 
     def __repr__(self) -> str:
         cluster = f", cluster {self._cluster.address}" if self._cluster else ""
@@ -86,7 +85,6 @@ class Opened:
     def close(self) -> None:
         """Close the store and leave the cluster; objects that were got stay valid."""
         self.leave()
-        self._handouts.sweep()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -94,11 +92,6 @@ class Opened:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def sweep(self) -> None:
-        """Let go of shared frames that were kept for copy-on-write and that no variable refers to any more."""
-        self._handouts.sweep()
-        self.store.settle()
 
     def _resolve(self, key: Key) -> ObjectInfo:
         return finding.resolve(self.store, self.cluster, key)

@@ -85,7 +85,6 @@ class Putting(Spanning):
             replicas = check_number("replicas", replicas, 1, "nodes")
             self.require_nodes(replicas)
             tags = {**(tags or {}), REPLICAS_TAG: str(replicas)}
-        self._handouts.sweep_sometimes()
         if (cluster := self._visited()) is None:
             encoded = codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True)
             with _watched(encoded.nbytes, name):

@@ -55,15 +55,13 @@ class Sharing(Putting):
         return self._decode(record)
 
     def _decode(self, record: Record) -> Any:
-        decoded = codecs.decode(record.header, record.buffers)
-        if decoded.handout is not None:
-            self._handouts.add(decoded)
-        if isinstance(decoded.value, Composite):
+        value = codecs.decode(record.header, record.buffers)
+        if isinstance(value, Composite):
             try:
-                return decoded.value.assemble(record.id, self.get)
+                return value.assemble(record.id, self.get)
             except ObjectNotFoundError as error:
                 raise finding.incomplete(self.store, self.cluster, record.id) from error
-        return decoded.value
+        return value
 
     def get_many(self, keys: Iterable[Key]) -> list[Any]:
         """Return several objects, each as :meth:`get` does. For many small ones, references are several times as fast as names.
@@ -239,7 +237,6 @@ class Sharing(Putting):
         for target in targets:
             if self.store.exists(target):
                 self._delete_here(self.store.info(target))
-        self.sweep()
 
     def delete_all(self, objects: Iterable[ObjectInfo]) -> Listing[ObjectInfo]:
         """Delete several objects everywhere; return those that this call deleted, without those that were gone already."""

@@ -180,8 +180,6 @@ class CodecTests:
         value = codec_session.get("x")
         del value
         gc.collect()
-        codec_session.sweep()
-        gc.collect()
         assert codec_session.holders("x") == []
 
 

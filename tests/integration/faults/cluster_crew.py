@@ -324,7 +324,6 @@ class Crew:
                     self._session.delete(info.id)
             assert time.monotonic() < deadline, f"what is left cannot be deleted: {self._session.ls(parts=True)}"
         for host, store in self.stores.items():
-            store.sweep()
             while store.store.memory().used and time.monotonic() < deadline:
                 store.store.allocator.free.release()
                 store.store.doctor()

@@ -117,6 +117,14 @@ class User:
             self._end(type(error).__name__)
             self._connected = self._connected and not isinstance(error, (wb.ClusterError, CancelledError))
             raise
+        except RuntimeError as error:
+            if "no Client active" not in str(error):
+                self.note(wrong=f"{verb}: {traceback.format_exc()[-2000:]}")
+                raise
+            # Dask's client has closed itself, because the scheduler was away for ten seconds.
+            self._end(type(error).__name__)
+            self._connected = False
+            raise wb.ClusterError(str(error)) from error
         except BaseException:
             self.note(wrong=f"{verb}: {traceback.format_exc()[-2000:]}")
             raise

@@ -201,7 +201,6 @@ def run(directory: str, prefix: str, seed: str, seconds: float) -> dict[str, Any
 def _rest(load: Load) -> dict[str, int]:
     load.let_go()
     gc.collect()
-    load.session.sweep()
     load.session.store.allocator.pool.close()
     gc.collect()
     return measure()

@@ -238,7 +238,7 @@ def pieces_of(session: Session, object_id: str) -> Grid | None:
     if info.kind != "dataset":
         return None
     record = session.store.read(object_id)
-    manifest = codecs.decode(record.header, record.buffers).value.of(info.id)
+    manifest = codecs.decode(record.header, record.buffers).of(info.id)
     if not manifest.rows:
         return None
     ids = [ref.id for ref in manifest.partitions]

@@ -50,7 +50,6 @@ class Shown:
     def let_go(self) -> None:
         """Forget the object."""
         self._id, self._value, self._grid = None, None, None
-        self._session.sweep()
 
     def answer(self, question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """Return the answer to a question as JSON and, of an image, its bytes."""

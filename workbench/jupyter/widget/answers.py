@@ -6,6 +6,7 @@ read as such.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import secrets
@@ -174,7 +175,7 @@ def _save(session: Session, text: str, body: Body) -> None:
 
 def _free(session: Session, _text: str, _body: Body) -> Json:
     before = session.memory().deleted
-    session.sweep()
+    gc.collect()
     return {"freed": max(0, before - session.memory().deleted), "kept": []}
 
 

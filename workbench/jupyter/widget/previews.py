@@ -66,7 +66,6 @@ def preview(session: Session, object_id: ObjectId, what: str, query: Mapping[str
         return page(grid, value, _range(query, "start", "stop", 100, _ROWS), columns)
     finally:
         del value, pieces
-        session.sweep()
 
 
 def _range(query: Mapping[str, str], first: str, last: str, default: int, most: int) -> tuple[int, int]:
