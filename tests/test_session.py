@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 import workbench as wb
@@ -105,6 +107,20 @@ def test_lease_ends_with_the_last_view_of_a_frame(session: wb.Session) -> None:
     del column
     gc.collect()
     assert list(wb.holders("frame")) == []
+
+
+def test_what_is_lazy_is_shared_with_a_warning(session: wb.Session) -> None:
+    """It is how to compute something that others get; the warning names it, and the line that shares its data."""
+    collection = dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=1)
+    with pytest.warns(UserWarning, match=r"What was put is a DataFrame; it is lazy, .*: it.persist_shared\('x'\)"):
+        wb.put(collection, "x")
+    assert wb.get("x").compute()["x"].sum() == 3
+    with pytest.warns(UserWarning, match=r"it is lazy, .*: wb.put\(it.compute\(\), 'sum'\)"):
+        wb.put(collection["x"].sum(), "sum")
+    with pytest.warns(UserWarning, match=r"it is lazy, .*: wb.put\(it.collect\(\)\)"):
+        wb.put(pl.DataFrame({"x": [1]}).lazy())
+    with pytest.warns(UserWarning, match=r"it is a reference, .*: wb.put\(wb.get\(it\), 'again'\)"):
+        wb.put(wb.put(1, "one"), "again")
 
 
 def test_listing_sorts_and_filters(session: wb.Session) -> None:

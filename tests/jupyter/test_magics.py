@@ -14,6 +14,7 @@ import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
@@ -260,6 +261,14 @@ def test_a_lazy_collection_gets_a_hint(shell: InteractiveShell) -> None:
         run(shell, "%share ddf")
         run(shell, "%share df")
     assert shown.stdout.count("is lazy") == 1 and "ddf.persist_shared('ddf')" in shown.stdout
+    assert "LazyWarning" not in shown.stderr
+    shell.user_ns["ref"] = wb.put(1, "one")
+    shell.user_ns["later"] = pl.DataFrame({"x": [1]}).lazy()
+    with capture_output() as shown:
+        run(shell, "%share ref as two")
+        run(shell, "%share later")
+    assert "ref is a reference" in shown.stdout and "%share wb.get(ref) as two" in shown.stdout
+    assert "%share later.collect() as later" in shown.stdout
 
 
 def completions(shell: InteractiveShell, line: str) -> list[str]:

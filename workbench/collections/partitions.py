@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from workbench import codecs
 from workbench.cluster import mapping
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
@@ -70,7 +72,8 @@ def put(part: Any, number: int, dataset: ObjectId) -> Placed:
             tags={"dataset": dataset, "partition": str(number)},
         )
     info = store.info(target)
-    shape = tuple(part.shape) if info.kind in ("array", "sparse") else (len(part),)
+    # Of an array without dimensions Dask may compute a scalar of NumPy's.
+    shape = tuple(part.shape) if info.kind in ("array", "sparse") or isinstance(part, np.generic) else (len(part),)
     return Placed(Ref(target, None, info.kind, info.nbytes + info.shared_nbytes), shape, node_name())
 
 

@@ -52,6 +52,11 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     ClusterError
         A worker lacks the workbench's plugin, or there are fewer nodes than `replicas`.
     """
+    if not hasattr(type(collection), "persist_shared"):
+        raise TypeError(
+            f"A {type(collection).__name__} cannot be persisted as a dataset: that takes a Dask DataFrame, Series or Array. What is computed already, or computes to one "
+            "value, is shared with wb.put(value, name)."
+        )
     if name is not None:
         check_name(name)
     if not isinstance(replicas, int) or replicas < 1:

@@ -14,15 +14,17 @@ import difflib
 import importlib
 import inspect
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
-from workbench import completion, progress
+from workbench import completion, lazy, progress
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.jupyter import bars, causes, display
@@ -161,11 +163,15 @@ class WorkbenchMagics(Magics):
             refs = []
             for name, value in values.items():
                 old = _id_of(session, name)
-                refs.append(session.put(value, name, pin=wish.pin, ttl=wish.ttl, replicas=wish.replicas))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", lazy.LazyWarning)  # in the words of magics, below
+                    refs.append(session.put(value, name, pin=wish.pin, ttl=wish.ttl, replicas=wish.replicas))
                 if old is not None:
                     print(f"replaced the object that had the name {printable(str(name))!r} (id {old})")  # noqa: T201  # the answer is the new one
-                if said := _about_lazy(value, wish.expression or str(name), str(name)):
-                    print(said)  # noqa: T201  # likewise
+                if said := lazy.about(
+                    value, wish.expression or str(name), name, partial("%share {0} as {name}".format, name=name)
+                ):
+                    print(f"note: {said}")  # noqa: T201  # likewise
             return refs[0] if len(refs) == 1 else Listing(refs)
 
     @line_magic
@@ -285,16 +291,6 @@ def _asks_for_help(line: str, magic: Callable[..., Any]) -> bool:
         return False
     print(inspect.getdoc(magic))  # noqa: T201
     return True
-
-
-def _about_lazy(value: Any, expression: str, name: str) -> str:
-    """Say what was shared of a Dask collection, of which nothing is computed yet; nothing for other values."""
-    if not hasattr(type(value), "__dask_graph__"):
-        return ""
-    said = f"note: {expression} is lazy, so what was shared is how to compute it, and not its data. To share the data: "
-    if hasattr(value, "persist_shared"):
-        return f"{said}{expression}.persist_shared({name!r})"
-    return f"{said}%share {expression}.compute() as {name}"
 
 
 def _id_of(session: Session, name: str | None) -> str | None:

@@ -6,10 +6,11 @@ Each is a short sentence over a store and a cluster; how they do it is theirs. R
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
-from workbench import codecs, progress
+from workbench import codecs, lazy, progress
 from workbench.arguments import check_number, check_objects, check_tags, check_ttl
 from workbench.creating import NewArray, NewTable
 from workbench.objects import REPLICAS_TAG, Encoded, Ref
@@ -28,6 +29,12 @@ _LONG: Final = 256 << 20
 
 def _watched(nbytes: int, name: str | None) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if nbytes < _LONG else progress.working(f"put {name or 'an object'}", nbytes)
+
+
+def _warn_of_lazy(value: Any, name: str | None) -> None:
+    named = "" if name is None else f", {name!r}"
+    said = lazy.about(value, "it", name, lambda code: f"wb.put({code}{named})")
+    warnings.warn(f"What was put is a {type(value).__name__}; {said}", lazy.LazyWarning, stacklevel=4)
 
 
 class Putting(Spanning):
@@ -85,6 +92,8 @@ class Putting(Spanning):
             replicas = check_number("replicas", replicas, 1, "nodes")
             self.require_nodes(replicas)
             tags = {**(tags or {}), REPLICAS_TAG: str(replicas)}
+        if lazy.is_lazy(obj):
+            _warn_of_lazy(obj, name)
         if (cluster := self._visited()) is None:
             encoded = codecs.encode(obj, is_shared=self.store.is_shared, in_rows=True)
             with _watched(encoded.nbytes, name):

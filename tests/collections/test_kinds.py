@@ -1,0 +1,88 @@
+"""Collections of all kinds come back as Dask computes them; what is no collection of partitions is refused before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.bag as db
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from dask.delayed import delayed
+from scipy import sparse
+
+import workbench as wb
+from workbench.collections import persist_shared
+
+pytestmark = pytest.mark.usefixtures("store")
+
+
+class Labelled(pd.DataFrame):
+    """A subclass with a constructor of its own, as GeoPandas has one."""
+
+    @property
+    def _constructor(self) -> type[Labelled]:
+        return Labelled
+
+
+def _labelled(number: int) -> Labelled:
+    return Labelled({"x": [number, number]})
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "masked": lambda: da.ma.masked_greater(da.arange(10, chunks=5), 5),
+    "sparse": lambda: da.from_array(np.eye(8), chunks=4).map_blocks(sparse.csr_array),
+    "objects": lambda: da.from_array(np.array([1, "a", None, {}], dtype=object), chunks=2),
+    "structures": lambda: da.from_array(np.zeros(4, dtype=[("a", "i4"), ("b", "f8")]), chunks=2),
+    "no dimensions": lambda: da.arange(10, chunks=5).sum(),
+    "unknown chunks": lambda: (numbers := da.arange(10, chunks=5))[numbers > 3],
+    "dates": lambda: da.from_array(np.arange("2020-01", "2020-05", dtype="M8[M]"), chunks=2),
+    "column of objects": lambda: dd.from_pandas(
+        pd.DataFrame({"x": pd.Series([[1], [2], None, {}], dtype=object)}), npartitions=2
+    ),
+    "subclass": lambda: dd.from_map(_labelled, [0, 1], meta=_labelled(0).iloc[:0]),
+    "index": lambda: dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=1).index,
+    "no rows": lambda: dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=1).query("x > 5"),
+}
+
+
+def _assert_same(found: Any, expected: Any) -> None:
+    assert type(found) is type(expected)
+    if isinstance(expected, pd.DataFrame):
+        pd.testing.assert_frame_equal(found, expected)
+    elif isinstance(expected, pd.Index):
+        pd.testing.assert_index_equal(found, expected)
+    elif isinstance(expected, np.ma.MaskedArray):
+        np.testing.assert_array_equal(found.mask, expected.mask)
+        np.testing.assert_array_equal(found.data, expected.data)
+    elif sparse.issparse(expected):
+        np.testing.assert_array_equal(found.toarray(), expected.toarray())
+    else:
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_comes_back_as_dask_computes_it(kind: str) -> None:
+    """Opened and computed, and got at once, it is of the type, the dtypes and the values that computing the original gives."""
+    with dask.config.set(scheduler="sync"):
+        collection = KINDS[kind]()
+        expected = collection.compute()
+        collection.persist_shared("kind")
+        opened = wb.open("kind").compute()
+        for found in (opened, wb.get("kind")):
+            _assert_same(found, expected)
+
+
+@pytest.mark.parametrize("value", [db.from_sequence([1, 2]), delayed(int)(3), pd.DataFrame({"x": [1]}), 3])
+def test_what_is_no_collection_of_partitions_is_refused(value: Any) -> None:
+    """The error says what there is for it instead."""
+    with pytest.raises(
+        TypeError, match=rf"A {type(value).__name__} cannot be persisted as a dataset: .* wb.put\(value, name\)"
+    ):
+        persist_shared(value, "x")
+    assert not wb.exists("x")
