@@ -332,9 +332,10 @@ class ClusterClient:
         """Delete an object on all nodes, a dataset with its partitions; a node that is lost deletes it when it is back."""
         await self.ask("delete", key=messages.key_text(key), patience=3 * _MARGIN)
 
-    async def a_forget(self, objects: Sequence[ObjectId]) -> None:
-        """Delete objects of which some may not be there yet, as the partitions of a dataset that could not be finished."""
-        await self.ask("forget", objects=list(objects), patience=3 * _MARGIN)
+    async def a_forget(self, objects: Sequence[ObjectId]) -> frozenset[ObjectId]:
+        """Delete objects of which some may not be there yet, as the partitions of a dataset that could not be finished; return those that no node had."""
+        answer = await self.ask("forget", objects=list(objects), patience=3 * _MARGIN)
+        return frozenset(map(ObjectId, answer["unknown"]))
 
     async def a_wait(self, operation: str, seconds: float) -> dict[str, Any]:
         """Wait until an operation has ended, or some seconds, and return it."""
@@ -502,9 +503,9 @@ class ClusterClient:
         """As :meth:`a_delete`."""
         self._sync(self.a_delete, key)
 
-    def forget(self, objects: Sequence[ObjectId]) -> None:
+    def forget(self, objects: Sequence[ObjectId]) -> frozenset[ObjectId]:
         """As :meth:`a_forget`."""
-        self._sync(self.a_forget, objects)
+        return self._sync(self.a_forget, objects)
 
     def wait(self, operation: str, seconds: float) -> dict[str, Any]:
         """As :meth:`a_wait`."""

@@ -356,14 +356,15 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
     async def _delete(self, key: Any) -> None:
         await self._delete_everywhere([await self._find(key)])
 
-    async def _forget(self, objects: Any) -> None:
+    async def _forget(self, objects: Any) -> dict[str, list[ObjectId]]:
         """Delete objects of which some may not be known yet; who announces one later is told to delete it."""
-        await self._delete_everywhere(messages.object_ids(objects))
+        return {"unknown": await self._delete_everywhere(messages.object_ids(objects))}
 
-    async def _delete_everywhere(self, objects: list[ObjectId]) -> None:
+    async def _delete_everywhere(self, objects: list[ObjectId]) -> list[ObjectId]:
         arriving = [Order(node, "delete", target) for target in objects for node in self._manager.destinations(target)]
         unknown = [target for target in objects if not self.catalog.holders(target)]
         orders = [order for target in objects for order in self.catalog.delete(target)]
         self.version += 1
         await self._manager.orders.obey([*orders, *arriving], unknown)
         self.version += 1
+        return unknown

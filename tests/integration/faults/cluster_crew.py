@@ -36,6 +36,8 @@ KINDS: Final = {"worker": 4, "kernel": 3, "nanny": 2, "scheduler": 1}
 """What is killed, and how often beside the others."""
 REST: Final = 200.0
 """Seconds until everything must be there again; a cluster that starts anew takes five on an idle machine."""
+_LINES: Final = 25
+"""Of what a program said, in an error."""
 _SETTINGS: Final = {
     "WORKBENCH_CAPACITY": "512 MiB",
     "WORKBENCH_CONNECT_TIMEOUT": "5",
@@ -228,13 +230,23 @@ class Crew:
         self._tell(*self._users.values())
         deadline = time.monotonic() + REST
         while (wrong := self._look()) and not self.truth.wrong:
-            assert time.monotonic() < deadline, f"{self} is not in order: {wrong}"
+            assert time.monotonic() < deadline, f"{self} is not in order: {wrong}\n{self._evidence()}"
             time.sleep(0.1)
             self.mend()
         assert not self.truth.wrong, f"{self}: {self.truth.wrong}"
 
     def __str__(self) -> str:
         return f"after {len(self.killed)} kills, the last {self.killed[-3:]}, the cluster in {self.home}"
+
+    def _evidence(self) -> str:
+        """What runs, and the end of what each program said."""
+        said = []
+        for name, process in self._programs.items():
+            with contextlib.suppress(psutil.Error):
+                children = [f"{child.pid} {child.status()}" for child in psutil.Process(process.pid).children()]
+                said.append(f"-- {name}, pid {process.pid}, ended with {process.poll()}, children {children}")
+            said += (self.home / f"{name}.out").read_text(errors="replace").splitlines()[-_LINES:]
+        return "\n".join(said)
 
     def _look(self) -> list[str]:
         self._listen()
