@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect  # noqa: A004  # its own name
 
 from tests.processes import Process
 from tests.ui.jupyter import EVERYTHING, JupyterLab
@@ -141,7 +141,13 @@ def test_a_killed_worker_is_listed_as_lost_and_comes_back(lab: Lab, beside: Proc
         os.kill(pids[address], signal.SIGKILL)
     """)
     try:
-        lab.page.wait_for_function("window.states.includes('lost')")
+        try:
+            lab.page.wait_for_function("window.states.includes('lost')")
+        except TimeoutError as error:
+            listed = cluster.do("result = [(node.name, node.state) for node in wb.nodes()]")
+            raise AssertionError(
+                f"the panel showed {lab.page.evaluate('window.states')}, the cluster lists {listed}"
+            ) from error
         lab.screenshot("lost")
     finally:
         cluster.do("seen.append(True); nanny.instantiate = start")

@@ -39,7 +39,8 @@ from workbench.store import node_name
 __all__ = ["Hub", "Intervals"]
 
 _REST: Final = 10
-"""A look is followed by this many times its duration without one, at most for :attr:`Intervals.idle` seconds."""
+"""A look is followed by this many times the processor time that it took without one, at most for :attr:`Intervals.idle` seconds. On a busy machine a look takes
+long, but it is not what keeps the machine busy: who waited so many times as long as it took would miss a node that is lost for a second."""
 _FIRST_LOOK: Final = 2.0
 """Seconds that the first answer waits for the cluster; most of it is the import of Dask."""
 _MOST_READ: Final = 200
@@ -286,7 +287,7 @@ class Hub:
         version: Any = None
         due = dict.fromkeys(("holders", "cluster"), 0.0)
         while self._tasks:
-            begun = time.monotonic()
+            begun, spent = time.monotonic(), time.process_time()
             idle = begun - self._asked > self._intervals.patience
             with self._alive():
                 now = await self.host.version()
@@ -301,7 +302,7 @@ class Hub:
                     due["holders"] = ended + max(self._intervals.holders, self._intervals.idle if idle else 0.0)
                 if cluster:
                     due["cluster"] = ended + max(self._intervals.cluster, self._intervals.idle if idle else 0.0)
-            rest = min(_REST * (time.monotonic() - begun), self._intervals.idle)
+            rest = min(_REST * (time.process_time() - spent), self._intervals.idle)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(self._intervals.idle if idle else self._intervals.poll, rest)):
                     await self._woken.wait()
