@@ -7,7 +7,18 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import type { IAnswer, IApi, IDeleted, IFreed, IOperation, IPartitions, IPlan, IPlanRequest, IProblem } from './tokens';
+import type {
+  IAnswer,
+  IApi,
+  IAsked,
+  IDeleted,
+  IFreed,
+  IOperation,
+  IPartitions,
+  IPlan,
+  IPlanRequest,
+  IProblem
+} from './tokens';
 
 /** A request that failed; `kind` is the error's name in Python's error tree, or one of `offline`, `missing`, `http`. */
 export class ApiError extends Error implements IProblem {
@@ -24,9 +35,12 @@ export class ApiError extends Error implements IProblem {
 export class WorkbenchApi implements IApi {
   constructor(private readonly _settings: ServerConnection.ISettings = ServerConnection.makeSettings()) {}
 
-  state(since?: string): Promise<IAnswer> {
-    const query = since === undefined ? '' : `?since=${encodeURIComponent(since)}`;
-    return this._request<IAnswer>('GET', `state${query}`);
+  state(since?: string, asked: IAsked = {}): Promise<IAnswer> {
+    const { first, told } = asked;
+    const query = Object.entries({ since, told, first: first?.toString() }).flatMap(([key, value]) =>
+      value === undefined ? [] : [`${key}=${encodeURIComponent(value)}`]
+    );
+    return this._request<IAnswer>('GET', `state${query.length === 0 ? '' : '?'}${query.join('&')}`);
   }
 
   plan(object: string, request: IPlanRequest): Promise<IPlan> {

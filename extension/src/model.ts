@@ -48,6 +48,8 @@ const DEFAULT_LAYOUT: ILayout = {
 
 /** Changes of so many objects at once are not pointed out one by one. */
 const MANY = 50;
+/** More than a screen has room for. */
+const FIRST = 100;
 /** For so many milliseconds a change is new. */
 const FRESH = 1500;
 
@@ -63,7 +65,7 @@ export class WorkbenchModel implements IWorkbenchModel {
     this._trans = options.trans ?? UNTRANSLATED;
     this._watch = new Watch({
       ...options,
-      ask: () => this._ask(),
+      ask: told => this._ask(told),
       version: () => this._state?.version,
       running: () =>
         this._followed.size > 0 || (this._state?.operations.some(({ state }) => state === 'running') ?? false),
@@ -277,11 +279,12 @@ export class WorkbenchModel implements IWorkbenchModel {
     }
   }
 
-  private async _ask(): Promise<void> {
+  private async _ask(told?: string): Promise<void> {
     try {
-      const answer = await this.api.state(this._state?.version);
-      if (!this._isDisposed) {
-        this._accept(answer);
+      const known = this._isPartial ? undefined : this._state?.version;
+      this._accept(await this.api.state(known, this._state === null ? { first: FIRST } : { told }));
+      if (this._isPartial) {
+        this._accept(await this.api.state());
       }
     } catch (error) {
       if (!this._isDisposed) {
@@ -292,7 +295,14 @@ export class WorkbenchModel implements IWorkbenchModel {
     }
   }
 
+  private get _isPartial(): boolean {
+    return this._state?.partial === true;
+  }
+
   private _accept(answer: IAnswer): void {
+    if (this._isDisposed) {
+      return;
+    }
     const told = this._told;
     this._told = aside(answer);
     const news = this._problem !== null || this._told !== told || this._followed.size > 0;

@@ -42,7 +42,7 @@ export class RunningStores implements IRunningSessions.IManager {
         open: this._openPanel
       });
     }
-    if (state !== null && state.cluster.state !== 'none') {
+    if (state !== null && state.cluster.address !== null) {
       const nodes = state.nodes.filter(node => node.state !== 'lost').length;
       items.push({
         icon: () => workbenchIcon,

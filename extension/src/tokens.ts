@@ -128,7 +128,7 @@ export interface IStatus {
   } | null;
   readonly error: IProblem | null;
   readonly cluster: {
-    readonly state: 'none' | 'connected' | 'unreachable';
+    readonly state: 'none' | 'looking' | 'connected' | 'unreachable';
     readonly address: string | null;
     readonly message: string | null;
   };
@@ -146,12 +146,22 @@ export interface IStatus {
 /** Everything that the panel shows. */
 export interface IState extends IStatus {
   readonly objects: readonly IObject[];
+  /** Whether these are only the first, and all the others are on their way. */
+  readonly partial?: boolean;
 }
 
 /** What `GET workbench/api/state` answers: all objects, or those that changed since the version that was asked about. */
 export interface IAnswer extends IState {
   readonly full?: boolean;
   readonly removed?: readonly string[];
+}
+
+/** How new an answer has to be, and how complete. */
+export interface IAsked {
+  /** What is known is enough, where it is no older than this version, which an event told of. */
+  readonly told?: string;
+  /** So many objects are enough, where the server has not looked yet. */
+  readonly first?: number;
 }
 
 /** What would happen if something were done. */
@@ -202,7 +212,7 @@ export interface IFreed {
 
 /** The requests that the panel makes; each rejects with an error whose message can be shown. */
 export interface IApi {
-  state(since?: string): Promise<IAnswer>;
+  state(since?: string, asked?: IAsked): Promise<IAnswer>;
   plan(object: string, request: IPlanRequest): Promise<IPlan>;
   planDrain(node: string): Promise<IPlan>;
   move(object: string, node: string): Promise<IOperation>;

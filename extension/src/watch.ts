@@ -19,6 +19,10 @@ export interface IEvent {
   readonly version?: unknown;
 }
 
+interface IWish {
+  readonly told?: string;
+}
+
 /** Who only glances need not know at once. */
 const GLANCE = 30_000;
 const GLANCE_SETTLE = 2000;
@@ -30,7 +34,8 @@ export class Watch {
     this._settle = _options.settle ?? 30;
     this._poll = new Poll({
       auto: false,
-      factory: () => _options.ask(),
+      // Somebody has asked just now: the answer is for all.
+      factory: () => this._asking ?? _options.ask(),
       frequency: { interval: this._interval, backoff: true, max: 60_000 },
       name: 'shm-workbench:state',
       standby: () => (_options.followed() ? 'never' : 'when-hidden')
@@ -79,13 +84,14 @@ export class Watch {
     this.pace();
   }
 
-  refresh(): Promise<void> {
+  /** Ask for what is; or, where an event told of a version, for what is known from then on. */
+  refresh(told?: string): Promise<void> {
     if (this._asking !== null) {
       // The answer on its way may be older than what the caller wants to see.
-      this._again = true;
+      this._again = { told: this._again === null || this._again.told !== undefined ? told : undefined };
       return this._asking;
     }
-    this._asking = this._askUntilQuiet().finally(() => {
+    this._asking = this._askUntilQuiet(told).finally(() => {
       this._asking = null;
     });
     return this._asking;
@@ -118,7 +124,11 @@ export class Watch {
 
   private _onEvent(_: unknown, event: IEvent): void {
     const news = event.schema_id === EVENT_SCHEMA && event.version !== this._options.version();
-    if (!news || !(this._watched || this.glancing) || this._timer !== undefined) {
+    if (!news || !(this._watched || this.glancing)) {
+      return;
+    }
+    this._told = typeof event.version === 'string' ? event.version : undefined;
+    if (this._timer !== undefined) {
       return;
     }
     // Changes come in bursts: wait a moment, and count from the first so that a stream of them cannot starve us.
@@ -126,29 +136,30 @@ export class Watch {
       () => {
         this._timer = undefined;
         if (this._watched || !document.hidden) {
-          void this.refresh();
+          void this.refresh(this._told);
         }
       },
       this._watched ? this._settle : GLANCE_SETTLE
     );
   }
 
-  private async _askUntilQuiet(): Promise<void> {
-    do {
-      this._again = false;
+  private async _askUntilQuiet(told?: string): Promise<void> {
+    for (let next: IWish | null = { told }; next !== null && !this._poll.isDisposed; next = this._again) {
+      this._again = null;
       // A failure is shown by the model; the poll alone needs to know of it, to slow down.
-      await this._options.ask().catch(() => undefined);
-    } while (this._again && !this._poll.isDisposed);
+      await this._options.ask(next.told).catch(() => undefined);
+    }
   }
 
   private _active = false;
-  private _again = false;
+  private _again: IWish | null = null;
   private _asking: Promise<void> | null = null;
   private readonly _fastInterval: number;
   private _glancing = false;
   private readonly _interval: number;
   private readonly _poll: Poll;
   private readonly _settle: number;
+  private _told: string | undefined;
   private _viewers = 0;
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -156,7 +167,7 @@ export class Watch {
 export namespace Watch {
   /** Times are in milliseconds. */
   export interface IOptions {
-    readonly ask: () => Promise<void>;
+    readonly ask: (told?: string) => Promise<void>;
     readonly version: () => string | undefined;
     /** Whether an operation runs, and whether anybody waits for one. */
     readonly running: () => boolean;

@@ -270,3 +270,52 @@ def test_nothing_is_watched_until_somebody_asks(ask: Any, hub: Any) -> None:
     assert hub._tasks == []
     ask("GET", "state")
     assert len(hub._tasks) == 2
+
+
+def test_a_server_that_has_not_looked_answers_with_the_first_objects_by_name(
+    ask: Any, store: Store, store_directory: Path
+) -> None:
+    """Who wants the first objects at once gets those, and is told that there are more; from then on everything."""
+    for at in range(5):
+        put(store, f"{at}")
+    put(store)
+    manifest = Description("dataset", "dask.dataframe.DataFrame")
+    store.put(Encoded(manifest, b"header", ()), "0 dataset")
+    status, glimpse = ask("GET", "state", params={"first": "3"})
+    assert status == 200
+    assert (glimpse["full"], glimpse["partial"], glimpse["truncated"]) == (True, True, 0)
+    # What partitions a dataset has would take long to find out.
+    assert [found["name"] for found in glimpse["objects"]] == ["0", "1"]
+    assert [(node["id"], node["state"]) for node in glimpse["nodes"]] == [(store.id, "local")]
+    assert glimpse["cluster"]["state"] == "looking"
+    assert glimpse["store"]["directory"] == str(store_directory)
+    for params in ({"since": glimpse["version"]}, {"first": "3"}, {}):
+        _, state = ask("GET", "state", params=params)
+        assert (state["full"], state["partial"]) == (True, False)
+        assert len(state["objects"]) == 7
+        assert state["cluster"]["state"] == "none"
+    assert ask("GET", "state", params={"first": "1001"})[0] == 400
+
+
+def test_who_was_told_of_a_version_gets_what_is_known_of_it(
+    ask: Any, store: Store, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer to an event needs no second look; any other is as of now, also after an event that somebody made up."""
+    put(store, "first")
+    _, before = ask("GET", "state")
+    looks = []
+    refresh = hub.refresh
+
+    async def counted() -> None:
+        looks.append(1)
+        await refresh()
+
+    monkeypatch.setattr(hub, "refresh", counted)
+    _, known = ask("GET", "state", params={"since": before["version"], "told": before["version"]})
+    assert (known["version"], known["objects"], looks) == (before["version"], [], [])
+    put(store, "second")
+    boot, count = before["version"].rsplit("-", 1)
+    for told in (f"{boot}-{int(count) + 100}", f"{'0' * len(boot)}-{count}", "nonsense"):
+        _, after = ask("GET", "state", params={"since": before["version"], "told": told})
+        assert [found["name"] for found in after["objects"]] == ["second"]
+    assert len(looks) == 3

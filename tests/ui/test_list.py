@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from playwright.sync_api import Browser, expect
 
 from tests.processes import Process
+from tests.ui.jupyter import JupyterLab
 from tests.ui.lab import Lab
 
 MANY = 10_000
@@ -30,7 +35,42 @@ def timed(lab: Lab, script: str) -> Any:
     return lab.page.evaluate(f"async () => {{ {script} }}")
 
 
-def test_ten_thousand_objects(lab: Lab, beside: Process) -> None:
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Keep the machine busy with so many endless loops."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def first_paint(lab: Lab) -> int:
+    """Load the page, and return how many milliseconds after the panel its first rows are there."""
+    lab.page.reload()
+    lab.page.wait_for_function("window.paintedAt")
+    return int(timed(lab, "return window.paintedAt - window.panelAt"))
+
+
+def changes(lab: Lab, beside: Process, what: str) -> list[int]:
+    """Put five objects, and return how many milliseconds after each put has begun its row is there."""
+    found = []
+    for at in range(5):
+        name = f"{what} {at}"
+        timed(
+            lab,
+            f"""window.seenAt = new Promise(done => new MutationObserver((_, observer) => {{
+                if (document.querySelector('[data-name="{name}"]')) {{ observer.disconnect(); done(Date.now()); }}
+            }}).observe(document.body, {{ childList: true, subtree: true, attributes: true }}));""",
+        )
+        put = beside.do(f"import time; result = time.time(); wb.put(np.arange(9), {name!r})")
+        found.append(round(timed(lab, "return window.seenAt") - 1e3 * put))
+    return found
+
+
+def test_ten_thousand_objects(lab: Lab, beside: Process, jupyter: JupyterLab) -> None:
     """Ten thousand objects are listed, scrolled, filtered, selected and deleted; a change is on the screen at once."""
     beside.do(f"wb.put_many({{f'many/{{at // 100:03d}}/{{at:05d}}': np.arange(at % 50 + 1) for at in range({MANY})}})")
     tab = lab.panel.locator("[data-listing=objects]")
@@ -43,24 +83,22 @@ def test_ten_thousand_objects(lab: Lab, beside: Process) -> None:
             if (document.querySelector('[data-workbench-object]')) window.paintedAt ??= at;
         }).observe(document, { childList: true, subtree: true });
     """)
-    lab.page.reload()
-    lab.page.wait_for_function("window.paintedAt")
-    paint = timed(lab, "return window.paintedAt - window.panelAt")
+    url = lab.page.url
+    lab.page.goto("about:blank")
+    jupyter.stop()
+    jupyter.start()
+    lab.page.goto(url)
+    figures: dict[str, Any] = {"first paint on a server that has just begun, ms": first_paint(lab)}
+    expect(tab).to_contain_text(f"{MANY:,}")
+    figures["first paint, ms"] = first_paint(lab)
+    expect(tab).to_contain_text(f"{MANY:,}")
     grid = lab.panel.get_by_role("grid", name="Objects")
     expect(grid).to_have_attribute("aria-rowcount", str(MANY + 1))
     assert len(lab.names) < 100
 
-    changes = []
-    for at in range(5):
-        name = f"a change {at}"
-        timed(
-            lab,
-            f"""window.seenAt = new Promise(done => new MutationObserver((_, observer) => {{
-                if (document.querySelector('[data-name="{name}"]')) {{ observer.disconnect(); done(Date.now()); }}
-            }}).observe(document.body, {{ childList: true, subtree: true, attributes: true }}));""",
-        )
-        put = beside.do(f"import time; result = time.time(); wb.put(np.arange(9), {name!r})")
-        changes.append(timed(lab, "return window.seenAt") - 1e3 * put)
+    figures["changes on the screen, ms"] = changes(lab, beside, "a change")
+    with busy(2):
+        figures["the same beside two endless loops"] = changes(lab, beside, "a second change")
     scroll = timed(
         lab,
         """const list = document.querySelector('.wb-Objects');
@@ -74,11 +112,7 @@ def test_ten_thousand_objects(lab: Lab, beside: Process) -> None:
         }
         return frames.sort((a, b) => a - b);""",
     )
-    figures = {
-        "first paint, ms": round(paint),
-        "changes on the screen, ms": [round(change) for change in changes],
-        "a frame while scrolling, ms": {"median": round(scroll[45], 1), "95 %": round(scroll[85], 1)},
-    }
+    figures["a frame while scrolling, ms"] = {"median": round(scroll[45], 1), "95 %": round(scroll[85], 1)}
     print(f"\n{MANY} objects: {json.dumps(figures)}")
     lab.screenshot("many-scrolled")
 
@@ -86,7 +120,7 @@ def test_ten_thousand_objects(lab: Lab, beside: Process) -> None:
     top = timed(lab, "return document.querySelector('.wb-Objects').scrollTop")
     seen = set(lab.names[9:25])
     beside.do("wb.put(np.arange(9), 'a first one')")
-    expect(tab).to_contain_text(f"{MANY + 6:,}")
+    expect(tab).to_contain_text(f"{MANY + 11:,}")
     assert seen <= set(lab.names)
     assert timed(lab, "return document.querySelector('.wb-Objects').scrollTop") > top
 
@@ -101,7 +135,7 @@ def test_ten_thousand_objects(lab: Lab, beside: Process) -> None:
     lab.page.keyboard.press("Delete")
     start = time.perf_counter()
     assert "10000 objects" in lab.accept("Delete")
-    expect(tab).to_contain_text("Objects 6")
+    expect(tab).to_contain_text("Objects 11")
     print(f"{MANY} objects were deleted in {time.perf_counter() - start:.1f} s")
     # The cluster hears of that a little later; what it lists no longer need not be deleted again.
     beside.do("""

@@ -3,6 +3,7 @@
 import type {
   IAnswer,
   IApi,
+  IAsked,
   IDeleted,
   IFreed,
   INode,
@@ -93,9 +94,11 @@ export class FakeApi implements IApi {
   failure: Error | null = null;
   planned: IPlan = makePlan();
   calls: string[] = [];
+  asked: (IAsked | undefined)[] = [];
   since: (string | undefined)[] = [];
 
-  state(since?: string): Promise<IAnswer> {
+  state(since?: string, asked?: IAsked): Promise<IAnswer> {
+    this.asked.push(asked);
     this.since.push(since);
     return this._call('state', this.answer);
   }

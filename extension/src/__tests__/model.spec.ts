@@ -76,6 +76,46 @@ describe('WorkbenchModel', () => {
     expect(model.objects).toEqual([]);
   });
 
+  it('shows the first objects at once, and the others when they are there', async () => {
+    const whole = makeState({ version: '1', objects: [named(1, 'a'), named(2, 'b')] });
+    let answerWhole: (answer: typeof whole) => void = () => undefined;
+    const asked: unknown[] = [];
+    api.state = (since, how) => {
+      asked.push([since, how]);
+      return asked.length === 1
+        ? Promise.resolve(makeState({ version: '', partial: true, objects: [named(1, 'a')] }))
+        : new Promise(resolve => (answerWhole = resolve));
+    };
+    model.active = true;
+    await until(() => asked.length === 2);
+    expect(names()).toEqual(['a']);
+    expect(model.state?.partial).toBe(true);
+    answerWhole(whole);
+    await until(() => model.state?.version === '1');
+    expect(names()).toEqual(['a', 'b']);
+    expect(model.state?.partial).not.toBe(true);
+    expect(asked).toEqual([
+      [undefined, { first: 100 }],
+      [undefined, undefined]
+    ]);
+  });
+
+  it('asks for what an event told of, and for what is now when somebody wants to know', async () => {
+    await look();
+    const asked: (string | undefined)[] = [];
+    const state = api.state.bind(api);
+    api.state = (since, how) => {
+      asked.push(how?.told);
+      return state(since, how);
+    };
+    bus.emit({ schema_id: EVENT_SCHEMA, version: '2' });
+    bus.emit({ schema_id: EVENT_SCHEMA, version: '3' });
+    await until(() => asked.length === 1);
+    void model.refresh();
+    await model.refresh();
+    expect(asked).toEqual(['3', undefined, undefined]);
+  });
+
   it('ignores events of others, and of a version that it has', async () => {
     await look();
     const before = api.calls.length;

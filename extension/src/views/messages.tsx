@@ -20,7 +20,7 @@ export function Message(props: IViewProps): JSX.Element {
       </Hint>
     );
   }
-  if (state === null) {
+  if (state === null || (state.partial === true && state.objects.length === 0 && state.error === null)) {
     return (
       <div className="wb-Loading" role="status">
         {trans.__('Loading…')}

@@ -230,6 +230,9 @@ function Cluster({ cluster, trans }: { cluster: IState['cluster']; trans: ITrans
   if (cluster.state === 'connected') {
     return <></>;
   }
+  if (cluster.state === 'looking') {
+    return <Hint trans={trans}>{trans.__('Looking for a cluster…')}</Hint>;
+  }
   if (cluster.state === 'unreachable') {
     return (
       <Hint kind="warning" title={trans.__('The cluster does not answer')} code="wb.LocalCluster()" trans={trans}>

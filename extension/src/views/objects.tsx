@@ -88,7 +88,11 @@ function Listings({ model, trans }: IViewProps): JSX.Element {
           title={titles[listing]}
           onClick={() => model.arrange({ listing })}
         >
-          {labels[listing]} <span className="wb-Listings-count">{model.counts[listing].toLocaleString()}</span>
+          {labels[listing]}{' '}
+          <span className="wb-Listings-count">
+            {model.counts[listing].toLocaleString()}
+            {model.state?.partial === true && '+'}
+          </span>
         </button>
       ))}
     </div>

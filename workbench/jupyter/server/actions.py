@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,8 +27,8 @@ __all__ = ["Actions"]
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = 8
-"""Objects of which the deletion is asked for at the same time."""
+_TOGETHER: Final = 500
+"""Objects that are deleted by one question."""
 
 
 class Actions:
@@ -107,20 +108,32 @@ class Actions:
         await self._hub.start()
         deleted: list[str] = []
         failed: list[dict[str, str]] = []
-        places = asyncio.Semaphore(_AT_ONCE)
-
-        async def delete(object_id: ObjectId) -> None:
-            async with places:
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), _TOGETHER):
+            batch = wanted[start : start + _TOGETHER]
+            try:
+                here = await self._delete_there(batch)
+            except ClusterError as error:
+                failed += [{"id": object_id, "kind": error.kind, "message": str(error)} for object_id in batch]
+                continue
+            deleted += [object_id for object_id in batch if object_id not in here]
+            for object_id in here:
                 try:
-                    await self._delete(object_id)
-                except (ObjectNotFoundError, StoreError, ClusterError) as error:
+                    await self._hub.host.do(partial(_delete_here, object_id=object_id))
+                except (ObjectNotFoundError, StoreError) as error:
                     failed.append({"id": object_id, "kind": error.kind, "message": str(error)})
                 else:
                     deleted.append(object_id)
-
-        await asyncio.gather(*(delete(object_id) for object_id in dict.fromkeys(ids)))
         await self._hub.refresh()
         return {"deleted": deleted, "failed": failed}
+
+    async def _delete_there(self, objects: Sequence[ObjectId]) -> frozenset[ObjectId]:
+        """Delete objects in the cluster by one question, if there is a cluster; return those that it has not heard of, which are left to this host."""
+        try:
+            cluster = self._hub.link.require()
+        except ClusterError:
+            return frozenset(objects)
+        return await cluster.a_forget(objects)
 
     async def _delete(self, object_id: ObjectId) -> None:
         try:

@@ -86,14 +86,21 @@ class Board:
             self._floor = self._gone.popitem(last=False)[1]
         return True
 
+    def has_reached(self, version: str) -> bool:
+        """Tell whether a version is one of this board, and not a later one."""
+        return 0 <= self._number(version) <= self._count
+
+    def _number(self, version: str) -> int:
+        boot, _, text = version.rpartition("-")
+        return int(text) if boot == self._boot and text.isascii() and text.isdecimal() and len(text) < 20 else -1
+
     def _row(self, id_: str) -> tuple[float, str] | None:
         found = self._rows.get(id_)
         return None if found is None else found[1:]
 
     def since(self, version: str | None) -> Delta:
         """Return what changed since a version; everything, if it is not one of this board or too old."""
-        boot, _, text = ("" if version is None else version).rpartition("-")
-        count = int(text) if boot == self._boot and text.isascii() and text.isdecimal() and len(text) < 20 else -1
+        count = -1 if version is None else self._number(version)
         if not self._floor <= count <= self._count:
             rows = sorted(self._rows.items(), key=lambda item: (item[1][1], item[0]), reverse=True)
             return Delta(True, [text for _, (_, _, text) in rows], [])

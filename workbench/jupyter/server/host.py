@@ -122,6 +122,20 @@ class Host:
         """
         return await self.run(lambda: self._news(anew=anew, holders=holders))
 
+    async def glimpse(self, most: int) -> tuple[HostState, list[ObjectInfo]]:
+        """Return the state and the first objects by name, which takes no longer beside many: no datasets, whose partitions would all have to be looked at."""
+
+        def read() -> tuple[HostState, list[ObjectInfo]]:
+            try:
+                store = self._open()
+                state = HostState(str(self.directory), store.id, store.memory(), _room(self.directory))
+                found = store.ls(limit=most, sort_by="name", parts=False)
+            except WorkbenchError as error:
+                return self._failed(error), []
+            return state, [info for info in found if info.kind != "dataset"]
+
+        return await self.run(read)
+
     async def infos(self, ids: Iterable[ObjectId]) -> list[ObjectInfo]:
         """Return what the store knows of some objects now, without those that it does not have."""
         wanted = list(ids)
@@ -191,23 +205,24 @@ class Host:
         return (self._inode, store.data_version())
 
     def _news(self, *, anew: bool, holders: bool) -> HostNews:
-        directory = str(self.directory)
         try:
             store = self._open()
             found = store.changes(None if anew else self._since)
             self._since = found.version
             changed = store.ls(limit=self._limit) if found.full else found.added
             total = store.count() if found.full and len(changed) == self._limit else len(changed)
-            state = HostState(directory, store.id, store.memory(), _room(self.directory))
+            state = HostState(str(self.directory), store.id, store.memory(), _room(self.directory))
             who = self._holders(store) if holders else None
             back = {info.id for info in changed}
             gone = [object_id for object_id in found.removed if object_id not in back]
             return HostNews(state, found.full, changed, gone, total, who)
         except WorkbenchError as error:
             self._since = None
-            absent = self._store is None and _inode(self.directory / CATALOG) is None
-            state = HostState(directory, error=("no-store" if absent else error.kind, str(error)))
-            return HostNews(state, holders=[])
+            return HostNews(self._failed(error), holders=[])
+
+    def _failed(self, error: WorkbenchError) -> HostState:
+        absent = self._store is None and _inode(self.directory / CATALOG) is None
+        return HostState(str(self.directory), error=("no-store" if absent else error.kind, str(error)))
 
     def _holders(self, store: Store) -> list[Holder] | None:
         ended, took = self._looked

@@ -24,6 +24,7 @@ from workbench.jupyter.server.link import ClusterNews, ClusterState, Link
 from workbench.jupyter.server.mirror import Mirror
 from workbench.jupyter.server.running import Jobs
 from workbench.jupyter.server.snapshot import (
+    body,
     dumps,
     holder_json,
     nodes_json,
@@ -31,7 +32,7 @@ from workbench.jupyter.server.snapshot import (
     partition_count,
     partition_json,
     partition_number,
-    store_json,
+    status_json,
 )
 from workbench.objects import Holder, ObjectId, ObjectInfo
 from workbench.store import node_name
@@ -115,21 +116,48 @@ class Hub:
         """Changes with every change; another one after a restart of the server."""
         return self._board.version
 
-    async def state(self, since: str | None, permissions: dict[str, bool]) -> str:
-        """Return the body of ``GET state``, as of now."""
+    async def state(
+        self, since: str | None, permissions: dict[str, bool], *, told: str | None = None, first: int = 0
+    ) -> str:
+        """Return the body of ``GET state``, as of now.
+
+        Parameters
+        ----------
+        since : str or None
+            The version that the caller knows.
+        permissions : dict
+            What the caller may do.
+        told : str, optional
+            A version that an event told of: what is known is enough where it is not older.
+        first : int
+            So many objects are enough where nothing was looked at yet; 0: all that there are.
+        """
+        if first and since is None and not self._rest:
+            return await self._glimpse(first, permissions)
         await self.start()
-        await self.refresh()
+        if told is None or not self._rest or not self._board.has_reached(told):
+            await self.refresh()
         delta = self._board.since(since)
+        rest = {"version": self.version, "full": delta.full, "partial": False, **self._rest, "removed": delta.removed}
+        return body({**rest, "permissions": permissions, "history": self._history.curves()}, delta.rows)
+
+    async def _glimpse(self, first: int, permissions: dict[str, bool]) -> str:
+        """Return what can be told in some milliseconds: of thousands of objects and the cluster the first answer would be a second in coming."""
+        host, infos = await self.host.glimpse(first)
         rest = {
-            "version": self.version,
-            "full": delta.full,
-            **self._rest,
-            "removed": delta.removed,
+            "version": "",
+            "full": True,
+            "partial": True,
+            **status_json(host, nodes_json((), host), []),
+            "cluster": {"state": "looking", "address": None, "message": None},
+            "versions": {"server": __version__, "cluster": None},
+            "deleted": [],
+            "truncated": 0,
+            "removed": [],
             "permissions": permissions,
-            "history": self._history.curves(),
+            "history": {},
         }
-        # The rows are JSON already.
-        return f'{dumps(rest)[:-1]},"objects":[{",".join(delta.rows)}]}}'
+        return body(rest, [dumps(object_json(info, (), self.root)) for info in infos])
 
     async def find(self, object_id: ObjectId) -> ObjectInfo | None:
         """Return one object, a dataset with the bytes and nodes of its partitions, also where it is too old for the list; None if nobody has it."""
@@ -240,11 +268,8 @@ class Hub:
         name = next((node["name"] for node in nodes if node["id"] == host.node), node_name())
         self._mirror.set_place(host.node, name)
         rest = {
-            "store": store_json(host),
-            "error": None if host.error is None else {"kind": host.error[0], "message": host.error[1]},
+            **status_json(host, nodes, [*self.jobs.wires(), *cluster.operations]),
             "cluster": {"state": cluster.state, "address": cluster.address, "message": cluster.message},
-            "nodes": nodes,
-            "operations": [*self.jobs.wires(), *cluster.operations],
             "versions": {"server": __version__, "cluster": cluster.package},
         }
         # A heartbeat, and what other programs do with the memory, are no change.

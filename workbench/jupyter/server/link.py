@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -183,6 +184,8 @@ def _read_address(directory: Path) -> str | None:
 
 
 async def _new_client(address: str, seconds: float) -> Any:
+    # Dask takes most of a second to import, in which the server would answer nobody.
+    await asyncio.to_thread(importlib.import_module, "workbench.cluster")
     from distributed import Client
 
     from workbench.cluster.connecting import find_security, knock

@@ -17,6 +17,7 @@ from workbench.objects import Holder, NodeInfo, ObjectId, ObjectInfo, Replica, t
 from workbench.store import node_name
 
 __all__ = [
+    "body",
     "dumps",
     "gather",
     "holder_json",
@@ -26,7 +27,7 @@ __all__ = [
     "partition_count",
     "partition_json",
     "partition_number",
-    "store_json",
+    "status_json",
 ]
 
 _COLUMNS: Final = 50
@@ -191,8 +192,18 @@ def _node_json(node: NodeInfo, host: HostState) -> dict[str, Any]:
     return parts
 
 
-def store_json(host: HostState) -> dict[str, Any] | None:
-    """Return where this host's store is and what it uses, or None where there is none."""
+def status_json(host: HostState, nodes: list[dict[str, Any]], operations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what is told of this host, beside what is told of all nodes."""
+    error = None if host.error is None else {"kind": host.error[0], "message": host.error[1]}
+    return {"store": _store_json(host), "error": error, "nodes": nodes, "operations": operations}
+
+
+def body(rest: dict[str, Any], rows: list[str]) -> str:
+    """Return the body of ``GET state``; the rows are JSON already."""
+    return f'{dumps(rest)[:-1]},"objects":[{",".join(rows)}]}}'
+
+
+def _store_json(host: HostState) -> dict[str, Any] | None:
     if host.memory is None:
         return None
     memory = {**to_json(host.memory), "used": host.memory.used}

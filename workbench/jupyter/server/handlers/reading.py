@@ -17,7 +17,7 @@ __all__ = ["PartitionsHandler", "PlanHandler", "StateHandler"]
 _COMPRESSED_FROM: Final = 64 << 10
 """Characters; less is sent as it is."""
 _MOST: Final = 1000
-"""Nodes, or replicas, that somebody may wish for."""
+"""Nodes, or replicas, that somebody may wish for; and objects of a first answer."""
 _PLANNED: Final = ("move", "replicate", "drop", "spill", "restore", "delete")
 
 
@@ -28,7 +28,11 @@ class StateHandler(WorkbenchHandler):
     @permitted("read", OBJECTS)
     async def get(self) -> None:
         """Answer with everything that the panel shows, or with what changed of it."""
-        text = await self.hub.state(self.get_query_argument("since", None), await self.permissions())
+        since, told = self.get_query_argument("since", None), self.get_query_argument("told", None)
+        first = self.number("first", 0)
+        if first > _MOST:
+            raise web.HTTPError(400, f"first must be at most {_MOST}.")
+        text = await self.hub.state(since, await self.permissions(), told=told, first=first)
         self.set_header("Cache-Control", "no-store")
         self.set_header("Vary", "Accept-Encoding")
         if len(text) < _COMPRESSED_FROM or "gzip" not in self.request.headers.get("Accept-Encoding", ""):
