@@ -14,6 +14,11 @@ export interface ISegment {
   readonly share: number;
 }
 
+/** Bytes that are in use: all but the pool, which goes when room is needed. */
+export function inUse({ pooled, used }: { readonly used: number; readonly pooled?: number | null }): number {
+  return Math.max(0, used - (pooled ?? 0));
+}
+
 /** The parts that a node's memory is in, each byte once; what remains of the bar is free. */
 export function segments(node: INode): ISegment[] {
   const known = typeof node.sealed === 'number';

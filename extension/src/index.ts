@@ -70,9 +70,11 @@ const commands: JupyterFrontEndPlugin<void> = {
       notebooks,
       trans,
       openPanel,
-      // The palette gives the focus back to who had it, when it closes.
       focusFilter: () => {
-        setTimeout(() => document.querySelector<HTMLInputElement>(`#${PANEL} .wb-Filter-input`)?.focus(), 0);
+        const focus = (): void => document.querySelector<HTMLInputElement>(`#${PANEL} .wb-Filter-input`)?.focus();
+        // At once, for who types on; and again, for the palette gives the focus back to who had it, when it closes.
+        focus();
+        setTimeout(focus, 0);
       },
       openNotebook: path => void app.commands.execute('docmanager:open', { path }),
       showPartitions: object => {

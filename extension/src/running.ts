@@ -4,6 +4,7 @@ import type { IRunningSessions } from '@jupyterlab/running';
 import { Signal } from '@lumino/signaling';
 
 import type { ITrans } from './format';
+import { inUse } from './bytes';
 import { formatBytes } from './format';
 import { workbenchIcon } from './icons';
 import type { IWorkbenchModel } from './tokens';
@@ -38,7 +39,7 @@ export class RunningStores implements IRunningSessions.IManager {
         label: () => trans.__('Store of this host'),
         labelTitle: () => directory,
         detail: () =>
-          memory ? trans.__('%1 of %2', formatBytes(memory.used), formatBytes(memory.capacity)) : directory,
+          memory ? trans.__('%1 of %2', formatBytes(inUse(memory)), formatBytes(memory.capacity)) : directory,
         open: this._openPanel
       });
     }

@@ -4,8 +4,10 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import { inUse } from './bytes';
 import { formatBytes } from './format';
 import type { INode, IWorkbenchModel } from './tokens';
+import { describeBytes } from './views/nodes';
 import { useSignal } from './views/use';
 
 export class MemoryStatus extends ReactWidget {
@@ -35,13 +37,12 @@ function Status(props: { model: IWorkbenchModel; open: () => void; trans: Transl
   if (node === undefined) {
     return <></>;
   }
-  // What is pooled is no object: it goes when room is needed.
-  const used = formatBytes(Math.max(0, node.used - (node.pooled ?? 0)));
+  const used = formatBytes(inUse(node));
   return (
     <button
       className="wb-Status-button"
       type="button"
-      title={trans.__('Shared memory of this host: %1 of %2 in objects', used, formatBytes(node.capacity))}
+      title={trans.__('This host: %1', describeBytes(node, trans))}
       onClick={open}
     >
       {trans.__('Shared: %1 / %2', used, formatBytes(node.capacity))}

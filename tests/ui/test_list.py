@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -196,6 +197,46 @@ def test_filter_groups_columns_and_their_return(lab: Lab, beside: Process) -> No
     assert "1 object without a name" in lab.accept("Delete All")
     expect(lab.panel.locator("[data-listing=unnamed]")).to_have_text("Unnamed 0")
     lab.show("objects")
+
+
+def test_in_a_narrow_panel_nothing_is_half_a_word(lab: Lab, beside: Process) -> None:
+    """As wide as JupyterLab makes it, a row has name, kind and size, and of the rest what has room; the tooltip has all of it."""
+    beside.do("""
+        wb.put(pd.DataFrame({'x': range(200_000), 'y': 1.5}), 'flights'); wb.replicate('flights', n=2).wait()
+        wb.put(np.arange(1 << 20), 'weights'); held = wb.get('weights')
+        wb.put(np.arange(1 << 10), 'a name that is longer than the panel is wide')
+    """)
+    lab.expect_nodes("flights", ["node-1", "node-2"])
+    expect(lab.row("weights")).to_have_attribute("title", re.compile("Held by"))
+    cut = """row => [...row.querySelectorAll('.wb-Cell')].flatMap(cell => {
+        const text = cell.querySelector('.wb-Cell-text') ?? cell;
+        const line = cell.closest('.wb-Objects-line').getBoundingClientRect();
+        const seen = cell.getBoundingClientRect().bottom <= line.bottom + 2;
+        return seen && text.scrollWidth > text.clientWidth + 1 ? [cell.dataset.column] : [];
+    })"""
+    assert lab.row("flights").evaluate(cut) == []
+    assert lab.row("weights").evaluate(cut) == []
+    assert lab.row("a name that is longer than the panel is wide").evaluate(cut) == ["name"]
+    for name, kind, size in (("flights", "DataFrame", "3.1 MiB"), ("weights", "ndarray", "8 MiB")):
+        for column, text in (("name", name), ("kind", kind), ("nbytes", size)):
+            expect(lab.row(name).locator(f"[data-column={column}]")).to_have_text(text)
+    said = lab.row("flights").get_attribute("title") or ""
+    for part in ("flights", "pandas.DataFrame, 200,000 \u00d7 2", "node-1: in memory", "node-2: in memory"):
+        assert part in said
+    lab.screenshot("narrow-rows")
+
+    # Who presses / and types on at once is in the filter with the first letter.
+    lab.row("flights").focus()
+    lab.page.keyboard.type("/weights", delay=0)
+    expect(lab.panel.get_by_role("combobox")).to_have_value("weights")
+    expect(lab.row("flights")).to_have_count(0)
+    lab.filter("")
+    # Both say the same of this host, and what the pool is.
+    lab.page.keyboard.press("Escape")
+    used = lab.node("node-1").locator(".wb-Node-used")
+    status = lab.page.locator(".wb-Status-button")
+    expect(status).to_have_text(re.compile(r"^Shared: .* / 1 GiB$"))
+    expect(used).to_have_text((status.text_content() or "").removeprefix("Shared: ").replace(" / ", " of "))
 
 
 def test_names_are_text_whatever_they_are(lab: Lab, beside: Process) -> None:

@@ -8,6 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import { inUse } from '../bytes';
 import { formatBytes, formatShape, fraction, holderLabel, objectLabel, typeLabel } from '../format';
 import type { INode, IObject, IOperation, IReplica, IWorkbenchModel } from '../tokens';
 import { CommandIDs } from '../tokens';
@@ -265,9 +266,9 @@ function NodesCard({ entries, trans }: IProps & { entries: readonly IEntry<INode
               <td>{status === 'unknown' || status === 'deleted' ? trans.__('gone') : nodeState(node.state, trans)}</td>
               <td>
                 <Meter
-                  value={fraction(node.used, node.capacity)}
+                  value={fraction(inUse(node), node.capacity)}
                   label={trans.__('Shared memory used on %1', node.name)}
-                  text={trans.__('%1 of %2', formatBytes(node.used), formatBytes(node.capacity))}
+                  text={trans.__('%1 of %2', formatBytes(inUse(node)), formatBytes(node.capacity))}
                 />
               </td>
               <td className="wb-mod-number">{node.workers.length}</td>

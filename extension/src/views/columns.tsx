@@ -57,6 +57,8 @@ export const TO_THE_RIGHT: ReadonlySet<Column> = new Set(['nbytes', 'age', 'last
 export interface ICellProps extends IViewProps {
   readonly object: IObject;
   readonly narrow: boolean;
+  /** Of the table, in pixels. */
+  readonly width: number;
   readonly now: number;
   readonly operation: IOperation | undefined;
 }
@@ -136,13 +138,24 @@ function Size({ object, trans }: { object: IObject; trans: ITrans }): JSX.Elemen
   );
 }
 
-/** So many nodes are named in a cell; the tooltip names all. */
-const NAMED = 2;
+/** So many nodes are named in a cell; the tooltip names all. In a narrow panel, what fits beside the kind. */
+const NAMED = 3;
+/** Pixels: of a letter and a chip's rim, about; and what a narrow row has beside kind and nodes. */
+const LETTER = 6;
+const RIM = 18;
+const BESIDE = 72;
+
+function named(replicas: readonly IReplica[], room: number): number {
+  let left = room;
+  const fitting = replicas.findIndex(({ node_name }) => (left -= LETTER * node_name.length + RIM) < 0);
+  return fitting < 0 ? replicas.length : Math.max(1, fitting);
+}
 
 function Nodes(props: ICellProps): JSX.Element {
-  const { narrow, object, operation, trans } = props;
-  const room = (narrow ? NAMED : NAMED + 1) - (operation === undefined ? 0 : 1);
-  const replicas = object.replicas.length <= room + 1 ? object.replicas : object.replicas.slice(0, room);
+  const { narrow, object, operation, trans, width } = props;
+  const most = narrow ? named(object.replicas, width - BESIDE - LETTER * typeLabel(object).length) : NAMED + 1;
+  const room = Math.max(1, Math.min(most, NAMED + 1) - (operation === undefined ? 0 : 1));
+  const replicas = object.replicas.slice(0, room);
   const rest = object.replicas.slice(replicas.length);
   return (
     <>
@@ -159,19 +172,28 @@ function Nodes(props: ICellProps): JSX.Element {
   );
 }
 
-function Chip({ replica, trans }: { replica: IReplica; trans: ITrans }): JSX.Element {
-  const where: Readonly<Record<string, string>> = {
+function stateLabel(state: string, trans: ITrans): string {
+  const labels: Readonly<Record<string, string>> = {
     memory: trans.__('in memory'),
     disk: trans.__('on disk'),
     cached: trans.__('cached')
   };
-  const state = where[replica.state] ?? replica.state;
+  return labels[state] ?? state;
+}
+
+/** Where a replica is, and in which state. */
+export function describeReplica({ nbytes, node_name, state }: IReplica, trans: ITrans): string {
+  return trans.__('%1: %2, %3', node_name, stateLabel(state, trans), formatBytes(nbytes));
+}
+
+function Chip({ replica, trans }: { replica: IReplica; trans: ITrans }): JSX.Element {
+  const state = stateLabel(replica.state, trans);
   return (
     <span
       className="wb-Chip"
       data-node={replica.node}
       data-state={replica.state}
-      title={trans.__('%1: %2, %3', replica.node_name, state, formatBytes(replica.nbytes))}
+      title={describeReplica(replica, trans)}
     >
       {replica.node_name}
       {replica.state !== 'memory' && <span className="wb-VisuallyHidden">{` (${state})`}</span>}

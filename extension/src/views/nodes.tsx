@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import type { Part } from '../bytes';
-import { segments, sparkline } from '../bytes';
+import { inUse, segments, sparkline } from '../bytes';
 import type { ITrans } from '../format';
 import { formatBytes, formatDuration, fraction } from '../format';
 import type { INode, IState } from '../tokens';
@@ -18,6 +18,8 @@ const NEARLY_FULL = 0.8;
 const FULL = 0.95;
 /** A node that was silent for so many seconds may be gone. */
 const SILENT = 30;
+/** States that need no word where there is little room. */
+const USUAL: ReadonlySet<string> = new Set(['running', 'local']);
 
 export function NodesView(props: IViewProps): JSX.Element {
   const { model, trans } = props;
@@ -65,9 +67,12 @@ interface INodeProps {
 
 function Node(props: INodeProps): JSX.Element {
   const { history, local, node, open, toggle, trans } = props;
-  const part = fraction(node.used, node.capacity);
+  // As in the status bar: what is pooled goes when room is needed, and is a part of the bar of its own.
+  const taken = inUse(node);
+  const part = fraction(taken, node.capacity);
   const level = part >= FULL ? 'full' : part >= NEARLY_FULL ? 'nearly-full' : 'normal';
-  const used = trans.__('%1 of %2', formatBytes(node.used), formatBytes(node.capacity));
+  const used = trans.__('%1 of %2', formatBytes(taken), formatBytes(node.capacity));
+  const about = detail(node, local, trans);
   return (
     <li className="wb-Node" data-workbench-node={node.id} data-node-name={node.name} data-state={node.state}>
       <div className="wb-Node-line">
@@ -75,7 +80,7 @@ function Node(props: INodeProps): JSX.Element {
           className="wb-Node-toggle"
           type="button"
           aria-expanded={open}
-          title={node.address || undefined}
+          title={[about, node.address].filter(Boolean).join('\n')}
           onClick={toggle}
         >
           <span className="wb-Objects-caret" data-open={open}>
@@ -85,9 +90,13 @@ function Node(props: INodeProps): JSX.Element {
             {node.name}
           </span>
         </button>
-        <span className="wb-Node-detail">{detail(node, local, trans)}</span>
+        <span className="wb-Node-detail" data-usual={USUAL.has(node.state) || undefined}>
+          {about}
+        </span>
         <Sparkline points={history} capacity={node.capacity} trans={trans} />
-        <span className="wb-Node-used">{used}</span>
+        <span className="wb-Node-used" title={describeBytes(node, trans)}>
+          {used}
+        </span>
         <button
           className="wb-IconButton wb-Node-menu"
           type="button"
@@ -120,7 +129,7 @@ function Bar({ level, node, trans, used }: { level: string; node: INode; trans: 
       aria-label={trans.__('Shared memory used on %1', node.name)}
       aria-valuemin={0}
       aria-valuemax={node.capacity}
-      aria-valuenow={Math.min(node.used, node.capacity)}
+      aria-valuenow={Math.min(inUse(node), node.capacity)}
       aria-valuetext={[used, ...texts].join(', ')}
       title={texts.join('\n')}
       data-level={level}
@@ -130,6 +139,20 @@ function Bar({ level, node, trans, used }: { level: string; node: INode; trans: 
       ))}
     </div>
   );
+}
+
+/** What the bytes of a node are: those in use, the pool, and how many there may be. */
+export function describeBytes(node: INode, trans: ITrans): string {
+  const capacity = formatBytes(node.capacity);
+  const used = trans.__('%1 of %2 shared memory in use', formatBytes(inUse(node)), capacity);
+  const pooled = node.pooled ?? 0;
+  return pooled === 0
+    ? used
+    : trans.__(
+        '%1; beside that %2 in the pool, ready for the next object or for whoever needs room',
+        used,
+        formatBytes(pooled)
+      );
 }
 
 /** What the parts of a bar are called, and in which order they are listed. */

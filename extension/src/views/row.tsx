@@ -7,7 +7,7 @@ import { formatBytes, formatDtypes, formatShape, objectLabel } from '../format';
 import type { Column, Grouping, IGroupRow, IObject } from '../tokens';
 import { CommandIDs } from '../tokens';
 import type { ICellProps } from './columns';
-import { CellContent, TO_THE_RIGHT } from './columns';
+import { CellContent, TO_THE_RIGHT, describeHolder, describeReplica } from './columns';
 import { Icon } from './icons';
 import type { IViewProps } from './types';
 
@@ -28,8 +28,12 @@ export function openMenu(element: HTMLElement): void {
   );
 }
 
-/** In a narrow panel a row has two lines; these cells are in the first one. */
+/**
+ * In a narrow panel a row has two lines. What an object is called, how large and of what kind it is, and where, is always there; of the rest of each line,
+ * what has room, uncut: a half of a number would be another number.
+ */
 const FIRST_LINE: ReadonlySet<Column> = new Set(['name', 'holders', 'nbytes']);
+const AT_THE_END: ReadonlySet<Column> = new Set(['nbytes', 'nodes']);
 
 export interface IRowProps extends ILineProps, ICellProps {
   readonly columns: readonly Column[];
@@ -80,12 +84,17 @@ export function ObjectRow(props: IRowProps): JSX.Element {
     >
       {narrow ? (
         <>
-          <div role="presentation" className="wb-Objects-line">
-            {cells(columns.filter(column => FIRST_LINE.has(column)))}
-          </div>
-          <div role="presentation" className="wb-Objects-line">
-            {cells(columns.filter(column => !FIRST_LINE.has(column)))}
-          </div>
+          {[true, false].map(first => {
+            const line = columns.filter(column => FIRST_LINE.has(column) === first);
+            return (
+              <div key={String(first)} role="presentation" className="wb-Objects-line">
+                <div role="presentation" className="wb-Objects-part">
+                  {cells(line.filter(column => !AT_THE_END.has(column)))}
+                </div>
+                {cells(line.filter(column => AT_THE_END.has(column)))}
+              </div>
+            );
+          })}
         </>
       ) : (
         cells(columns)
@@ -137,6 +146,8 @@ function tooltip(object: IObject, trans: ITrans): string {
     object.shared_nbytes > 0
       ? trans.__('%1, and %2 shared with other objects', own, formatBytes(object.shared_nbytes))
       : own,
+    ...object.replicas.map(replica => describeReplica(replica, trans)),
+    ...object.holders.map(holder => trans.__('Held by %1', describeHolder(holder, trans))),
     object.pinned ? trans.__('Pinned') : '',
     ...tags,
     ...object.notes

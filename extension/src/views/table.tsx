@@ -107,6 +107,7 @@ export function ObjectTable(props: IViewProps): JSX.Element {
               columns={columns}
               template={template}
               narrow={narrow}
+              width={width}
               now={now}
               selected={model.selected.has(row.key)}
               fresh={model.isFresh(row.object.id)}
