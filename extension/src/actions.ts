@@ -7,7 +7,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { askNode, askText, confirmDelete, confirmDeleteUnnamed, confirmDrain, confirmLastReplica } from './dialogs';
-import { formatBytes, holderLabel, objectLabel } from './format';
+import { formatBytes, holderLabel, isolate, objectLabel } from './format';
 import { Notices, inTurn, messageOf } from './notices';
 import type { IPlanSum } from './plans';
 import { planAll } from './plans';
@@ -184,7 +184,7 @@ export class Actions {
     if (wanted === null || wanted === before) {
       return;
     }
-    const done = trans.__('%1 is now called “%2”', this._names([object]), wanted);
+    const done = trans.__('%1 is now called “%2”', this._names([object]), isolate(wanted));
     const undo = before === null ? undefined : (): Promise<void> => this.rename({ ...object, name: wanted }, before);
     await this._notices.report({ done, undo }, () => this._each([object], ({ id }) => this._api.rename(id, wanted)));
   }
@@ -207,7 +207,10 @@ export class Actions {
     if (wanted !== null) {
       const name = this._names([object]);
       await this._notices.follow(
-        { message: trans.__('Saving %1 to %2', name, wanted), done: trans.__('%1 was saved to %2', name, wanted) },
+        {
+          message: trans.__('Saving %1 to %2', name, isolate(wanted)),
+          done: trans.__('%1 was saved to %2', name, isolate(wanted))
+        },
         [() => this._api.save(object.id, wanted)]
       );
     }
@@ -226,8 +229,8 @@ export class Actions {
     };
     await this._notices.follow(
       {
-        message: trans.__('Draining %1', node.name),
-        done: trans.__('Nothing is only on %1 any more', node.name),
+        message: trans.__('Draining %1', isolate(node.name)),
+        done: trans.__('Nothing is only on %1 any more', isolate(node.name)),
         undo: () => this.undrain(node)
       },
       [begin]
@@ -235,7 +238,7 @@ export class Actions {
   }
 
   async undrain(node: INode): Promise<void> {
-    const done = this._trans.__('%1 takes replicas again', node.name);
+    const done = this._trans.__('%1 takes replicas again', isolate(node.name));
     await this._notices.report({ done }, async () => {
       await this._api.undrain(node.id);
       return true;
@@ -329,7 +332,7 @@ export class Actions {
     const restore = async (old: IObject): Promise<IOperation | undefined> => {
       const now = this._model.find(old.id);
       if (now === undefined) {
-        throw new Error(trans.__('“%1” is gone', objectLabel(old)));
+        throw new Error(trans.__('“%1” is gone', isolate(objectLabel(old))));
       }
       const wanted = old.replicas.map(replica => replica.node);
       const there = now.replicas.map(replica => replica.node);
@@ -359,12 +362,12 @@ export class Actions {
 
   private _names(objects: readonly IObject[]): string {
     return objects.length === 1
-      ? this._trans.__('“%1”', shorten(objectLabel(objects[0])))
+      ? this._trans.__('“%1”', isolate(shorten(objectLabel(objects[0]))))
       : this._trans._n('%1 object', '%1 objects', objects.length);
   }
 
   private _nodeName(id: string): string {
-    return this._model.state?.nodes.find(node => node.id === id)?.name ?? id;
+    return isolate(this._model.state?.nodes.find(node => node.id === id)?.name ?? id);
   }
 
   private _roomiestFirst(objects: readonly IObject[]): INode[] {
@@ -381,7 +384,8 @@ export class Actions {
 }
 
 function keeper(holder: IHolder, trans: TranslationBundle): string {
-  return holder.cause ? trans.__('%1 (%2)', holderLabel(holder), holder.cause) : holderLabel(holder);
+  const who = isolate(holderLabel(holder));
+  return holder.cause ? trans.__('%1 (%2)', who, isolate(holder.cause)) : who;
 }
 
 function having(objects: readonly IObject[], node: string): IObject[] {

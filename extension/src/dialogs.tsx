@@ -10,7 +10,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 import * as React from 'react';
 
-import { formatBytes, objectLabel } from './format';
+import { formatBytes, isolate, objectLabel } from './format';
 import type { IPlanSum } from './plans';
 import type { INode, IObject } from './tokens';
 import { ChoiceView } from './views/plan';
@@ -89,7 +89,7 @@ export function confirmDelete(objects: readonly IObject[], trans: TranslationBun
   const count = new Set(objects.flatMap(object => object.holders.map(holder => holder.pid))).size;
   const text =
     objects.length === 1
-      ? trans.__('“%1” (%2) will be gone from every node.', objectLabel(objects[0]), nbytes)
+      ? trans.__('“%1” (%2) will be gone from every node.', isolate(objectLabel(objects[0])), nbytes)
       : trans.__('%1 objects (%2) will be gone from every node: %3', objects.length, nbytes, labels(objects, trans));
   const held =
     count > 0
@@ -125,7 +125,7 @@ export function confirmLastReplica(
     objects.length === 1
       ? trans.__(
           'This is the last replica of “%1”: there is no other on any node. Dropping it from %2 destroys the object.',
-          objectLabel(objects[0]),
+          isolate(objectLabel(objects[0])),
           node
         )
       : trans.__(
@@ -142,14 +142,14 @@ export function confirmLastReplica(
 export function confirmDrain(node: INode, plan: IPlanSum | null, trans: TranslationBundle): Promise<boolean> {
   const text = trans.__(
     'What only %1 has is brought to other nodes, and it gets no more replicas, so that it can go away.',
-    node.name
+    isolate(node.name)
   );
   const size = plan === null ? '' : trans.__('%1 travel.', formatBytes(plan.nbytes));
   return confirm(trans.__('Drain Node'), [text, size, ...(plan?.refused ?? [])], trans.__('Drain'), trans);
 }
 
 function labels(objects: readonly IObject[], trans: TranslationBundle): string {
-  const some = objects.slice(0, 5).map(object => `“${objectLabel(object)}”`);
+  const some = objects.slice(0, 5).map(object => `“${isolate(objectLabel(object))}”`);
   const rest = objects.length - some.length;
   return rest > 0 ? trans.__('%1 and %2 more', some.join(', '), rest) : some.join(', ');
 }
@@ -159,7 +159,6 @@ async function confirm(title: string, texts: string[], accept: string, trans: Tr
   body.addClass('wb-Confirm');
   for (const text of texts.filter(Boolean)) {
     const paragraph = document.createElement('p');
-    paragraph.dir = 'auto';
     paragraph.textContent = text;
     body.node.append(paragraph);
   }

@@ -38,6 +38,36 @@ export function formatShape(shape: readonly number[] | null): string {
   return shape.map(length => length.toLocaleString('en-US')).join(' × ');
 }
 
+/** Letters that run from right to left, and marks that change the direction of what follows. */
+const DIRECTED =
+  /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const FIRST_STRONG = '\u2068';
+const POP = '\u2069';
+
+/**
+ * A name as a part of a sentence: what it has of other directions ends with it (Unicode's FSI and PDI), so that it moves no other word. Names without such
+ * are left as they are, for who copies them out of a message.
+ */
+export function isolate(name: string): string {
+  if (!DIRECTED.test(name)) {
+    return name;
+  }
+  let open = 0;
+  const balanced = name.replace(/[\u2066-\u2069\u2028\u2029\r\n]/g, mark => {
+    if (mark === POP) {
+      // One that closes nothing of the name's own would close what we open.
+      return open > 0 ? (open--, mark) : '';
+    }
+    if (mark < '\u2066') {
+      // The end of a paragraph ends every isolate.
+      return ' ';
+    }
+    open++;
+    return mark;
+  });
+  return FIRST_STRONG + balanced + POP.repeat(open + 1);
+}
+
 /** What a holder is called in a narrow column: a notebook's or script's file name, a worker's own name. */
 export function holderLabel(holder: IHolder): string {
   const name = holder.label.split('/').pop();

@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { objectLabel } from './format';
+import { isolate, objectLabel } from './format';
 import { workbenchIcon } from './icons';
 import type { IObject, IWorkbenchModel } from './tokens';
 import { MatrixView } from './views/matrix';
@@ -17,7 +17,7 @@ export function partitionsWidget(object: IObject, model: IWorkbenchModel, trans:
   content.addClass('wb-MatrixHost');
   const widget = new MainAreaWidget({ content });
   widget.id = `workbench-partitions-${object.id}`;
-  widget.title.label = trans.__('Partitions of %1', objectLabel(object));
+  widget.title.label = trans.__('Partitions of %1', isolate(objectLabel(object)));
   widget.title.icon = workbenchIcon;
   widget.title.closable = true;
   return widget;

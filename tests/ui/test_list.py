@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from tests.processes import Process
 from tests.ui.jupyter import JupyterLab
@@ -258,6 +259,47 @@ def test_names_are_text_whatever_they_are(lab: Lab, beside: Process) -> None:
     expect(rows).to_have_count(len(HOSTILE) - 1)
     lab.notice(f"“{HOSTILE[0]}” was deleted")
     assert lab.page.title() != "broken"
+
+
+def test_a_name_of_the_other_direction_moves_no_other_word(lab: Lab, beside: Process) -> None:
+    """A dialog and a notification about a name with an override, or of Hebrew letters, read from left to right before and after it."""
+    # All at once: a notification slides into the window.
+    where = """(element, parts) => parts.map(part => {
+        const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+        for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
+            const at = node.data.indexOf(part);
+            if (at >= 0) {
+                const range = document.createRange();
+                range.setStart(node, at);
+                range.setEnd(node, at + part.length);
+                const { left, right } = range.getBoundingClientRect();
+                return { left, right };
+            }
+        }
+        return null;
+    })"""
+
+    def stands_before(within: Locator, *parts: str) -> None:
+        places = within.evaluate(where, list(parts))
+        assert None not in places
+        for first, second in itertools.pairwise(places):
+            assert first["right"] <= second["left"] + 1, (parts, places)
+
+    for name in ("\u202exyz", "\u05d8\u05d9\u05e1\u05d5\u05ea"):
+        beside.do(f"wb.put(np.arange(9), {name!r})")
+        row = lab.panel.locator("[data-workbench-object]")
+        expect(row).to_have_count(1)
+        row.focus()
+        lab.page.keyboard.press("Delete")
+        dialog = lab.page.locator(".jp-Dialog .wb-Confirm p").first
+        letters = name.strip("\u202e")
+        stands_before(dialog, "\u201c", letters, "\u201d (", "will be gone")
+        lab.screenshot(f"directed-{'override' if letters != name else 'hebrew'}")
+        lab.accept("Delete")
+        notice = lab.page.locator(".Toastify__toast").filter(has_text="was deleted")
+        expect(notice).to_have_count(1)
+        stands_before(notice, "\u201c", letters, "\u201d", "was deleted")
+        lab.dismiss()
 
 
 def test_two_windows_show_the_same(lab: Lab, beside: Process, browser: Browser, server: str) -> None:

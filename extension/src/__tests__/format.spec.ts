@@ -8,7 +8,8 @@ import {
   fraction,
   holderLabel,
   objectLabel,
-  typeLabel
+  typeLabel,
+  isolate
 } from '../format';
 import { UNTRANSLATED } from '../model';
 import { NODE_B, makeObject } from './fixtures';
@@ -94,5 +95,22 @@ describe('arrange', () => {
   it('wants each word of the filter, in any field', () => {
     expect(names('NODE-B a', 'name')).toEqual(['a9']);
     expect(names('node-b zebra', 'name')).toEqual([]);
+  });
+});
+
+describe('isolate', () => {
+  it('leaves a name alone that has one direction', () => {
+    expect(isolate('runs/1 – Überfahrt 飛行 🚀')).toBe('runs/1 – Überfahrt 飛行 🚀');
+  });
+
+  it.each([
+    ['letters from right to left', 'טיסות', '\u2068טיסות\u2069'],
+    ['an override that nobody ends', '\u202egnp.exe', '\u2068\u202egnp.exe\u2069'],
+    ['an isolate that nobody ends', 'a\u2067b', '\u2068a\u2067b\u2069\u2069'],
+    ['the end of an isolate that nobody began', '\u202ea\u2069b', '\u2068\u202eab\u2069'],
+    ['an isolate of its own', 'a\u2066b\u2069c', '\u2068a\u2066b\u2069c\u2069'],
+    ['more than one paragraph', 'א\nב\u2029ג', '\u2068א ב ג\u2069']
+  ])('ends %s with the name', (_, name, isolated) => {
+    expect(isolate(name)).toBe(isolated);
   });
 });

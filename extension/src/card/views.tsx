@@ -9,7 +9,7 @@ import { UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { inUse } from '../bytes';
-import { formatBytes, formatShape, fraction, holderLabel, objectLabel, typeLabel } from '../format';
+import { formatBytes, formatShape, fraction, holderLabel, isolate, objectLabel, typeLabel } from '../format';
 import type { INode, IObject, IOperation, IReplica, IWorkbenchModel } from '../tokens';
 import { CommandIDs } from '../tokens';
 import { Icon, KindIcon } from '../views/icons';
@@ -156,7 +156,7 @@ function chip(replica: IReplica, trans: TranslationBundle): JSX.Element {
   const state = states[replica.state];
   return (
     <span key={replica.node} className="wb-Chip" data-node={replica.node} data-state={replica.state}>
-      {state ? trans.__('%1 (%2)', replica.node_name, state) : replica.node_name}
+      {state ? trans.__('%1 (%2)', isolate(replica.node_name), state) : replica.node_name}
     </span>
   );
 }
@@ -286,8 +286,8 @@ function OperationsCard(props: IProps & { entries: readonly IEntry<IOperation>[]
     <div className="wb-Card" data-kind="operations">
       {entries.map(({ status, value: operation }) => {
         const running = operation.state === 'running' && status !== 'unknown';
-        const names = operation.to.map(id => nodeName(services, id)).join(', ');
-        const what = operation.name ?? operation.object;
+        const names = operation.to.map(id => isolate(nodeName(services, id))).join(', ');
+        const what = isolate(operation.name ?? operation.object);
         const title = names
           ? trans.__('%1 “%2” to %3', operation.verb, what, names)
           : trans.__('%1 “%2”', operation.verb, what);

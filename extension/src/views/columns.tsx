@@ -10,6 +10,7 @@ import {
   formatShape,
   fraction,
   holderLabel,
+  isolate,
   objectLabel,
   typeLabel
 } from '../format';
@@ -183,7 +184,7 @@ function stateLabel(state: string, trans: ITrans): string {
 
 /** Where a replica is, and in which state. */
 export function describeReplica({ nbytes, node_name, state }: IReplica, trans: ITrans): string {
-  return trans.__('%1: %2, %3', node_name, stateLabel(state, trans), formatBytes(nbytes));
+  return trans.__('%1: %2, %3', isolate(node_name), stateLabel(state, trans), formatBytes(nbytes));
 }
 
 function Chip({ replica, trans }: { replica: IReplica; trans: ITrans }): JSX.Element {
@@ -204,7 +205,10 @@ function Chip({ replica, trans }: { replica: IReplica; trans: ITrans }): JSX.Ele
 /** The replica that a running operation makes, with how far it is. */
 function Arriving({ model, operation, trans }: ICellProps & { operation: IOperation }): JSX.Element {
   const percent = Math.floor(100 * fraction(operation.done_nbytes, operation.total_nbytes));
-  const names = operation.to.map(id => model.state?.nodes.find(node => node.id === id)?.name ?? id).join(', ');
+  const names = operation.to
+    .map(id => model.state?.nodes.find(node => node.id === id)?.name ?? id)
+    .map(isolate)
+    .join(', ');
   const label = operation.verb === 'move' ? trans.__('Moving to %1', names) : trans.__('Replicating to %1', names);
   return (
     <span
@@ -251,6 +255,6 @@ function Holders({ commands, object, trans }: ICellProps): JSX.Element {
 
 /** Who holds, and what in it does. */
 export function describeHolder(holder: IHolder, trans: ITrans): string {
-  const who = trans.__('%1 (%2 %3)', holder.label, holder.kind, holder.pid);
-  return holder.cause ? trans.__('%1: %2', who, holder.cause) : who;
+  const who = trans.__('%1 (%2 %3)', isolate(holder.label), holder.kind, holder.pid);
+  return holder.cause ? trans.__('%1: %2', who, isolate(holder.cause)) : who;
 }

@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import type { ITrans } from '../format';
-import { formatBytes } from '../format';
+import { formatBytes, isolate } from '../format';
 import type { IApi, INode, IPartitions } from '../tokens';
 import { Hint } from './hint';
 import { useSize } from './use';
@@ -37,7 +37,7 @@ export function MatrixView(props: IMatrixProps): JSX.Element {
   return (
     <div className="wb-Matrix">
       <div className="wb-Matrix-title">
-        {trans._n('%2: %1 partition', '%2: %1 partitions', total, name)}
+        {trans._n('%2: %1 partition', '%2: %1 partitions', total, isolate(name))}
         <Legend trans={trans} />
       </div>
       {error !== null && (
@@ -62,7 +62,7 @@ export function MatrixView(props: IMatrixProps): JSX.Element {
             </div>
             {columns.map(node => (
               <div role="columnheader" key={node.id} title={node.name}>
-                {trans.__('%1 (%2)', node.name, node.count)}
+                {trans.__('%1 (%2)', isolate(node.name), node.count)}
               </div>
             ))}
           </div>

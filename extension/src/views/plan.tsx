@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import type { ITrans } from '../format';
-import { formatBytes, formatDuration } from '../format';
+import { formatBytes, formatDuration, isolate } from '../format';
 import type { IPlanSum } from '../plans';
 import type { INode } from '../tokens';
 
@@ -38,8 +38,8 @@ export function PlanView({ plan, trans }: { plan: IPlanSum | null; trans: ITrans
               <li key={`${each.node} ${each.id} ${each.what}`}>
                 {trans.__(
                   '%1: %2 %3 %4',
-                  each.node,
-                  each.name ?? each.id?.slice(0, 8) ?? '',
+                  isolate(each.node),
+                  isolate(each.name ?? each.id?.slice(0, 8) ?? ''),
                   what[each.what] ?? each.what,
                   each.nbytes === null ? '' : `(${formatBytes(each.nbytes)})`
                 )}
@@ -90,7 +90,7 @@ export function ChoiceView(props: IChoiceProps): JSX.Element {
   }, [chosen, plan]);
   return (
     <>
-      <p dir="auto">{text}</p>
+      <p>{text}</p>
       <label>
         {label}
         <select
@@ -117,5 +117,5 @@ export function ChoiceView(props: IChoiceProps): JSX.Element {
 /** A node's name, and what is free there where that is known. */
 function describe(node: INode, trans: ITrans): string {
   const free = node.free ?? Math.max(0, node.capacity - node.used);
-  return node.capacity > 0 ? trans.__('%1 (%2 free)', node.name, formatBytes(free)) : node.name;
+  return node.capacity > 0 ? trans.__('%1 (%2 free)', isolate(node.name), formatBytes(free)) : node.name;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { ITrans } from '../format';
-import { formatBytes, objectLabel } from '../format';
+import { formatBytes, isolate, objectLabel } from '../format';
 import type { INode, IObject, IOperation, IProblem, IWorkbenchModel } from '../tokens';
 import { CommandIDs } from '../tokens';
 import type { ICommands } from '../views/types';
@@ -126,7 +126,7 @@ export class BrowserCommands implements ICommands {
       case CommandIDs.drain:
         if (
           node !== undefined &&
-          (await this._sure(this._trans.__('Bring what only “%1” has to other nodes?', node.name)))
+          (await this._sure(this._trans.__('Bring what only “%1” has to other nodes?', isolate(node.name))))
         ) {
           await api.drain(node.id);
         }
@@ -233,7 +233,7 @@ export class BrowserCommands implements ICommands {
 
   private async _rename(object: IObject): Promise<void> {
     const name = await this._desk.ask({
-      text: this._trans.__('Rename “%1”', objectLabel(object)),
+      text: this._trans.__('Rename “%1”', isolate(objectLabel(object))),
       label: this._trans.__('New name'),
       value: object.name ?? '',
       accept: this._trans.__('Rename')
@@ -245,7 +245,7 @@ export class BrowserCommands implements ICommands {
 
   private async _transfer(object: IObject, verb: 'move' | 'replicate'): Promise<void> {
     const { api } = this._model;
-    const label = objectLabel(object);
+    const label = isolate(objectLabel(object));
     const size = formatBytes(object.nbytes);
     const to = await this._chooseNode(
       this._model.targets(object),
@@ -267,7 +267,7 @@ export class BrowserCommands implements ICommands {
   }
 
   private async _drop(object: IObject): Promise<void> {
-    const label = objectLabel(object);
+    const label = isolate(objectLabel(object));
     const node = await this._chooseNode(
       this._model.holding(object),
       this._trans.__('Remove the replica of “%1” on one node', label),
@@ -293,7 +293,7 @@ export class BrowserCommands implements ICommands {
     const count = objects.length;
     const text =
       count === 1
-        ? this._trans.__('Delete “%1” from every node? It cannot be undone.', objectLabel(objects[0]))
+        ? this._trans.__('Delete “%1” from every node? It cannot be undone.', isolate(objectLabel(objects[0])))
         : this._trans.__('Delete these %1 objects from every node? It cannot be undone.', count);
     if (await this._sure(text, this._trans.__('Delete'))) {
       const { failed } = await this._model.api.deleteMany(objects.map(({ id }) => id));
@@ -341,7 +341,7 @@ export class BrowserCommands implements ICommands {
   }
 
   private _nodeName(id: string): string {
-    return this._model.state?.nodes.find(node => node.id === id)?.name ?? id;
+    return isolate(this._model.state?.nodes.find(node => node.id === id)?.name ?? id);
   }
 
   private readonly _onObjects: Readonly<Record<string, ICommand>>;
