@@ -300,7 +300,7 @@ def test_a_namespace_is_not_made_by_a_slip(cli: Run) -> None:
     assert cli("ls", "--namespace", "a", "--directory", "b").returncode == 2
     wb.put(1, "x")
     (found,) = [each for each in json.loads(cli("namespaces", "--json").stdout) if each["current"]]
-    assert (found["name"], found["objects"]) == ("", 1)
+    assert (found["name"], found["objects"]) == ("default", 1)
 
 
 def test_verbs_without_a_cluster(cli: Run) -> None:

@@ -89,13 +89,14 @@ def test_a_wrong_name_changes_nothing() -> None:
 
 
 def test_what_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An argument, then the directory that is set, then the namespace that is set; ``default`` is the one without a name."""
+    """A namespace lies beside the directory that is set, or the one in /dev/shm; an argument wins; ``default`` is the one without a name."""
     assert default_directory() == directory_of(START)
     assert default_directory("b") == directory_of("b")
     assert default_directory("default") == Path(f"/dev/shm/workbench-{os.geteuid()}")
     monkeypatch.setenv("WORKBENCH_DIR", str(tmp_path))
-    assert default_directory() == tmp_path
-    assert default_directory("b") == directory_of("b")
+    assert default_directory() == tmp_path.with_name(f"{tmp_path.name}-{START}")
+    assert default_directory("b") == tmp_path.with_name(f"{tmp_path.name}-b")
+    assert default_directory("default") == tmp_path
     monkeypatch.delenv("WORKBENCH_DIR")
     monkeypatch.delenv("WORKBENCH_NAMESPACE")
     assert default_directory() == Path(f"/dev/shm/workbench-{os.geteuid()}")
@@ -130,17 +131,43 @@ def test_the_store_in_use_is_listed_wherever_it_is(memory_directory: Path) -> No
     shutil.rmtree(directory_of(f"{START}.node-2"))
 
 
-def test_the_store_of_the_environment_is_listed_beside_the_one_in_use(
-    memory_directory: Path, monkeypatch: pytest.MonkeyPatch
+def test_stores_beside_a_directory_that_was_chosen(
+    memory_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """WORKBENCH_DIR names a store that one comes back to, with ``wb.use()``."""
-    monkeypatch.setenv("WORKBENCH_DIR", str(memory_directory / "store"))
+    """With WORKBENCH_DIR nothing lands elsewhere; the chosen store is the default one, has a name, and is removed by it."""
+    chosen = memory_directory / "st[o]re"
+    monkeypatch.setenv("WORKBENCH_DIR", str(chosen))
+    monkeypatch.delenv("WORKBENCH_NAMESPACE")
     wb.use()
     wb.put(1, "x")
-    wb.use(f"{START}-other")
-    first = wb.namespaces()[0]
-    assert (first.directory, first.objects, first.current) == (str(memory_directory / "store"), 1, False)
-    assert [each.current for each in mine()] == [True]
+    (memory_directory / "st[o]re.node-2").mkdir()
+    (memory_directory / "st[o]re.node-2" / "catalog.sqlite").touch()
+    wb.use("other")
+    assert [(each.name, each.directory, each.current) for each in wb.namespaces()] == [
+        ("default", str(chosen), False),
+        ("other", f"{chosen}-other", True),
+    ]
+    wb.use("default")
+    assert wb.get("x") == 1
+    monkeypatch.setenv("WORKBENCH_NAMESPACE", "third")
+    assert wb.use().store.directory == Path(f"{chosen}-third")
+    assert main(["namespaces"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["default", "other", "third"]
+    wb.remove_namespace("default")
+    assert sorted(path.name for path in memory_directory.glob("*") if (path / "catalog.sqlite").exists()) == [
+        "st[o]re-other",
+        "st[o]re-third",
+    ]
+
+
+def test_a_mistyped_name_is_seen() -> None:
+    """Who uses a store that was not there is told that it is new, or is refused if he says so, with the names that there are."""
+    assert repr(wb.use(START)) == f"<Session {directory_of(START)}, a new store>"
+    assert repr(wb.use(START)) == f"<Session {directory_of(START)}>"
+    with pytest.raises(wb.StoreError, match=rf"There is no store '{START}x'\. Those that there are: .*{START}"):
+        wb.use(f"{START}x", create=False)
+    assert not directory_of(f"{START}x").exists()
+    assert repr(wb.current_session()) == f"<Session {directory_of(START)}>"
 
 
 def test_looking_makes_and_changes_nothing() -> None:

@@ -54,9 +54,23 @@ def test_get_waits_for_an_object_to_appear(session: wb.Session, store_directory:
 def test_get_gives_up_after_its_timeout(session: wb.Session) -> None:
     """An object that does not come in time is not found."""
     start = time.monotonic()
-    with pytest.raises(wb.ObjectNotFoundError, match="no object 'never'"):
+    with pytest.raises(wb.ObjectNotFoundError, match="no object 'never' .* It was waited for, 0.2 seconds long"):
         wb.get("never", timeout=0.2)
     assert 0.15 < time.monotonic() - start < 10
+
+
+def test_a_reference_whose_name_was_given_to_another_object_says_so(session: wb.Session) -> None:
+    """It is its own object that a reference is to: when that was replaced, its error does not say that nothing has the name."""
+    ref = wb.put(1, "a")
+    wb.put(2, "a")
+    for ask in (wb.get, wb.info, wb.delete, lambda ref: wb.get(ref, timeout=0.01)):
+        with pytest.raises(wb.ObjectNotFoundError, match="was replaced: 'a' is another object now") as caught:
+            ask(ref)
+        assert "Did you mean" not in str(caught.value)
+    assert wb.get("a") == 2
+    wb.delete("a")
+    with pytest.raises(wb.ObjectNotFoundError, match="There is no object 'a'"):
+        wb.get(ref)
 
 
 def test_get_in_a_thread_does_not_block_others(session: wb.Session) -> None:

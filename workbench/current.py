@@ -45,8 +45,12 @@ def use(
     *,
     directory: str | os.PathLike[str] | None = None,
     capacity: int | str | None = None,
+    create: bool = True,
 ) -> Session:
-    """Go on with another store of this user, which is made if it is not there yet.
+    """Go on with another store of this user, which is made if it is not there yet. The session that is returned says so if it was.
+
+    The store of a namespace lies beside that without a name: ``/dev/shm/workbench-1000-experiment``, or beside the directory that the
+    settings say (``WORKBENCH_DIR``).
 
     The store that was used before stays as it is; its objects that this process has got stay valid. A connection with a cluster ends with it, and is
     made again when this process comes back to the store.
@@ -54,11 +58,13 @@ def use(
     Parameters
     ----------
     namespace : str, optional
-        Name of the store; None: the one that the settings say, ``"default"``: that without a name.
+        Name of the store; None: the one that the settings say (``WORKBENCH_NAMESPACE``), ``"default"``: that without a name.
     directory : path, optional
         Instead of a namespace.
     capacity : int or str, optional
         Bytes, or text such as ``"2 GiB"``.
+    create : bool
+        False: a store that is not there is an error.
 
     Returns
     -------
@@ -68,10 +74,10 @@ def use(
     Raises
     ------
     StoreError
-        It cannot be a namespace's name, or the store cannot be opened. The current session stays what it was.
+        It cannot be a namespace's name, or the store cannot be opened, or is not there. The current session stays what it was.
     """
     previous, ours = _current, _opened_here
-    session = _open(namespace=namespace, directory=directory, capacity=capacity)
+    session = _open(namespace=namespace, directory=directory, capacity=capacity, create=create)
     use_session(session)
     if previous is not None and previous is ours:
         if (cluster := previous.cluster) is not None and (found := cluster.whereabouts) is not None:

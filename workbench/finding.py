@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
 from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets
 from workbench.store import Store, node_name
+from workbench.store.reading import replaced
 
 if TYPE_CHECKING:
     from workbench.cluster.client import ClusterClient
@@ -273,6 +274,14 @@ def find_node(nodes: Sequence[NodeInfo], node: str) -> NodeInfo:
     raise NodeNotFoundError(f"There is no node {node!r}. The nodes are: {names}.")
 
 
+def _missed(store: Store, cluster: ClusterClient | None, key: Key, error: ObjectNotFoundError) -> ObjectNotFoundError:
+    """Return the error of a key that means nothing; if only because its name was given to another object, the error that says so."""
+    name = key.name if isinstance(key, Ref) else None
+    if isinstance(key, Ref) and name is not None and (store.exists(name) or in_cluster(cluster, name) is not None):
+        return replaced(key)
+    return error
+
+
 def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout: float | None) -> Record:
     """Map an object that is not here yet: fetched from the cluster, or put by another process within `timeout` seconds.
 
@@ -283,6 +292,7 @@ def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout:
     """
     deadline = time.monotonic() + (timeout or 0)
     next_look = 0.0
+    missed: ObjectNotFoundError | None = None
     version = store.data_version()
     while True:
         now = time.monotonic()
@@ -290,13 +300,17 @@ def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout:
             next_look = now + _POLL_CLUSTER
             try:
                 return cluster.fetch(key, store)
-            except ObjectNotFoundError:
+            except ObjectNotFoundError as error:
+                missed = error
                 if timeout is None:
-                    raise
+                    raise _missed(store, cluster, key, error) from None
         try:
             return store.read(key)
-        except ObjectNotFoundError:
-            if timeout is None or time.monotonic() >= deadline:
+        except ObjectNotFoundError as error:
+            if timeout is None:
                 raise
+            if time.monotonic() >= deadline:
+                said = _missed(store, cluster, key, missed or error)
+                raise ObjectNotFoundError(f"{said} It was waited for, {timeout:g} seconds long.") from None
         while version == (version := store.data_version()) and time.monotonic() < min(deadline, next_look or deadline):
             time.sleep(_POLL_LOCAL)

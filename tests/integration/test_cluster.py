@@ -147,6 +147,9 @@ def test_a_name_that_is_rebound_on_one_node_is_rebound_on_all(elsewhere: Process
     elsewhere.do("wb.put(np.arange(20), 'name')")
     until(lambda: not wb.current_session().store.exists(old), "the old replica goes")
     assert len(wb.get("name")) == 20
+    for timeout in (None, 0.01):
+        with pytest.raises(wb.ObjectNotFoundError, match="was replaced: 'name' is another object now"):
+            wb.get(old, timeout=timeout)
     assert [info.name for info in wb.ls()] == ["name"]
 
 

@@ -75,7 +75,9 @@ def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
     with running_cluster(home) as cluster:
         client = wb.connect(cluster)
         dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=2).persist_shared("numbers")
-        wb.move("numbers", to="node-2").wait()
+        wb.put(np.arange(10), "alone")
+        for name in ("numbers", "alone"):
+            wb.move(name, to="node-2").wait()
         [address] = [node.address for node in wb.nodes() if node.name == "node-2"]
         client.retire_workers([address])
         until(lambda: "lost" in {node.state for node in wb.nodes()}, "the node is lost")
@@ -84,6 +86,8 @@ def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
         moved = next(info.ref for info in wb.ls(parts=True) if "partition" in info.tags)
         with pytest.raises(wb.TransferError, match="is only on node-2, and no worker runs there now"):
             wb.get(moved)
+        with pytest.raises(wb.TransferError, match=r"^Object 'alone' \([0-9a-f]{32}\) is only on node-2"):
+            wb.get("alone")
         with pytest.raises(wb.TransferError, match="Node node-2 is lost"):
             wb.replicate(wb.put(1), to="node-2").wait()
 

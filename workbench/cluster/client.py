@@ -433,9 +433,14 @@ class ClusterClient:
             This host's node is lost, so nobody can bring the object here.
         """
         found = self.locate(key)
-        if not self.has_node(store.id):
-            return self._sync(self._a_pull, found.id, store)
-        return store.read(self._sync(self.a_fetch, found.id, store.id))
+        try:
+            if not self.has_node(store.id):
+                return self._sync(self._a_pull, found.id, store)
+            return store.read(self._sync(self.a_fetch, found.id, store.id))
+        except TransferError as error:
+            if found.name is not None:  # by which people know it
+                error.message = error.message.replace(f"Object {found.id}", f"Object {found.name!r} ({found.id})", 1)
+            raise
 
     async def _a_pull(self, object_id: ObjectId, store: Store) -> Record:
         if not store.exists(object_id):

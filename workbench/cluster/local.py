@@ -27,7 +27,7 @@ from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, format_nbytes, is_object_id
 from workbench.store import Store, default_directory
-from workbench.store.directory import MINIMUM_CAPACITY
+from workbench.store.directory import DEFAULT_NAMESPACE, MINIMUM_CAPACITY
 from workbench.texts import counted
 
 logger = logging.getLogger("workbench.local")
@@ -143,6 +143,7 @@ class LocalCluster(distributed.LocalCluster):
         environment = {
             **(spec["options"].get("env") or {}),
             "WORKBENCH_DIR": str(self._directories[node]),
+            "WORKBENCH_NAMESPACE": DEFAULT_NAMESPACE,
             "WORKBENCH_NODE": f"node-{node + 1}",
         }
         return {name: {**spec, "options": {**spec["options"], "env": environment}, "workbench": node}}

@@ -117,7 +117,7 @@ def _own_store() -> Iterator[Path]:
     parent = default_directory().parent
     _sweep(parent)
     directory = Path(tempfile.mkdtemp(prefix=f"workbench-demo-{os.getpid()}-", dir=parent))
-    os.environ["WORKBENCH_DIR"] = str(directory / "store")
+    os.environ |= {"WORKBENCH_DIR": str(directory / "store"), "WORKBENCH_NAMESPACE": "default"}
     try:
         yield directory / "store"
     finally:

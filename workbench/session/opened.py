@@ -10,12 +10,15 @@ its session; one that starts anew at the same address is waited for as long as D
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 from workbench import connection, finding
 from workbench.config import StoreOptions
+from workbench.errors import StoreError
 from workbench.objects import Key, ObjectInfo
 from workbench.store import Store, default_directory
+from workbench.store.directory import CATALOG, namespace_directories
 
 if TYPE_CHECKING:
     import os
@@ -41,13 +44,22 @@ class Opened:
             if directory is not None:
                 raise ValueError("Give a session a directory or a namespace, not both.")
             directory = default_directory(namespace)
+        place = default_directory() if directory is None else Path(directory).expanduser()
+        self._is_new = not (place / CATALOG).exists()
+        self._check_is_there(namespace, create=create)
         self.store = Store.open(directory, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
         self._bereft = False
 
     def __repr__(self) -> str:
         cluster = f", cluster {self._cluster.address}" if self._cluster else ""
-        return f"<Session {self.store.directory}{cluster}>"
+        return f"<Session {self.store.directory}{', a new store' if self._is_new else ''}{cluster}>"
+
+    def _check_is_there(self, namespace: str | None, *, create: bool) -> None:
+        if create or namespace is None or not self._is_new:
+            return
+        names = ", ".join(sorted(namespace_directories())) or "none"
+        raise StoreError(f"There is no store {namespace!r}. Those that there are: {names}.")
 
     @property
     def cluster(self) -> ClusterClient | None:

@@ -6,6 +6,7 @@ directory is private to its user (mode 0700): whoever can write there can change
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import socket
@@ -39,22 +40,20 @@ class CapacityWarning(UserWarning):
 
 
 def default_directory(namespace: str | None = None) -> Path:
-    """Return the directory of this user's store: that of a namespace, else the setting ``workbench.directory``, else one in /dev/shm.
+    """Return the directory of this user's store: the setting ``workbench.directory``, else one in /dev/shm; that of a namespace lies beside it.
 
     Every process of a user must find the same one, so the choice depends on the size of /dev/shm, not on what is free.
 
     Parameters
     ----------
     namespace : str, optional
-        The setting ``workbench.namespace`` where neither this nor a directory is given; ``default`` is that without a name.
+        The setting ``workbench.namespace`` if it is not given; ``default`` is the store without a name.
 
     Raises
     ------
     StoreError
         It cannot be a namespace's name.
     """
-    if namespace is None and (chosen := config.get("directory")):
-        return Path(chosen).expanduser().absolute()
     wanted = config.get("namespace", namespace)
     namespace = DEFAULT_NAMESPACE if wanted is None else str(wanted)
     if not _NAMESPACE.fullmatch(namespace):
@@ -62,13 +61,13 @@ def default_directory(namespace: str | None = None) -> Path:
             f"{namespace[:50]!r} cannot be a namespace: its name has 1 to 40 letters of the English alphabet, digits, _ and -, and begins with a "
             "letter or a digit. Set workbench.namespace (or WORKBENCH_NAMESPACE) to another one."
         )
+    if chosen := _chosen():
+        return _beside(chosen, namespace)
     minimum = config.get_nbytes("minimum-shm") or 0
     name = f"workbench-{os.geteuid()}"
-    if namespace != DEFAULT_NAMESPACE:
-        name += f"-{namespace}"
     if _file_system_nbytes(_SHM) >= minimum:
-        return _SHM / name
-    directory = Path(tempfile.gettempdir()) / name
+        return _beside(_SHM / name, namespace)
+    directory = _beside(Path(tempfile.gettempdir()) / name, namespace)
     warnings.warn(
         f"{_SHM} holds less than {minimum / 2**20:.0f} MiB, so the workbench's store lies on disk, in {directory}. "
         "It works, with the speed of the page cache. For shared memory start the container with a larger one "
@@ -79,17 +78,30 @@ def default_directory(namespace: str | None = None) -> Path:
     return directory
 
 
+def _chosen() -> Path | None:
+    """Return the directory of the store without a name, where the settings say one."""
+    chosen = config.get("directory")
+    return Path(chosen).expanduser().absolute() if chosen else None
+
+
+def _beside(directory: Path, namespace: str) -> Path:
+    """Return where the store of a namespace lies, seen from the store without a name."""
+    return directory if namespace == DEFAULT_NAMESPACE else directory.with_name(f"{directory.name}-{namespace}")
+
+
 def namespace_directories() -> dict[str, Path]:
-    """Return the names and directories of all stores of this user that were made without saying where."""
-    found = {}
-    start = f"workbench-{os.geteuid()}"
+    """Return the names and directories of the stores that this user has side by side: that of the settings, or of no settings, and those beside it."""
+    chosen = _chosen()
+    name = f"workbench-{os.geteuid()}"
     # The one in memory wins: it is used wherever /dev/shm is large enough.
-    for parent in (Path(tempfile.gettempdir()), _SHM):
-        for catalog in parent.glob(f"{start}*/{CATALOG}"):
-            rest = catalog.parent.name.removeprefix(start)
-            name = rest[1:] if rest else DEFAULT_NAMESPACE
-            if not rest or (rest[0] == "-" and _NAMESPACE.fullmatch(name)):
-                found[name] = catalog.parent
+    firsts = [chosen] if chosen else [Path(tempfile.gettempdir()) / name, _SHM / name]
+    found = {}
+    for first in firsts:
+        for catalog in first.parent.glob(f"{glob.escape(first.name)}*/{CATALOG}"):
+            rest = catalog.parent.name.removeprefix(first.name)
+            namespace = rest[1:] if rest else DEFAULT_NAMESPACE
+            if not rest or (rest[0] == "-" and _NAMESPACE.fullmatch(namespace) and namespace != DEFAULT_NAMESPACE):
+                found[namespace] = catalog.parent
     return found
 
 

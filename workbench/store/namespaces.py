@@ -20,7 +20,7 @@ __all__ = ["look", "names_in", "namespaces"]
 
 
 def namespaces(current: Path | None = None) -> list[Namespace]:
-    """List this user's stores: those of all namespaces, the current one, and the one that the settings say, wherever they are.
+    """List the stores that this user has side by side, and the one in use, wherever it is.
 
     Parameters
     ----------
@@ -28,16 +28,12 @@ def namespaces(current: Path | None = None) -> list[Namespace]:
         The directory of the store in use; None: of the one that would be.
     """
     named = places.namespace_directories()
-    others = [] if current is None else [current]
-    with contextlib.suppress(StoreError):  # a setting that makes no sense is said by who opens the store
-        others.append(places.default_directory())
-    current = others[0] if others else None
-    found = [
-        look("", path, current=path == current)
-        for path in dict.fromkeys(others)
-        if path not in named.values() and (path / places.CATALOG).exists()
-    ]
-    in_order = sorted(named.items(), key=lambda item: (item[0] != "default", item))
+    if current is None:
+        with contextlib.suppress(StoreError):  # a setting that makes no sense is said by who opens the store
+            current = places.default_directory()
+    elsewhere = current is not None and current not in named.values() and (current / places.CATALOG).exists()
+    found = [look("", current, current=True)] if current is not None and elsewhere else []
+    in_order = sorted(named.items(), key=lambda item: (item[0] != places.DEFAULT_NAMESPACE, item))
     return [*found, *(look(name, path, current=path == current) for name, path in in_order)]
 
 

@@ -223,6 +223,8 @@ class Reader:
                 f"There is no object {wanted[:200]!r} in the store {self.directory} any more: it expired at {over}, as its ttl says; "
                 "a pin does not change that. Put it again, without a ttl if it shall stay."
             )
+        if isinstance(key, Ref) and key.name is not None and self.exists(key.name):
+            return replaced(key)
         statement = (
             "SELECT name FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ? LIMIT 10000"
         )
@@ -239,6 +241,14 @@ class Reader:
         else:
             step = "wb.ls() lists what there is." if names else "The store has no named objects yet."
         return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
+
+
+def replaced(ref: Ref) -> ObjectNotFoundError:
+    """Return the error of a reference whose object is gone, and whose name another object has now."""
+    name = (ref.name or "")[:200]
+    return ObjectNotFoundError(
+        f"The object of this reference, {ref.id}, was replaced: {name!r} is another object now, which wb.get({name!r}) returns."
+    )
 
 
 def _no_key(value: Any) -> str:
