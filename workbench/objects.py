@@ -203,7 +203,8 @@ class ObjectInfo(Shown):
 
     `name` is the first of `names`, or None. `nbytes` are the bytes that the object owns, `shared_nbytes` those that it
     refers to in other objects' segments. `last_used` is when a process last mapped it. `ttl` is in seconds from
-    `created`, or None. `notes` say what could not be shared.
+    `created`, or None. `notes` say what could not be shared. `inline`: it is so small that it lies in the catalog of this
+    host's store itself.
     """
 
     id: ObjectId
@@ -222,6 +223,7 @@ class ObjectInfo(Shown):
     tags: dict[str, str]
     replicas: tuple[Replica, ...] = ()
     notes: tuple[str, ...] = ()
+    inline: bool = field(default=False, compare=False, repr=False)
 
     def __repr__(self) -> str:
         return str(self)

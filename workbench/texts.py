@@ -95,6 +95,8 @@ def fields_of(value: Any) -> list[tuple[str, str]]:
     """Return the fields of one value as pairs of a title and a text, sizes and times written for people."""
     pairs = []
     for field in dataclasses.fields(value):
+        if not field.repr:
+            continue
         item = getattr(value, field.name)
         if field.name in _SIZES and item is not None:
             pairs.append((field.name, f"{format_nbytes(item)} ({item:,} bytes)"))

@@ -9,6 +9,8 @@ import { Actions } from './actions';
 import { fetchCode } from './code';
 import type { ICommandOptions, IGeneralCommand, INodeCommand, IObjectCommand } from './commands';
 import { languageOf } from './drag';
+import type { ITrans } from './format';
+import { holderLabel, isolate } from './format';
 import { moveIcon, pinIcon, replicateIcon, workbenchIcon } from './icons';
 import type { IObject, IOperation } from './tokens';
 import { CommandIDs } from './tokens';
@@ -104,6 +106,12 @@ export function objectCommands({ model, notebooks, showPartitions, trans }: ICom
   const actions = new Actions(model, trans);
   const here = (object: IObject, state: string): boolean =>
     object.replicas.some(replica => replica.node === model.state?.store?.node && replica.state === state);
+  const onlyElsewhere = (object: IObject): string | null => {
+    const nodes = object.replicas.map(({ node }) => node);
+    return model.state?.store && nodes.includes(model.state.store.node)
+      ? null
+      : trans.__('only on %1', object.replicas.map(({ node_name }) => isolate(node_name)).join(', '));
+  };
   const text = (description: string): ReadonlyJSONObject => ({ type: 'string', description });
   return [
     {
@@ -138,6 +146,7 @@ export function objectCommands({ model, notebooks, showPartitions, trans }: ICom
       permission: 'write',
       hide: true,
       suits: object => !object.pinned,
+      why: onlyElsewhere,
       execute: objects => actions.pin(objects, true)
     },
     {
@@ -147,6 +156,7 @@ export function objectCommands({ model, notebooks, showPartitions, trans }: ICom
       permission: 'write',
       hide: true,
       suits: object => object.pinned,
+      why: onlyElsewhere,
       execute: objects => actions.pin(objects, false)
     },
     {
@@ -155,7 +165,13 @@ export function objectCommands({ model, notebooks, showPartitions, trans }: ICom
       caption: trans.__("Move this object from this host's memory to its disk, where it stays readable"),
       permission: 'write',
       hide: true,
-      suits: object => here(object, 'memory') && !object.pinned,
+      suits: object => here(object, 'memory'),
+      why: object => {
+        if (object.inline === true && object.kind !== 'dataset') {
+          return trans.__('so small that it lies in the catalog');
+        }
+        return object.pinned ? trans.__('pinned') : mappedBy(object, trans);
+      },
       execute: objects => actions.spill(objects)
     },
     {
@@ -195,6 +211,12 @@ export function objectCommands({ model, notebooks, showPartitions, trans }: ICom
       execute: (objects, args) => actions.deleteObjects(objects, args.force === true)
     }
   ];
+}
+
+/** Who has an object mapped, so that spilling it would free nothing. */
+function mappedBy({ holders }: IObject, trans: ITrans): string | null {
+  const names = [...new Set(holders.map(holder => isolate(holderLabel(holder))))];
+  return names.length === 0 ? null : trans.__('mapped by %1', names.slice(0, 2).join(', '));
 }
 
 /** Commands on objects that need more than one node. */

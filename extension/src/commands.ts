@@ -64,6 +64,8 @@ export interface IObjectCommand extends ICommand {
   /** Whether it acts on one object only. */
   readonly single?: boolean;
   readonly suits?: (object: IObject) => boolean;
+  /** Why it would be refused for an object that it suits; null where it would not. */
+  readonly why?: (object: IObject) => string | null;
   readonly execute: (objects: IObject[], args: ReadonlyPartialJSONObject) => Promise<void> | void;
 }
 
@@ -102,11 +104,20 @@ function addGeneral({ commands }: ICommandOptions, command: IGeneralCommand): ID
 }
 
 function addOnObjects({ commands, model, trans }: ICommandOptions, command: IObjectCommand): IDisposable {
-  const targets = (args: ReadonlyPartialJSONObject): IObject[] => {
+  const suited = (args: ReadonlyPartialJSONObject): IObject[] => {
     const found = objectsOf(model, args);
     const some = command.single && found.length > 1 ? [] : found;
     return some.filter(object => command.suits?.(object) ?? true);
   };
+  const targets = (args: ReadonlyPartialJSONObject): IObject[] =>
+    suited(args).filter(object => (command.why?.(object) ?? null) === null);
+  // Menus have no tooltips, so the label says it, too.
+  const reason = (args: ReadonlyPartialJSONObject): string | null =>
+    command.why === undefined || targets(args).length > 0
+      ? null
+      : (suited(args)
+          .map(command.why)
+          .find(why => why !== null) ?? null);
   const permitted = (): boolean => command.permission === undefined || model.permissions[command.permission];
   const properties: ReadonlyJSONObject = {
     object: { type: 'string', description: trans.__('Id of the object; without it, the selected ones') },
@@ -116,12 +127,15 @@ function addOnObjects({ commands, model, trans }: ICommandOptions, command: IObj
     ...command.properties
   };
   return commands.addCommand(command.id, {
-    label: command.label,
-    caption: command.caption,
+    label: args => {
+      const why = reason(args);
+      return why === null ? command.label : trans.__('%1 (%2)', command.label, why);
+    },
+    caption: args => reason(args) ?? command.caption,
     icon: command.icon,
     describedBy: { args: { type: 'object', properties } },
     isEnabled: args => permitted() && targets(args).length > 0,
-    isVisible: args => !command.hide || objectsOf(model, args).length === 0 || targets(args).length > 0,
+    isVisible: args => !command.hide || objectsOf(model, args).length === 0 || suited(args).length > 0,
     execute: async args => {
       const found = targets(args);
       if (found.length > 0) {

@@ -76,7 +76,12 @@ export function holderLabel(holder: IHolder): string {
 
 /** The name of an object, or the part of its id that tells it from its neighbours. */
 export function objectLabel(object: IObject): string {
-  return object.name ?? `${object.id.slice(0, 8)}…${object.id.slice(-4)}`;
+  return object.name ?? idLabel(object.id);
+}
+
+/** What stands for an object without a name. */
+export function idLabel(id: string): string {
+  return `${id.slice(0, 8)}…${id.slice(-4)}`;
 }
 
 /** `pandas.core.frame.DataFrame` is `DataFrame`: the last part of a type's name. */

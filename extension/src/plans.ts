@@ -28,7 +28,7 @@ export async function planAll(api: IApi, objects: readonly IObject[], request: I
   );
   const seconds = plans.map(plan => plan.seconds).filter(each => each !== null);
   const evicts = new Map(
-    plans.flatMap(plan => plan.evicts.map(each => [`${each.node} ${each.id} ${each.what}`, each]))
+    plans.flatMap(plan => plan.evicts.map(each => [`${each.node} ${each.id ?? each.name} ${each.what}`, each]))
   );
   return {
     count: objects.length,

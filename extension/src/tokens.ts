@@ -60,6 +60,8 @@ export interface IObject {
   readonly tags: Readonly<Record<string, string>>;
   readonly replicas: readonly IReplica[];
   readonly notes: readonly string[];
+  /** Whether it is so small that it lies in the store's catalog. */
+  readonly inline?: boolean;
   readonly holders: readonly IHolder[];
 }
 

@@ -127,6 +127,36 @@ def test_pin_spill_and_restore(ask: Ask, session: wb.Session) -> None:
         assert (status, answer["kind"]) == (404, "object-not-found")
 
 
+def test_a_plan_names_what_would_make_room(
+    ask: Ask, store_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be spilled is told by its name and size; what has no name, by its id."""
+    monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path / "spilled"))
+    ask = checked(ask)
+    with wb.Session(store_directory, capacity="12 MiB", pool=0) as small:
+        wanted = small.put(np.zeros(1 << 20), "wanted")
+        assert ask("POST", f"objects/{wanted.id}/spill", {}) == (204, None)
+        unnamed = small.put(np.ones(1 << 20))
+        _, plan = ask("POST", f"objects/{wanted.id}/plan", {"verb": "restore"})
+        [room] = [each for each in plan["evicts"] if each["what"] == "spill"]
+        assert (room["name"], room["id"], room["nbytes"]) == (None, unnamed.id, small.info(unnamed).nbytes)
+        small.rename(unnamed, "in the way")
+        _, plan = ask("POST", f"objects/{wanted.id}/plan", {"verb": "restore"})
+        [room] = [each for each in plan["evicts"] if each["what"] == "spill"]
+        assert (room["name"], room["id"]) == ("in the way", None)
+
+
+def test_what_lies_in_the_catalog_is_marked(ask: Ask, session: wb.Session) -> None:
+    """A small object is inline, and spilling it is refused with that reason; a larger one is not."""
+    ask = checked(ask)
+    small, large = session.put({"a": 1}, "small"), session.put(np.zeros(1 << 20), "large")
+    _, state = ask("GET", "state", operation="state")
+    assert {found["name"]: found["inline"] for found in state["objects"]} == {"small": True, "large": False}
+    assert "catalog" in ask("POST", f"objects/{small.id}/plan", {"verb": "spill"})[1]["refused"]["message"]
+    assert ask("POST", f"objects/{large.id}/plan", {"verb": "spill"})[1]["refused"] is None
+    assert "inline" not in repr(session.info("small"))
+
+
 def test_plans_without_a_cluster(ask: Ask, session: wb.Session) -> None:
     """What needs a cluster is refused with how to get one; deleting tells that nothing is left; nonsense is a 400."""
     ask = checked(ask)

@@ -106,6 +106,7 @@ def _info(row: tuple[Any, ...], names: tuple[str, ...], here: Replica, directory
         tags=rows.parse_tags(tags),
         replicas=(Replica(here.node, here.node_name, state, nbytes - shared),),
         notes=parsed.notes,
+        inline=segment is None,
     )
 
 

@@ -70,6 +70,41 @@ describe('commands', () => {
     }
   });
 
+  it.each([
+    ['lies in the catalog', { inline: true }, 'Spill to Disk (so small that it lies in the catalog)'],
+    ['is pinned', { pinned: true }, 'Spill to Disk (pinned)'],
+    [
+      'is mapped',
+      { holders: [{ pid: 1, kind: 'kernel', label: 'a/b.ipynb', path: null, since: 0, nbytes: 1 }] },
+      'Spill to Disk (mapped by b.ipynb)'
+    ]
+  ])('do not offer to spill what %s, and say why', async (_, changes, label) => {
+    expect(commands.label(CommandIDs.spill)).toBe('Spill to Disk');
+    expect(commands.isEnabled(CommandIDs.spill)).toBe(true);
+    api.answer = makeState({ version: '2', objects: [makeObject(changes)] });
+    await model.refresh();
+    expect(commands.isEnabled(CommandIDs.spill)).toBe(false);
+    expect(commands.isVisible(CommandIDs.spill)).toBe(true);
+    expect(commands.label(CommandIDs.spill)).toBe(label);
+    expect(label).toContain(commands.caption(CommandIDs.spill));
+    await commands.execute(CommandIDs.spill);
+    expect(api.count('spill')).toBe(0);
+    // One of several that can be spilled is.
+    api.answer = makeState({ version: '3', objects: [makeObject(changes), makeObject({ id: id(7) })] });
+    await model.refresh();
+    await commands.execute(CommandIDs.spill, { objects: [ID, id(7)] });
+    expect(api.calls.filter(call => call.startsWith('spill'))).toEqual([`spill ${id(7)}`]);
+  });
+
+  it('do not offer to pin what only another node has', async () => {
+    const replicas = [{ node: NODE_B.id, node_name: NODE_B.name, state: 'memory' as const, nbytes: 10 }];
+    api.answer = makeState({ version: '2', objects: [makeObject({ replicas })] });
+    await model.refresh();
+    expect(commands.isEnabled(CommandIDs.pin)).toBe(false);
+    expect(commands.label(CommandIDs.pin)).toBe('Pin (only on node-b)');
+    expect(commands.isVisible(CommandIDs.spill)).toBe(false);
+  });
+
   it('are disabled without an object, and where there is no other node', async () => {
     expect(commands.isEnabled(CommandIDs.replicate)).toBe(true);
     expect(commands.isEnabled(CommandIDs.insertCode)).toBe(false);

@@ -3,7 +3,7 @@
 import * as React from 'react';
 
 import type { ITrans } from '../format';
-import { formatBytes, formatDuration, isolate } from '../format';
+import { formatBytes, formatDuration, idLabel, isolate } from '../format';
 import type { IPlanSum } from '../plans';
 import type { INode } from '../tokens';
 
@@ -35,11 +35,11 @@ export function PlanView({ plan, trans }: { plan: IPlanSum | null; trans: ITrans
           <div>{trans.__('To make room:')}</div>
           <ul>
             {plan.evicts.slice(0, LISTED).map(each => (
-              <li key={`${each.node} ${each.id} ${each.what}`}>
+              <li key={`${each.node} ${each.id ?? each.name} ${each.what}`}>
                 {trans.__(
                   '%1: %2 %3 %4',
                   isolate(each.node),
-                  isolate(each.name ?? each.id?.slice(0, 8) ?? ''),
+                  isolate(each.name ?? (each.id === null ? '' : idLabel(each.id))),
                   what[each.what] ?? each.what,
                   each.nbytes === null ? '' : `(${formatBytes(each.nbytes)})`
                 )}

@@ -213,7 +213,7 @@ export class BrowserCommands implements ICommands {
       [CommandIDs.spill]: {
         label: trans.__('Spill to Disk'),
         caption: trans.__('Move this object from memory to disk, where it stays readable'),
-        suits: object => here(object, 'memory') && !object.pinned,
+        suits: object => here(object, 'memory') && !object.pinned && object.inline !== true,
         run: each(object => model.api.spill(object.id))
       },
       [CommandIDs.restore]: {

@@ -186,10 +186,9 @@ class Hub:
             "partitions": [partition_json(index, by_number.get(index)) for index in range(start, min(stop, total))],
         }
 
-    def name_of(self, object_id: ObjectId) -> str | None:
-        """Return the name of an object, as of the last look."""
-        info = self._mirror.info(object_id)
-        return None if info is None else info.name
+    def known(self, object_id: ObjectId) -> ObjectInfo | None:
+        """Return an object, also a partition, as of the last look."""
+        return self._mirror.info(object_id)
 
     def holders(self, object_id: ObjectId) -> list[Holder]:
         """Return who holds an object, as of the last look."""

@@ -11,7 +11,8 @@ from typing import Any
 from workbench.errors import ClusterError, LastReplicaError, NodeNotFoundError, StoreFullError, WorkbenchError
 from workbench.jupyter.server.actions import Actions
 from workbench.jupyter.server.hub import Hub
-from workbench.objects import Holder, ObjectId, ObjectInfo, format_nbytes
+from workbench.jupyter.server.snapshot import partition_number
+from workbench.objects import Holder, ObjectId, ObjectInfo, format_nbytes, is_object_id
 from workbench.store import Store
 
 __all__ = ["Plans"]
@@ -54,7 +55,7 @@ class Plans:
         if verb in ("spill", "restore"):
             holders = self._hub.holders(object_id)
             name = next((node["name"] for node in self._hub.nodes if node["id"] == self._hub.node), "this host")
-            return await self._hub.host.do(lambda store: _local(store, info, holders, verb, name))
+            return self._named(await self._hub.host.do(lambda store: _local(store, info, holders, verb, name)))
         return await self._in_cluster(object_id, verb, wish)
 
     async def of_drain(self, node: str) -> Json:
@@ -89,7 +90,20 @@ class Plans:
             return _plan(refused=error)
 
     def _from_wire(self, wire: Json) -> Json:
-        return from_wire(wire, _rate(self._hub.operations))
+        return self._named(from_wire(wire, _rate(self._hub.operations)))
+
+    def _named(self, plan: Json) -> Json:
+        """Say of what has no name which partition of which dataset it is, or only its id; and how large it is."""
+        for room in plan["evicts"]:
+            if room["what"] == "spill" and is_object_id(room["name"]):
+                info, room["id"], room["name"] = self._hub.known(room["name"]), room["name"], None
+                if info is not None:
+                    room["name"], room["nbytes"] = self._title(info), info.nbytes
+        return plan
+
+    def _title(self, info: ObjectInfo) -> str | None:
+        number, dataset = partition_number(info), self._hub.known(ObjectId(info.tags.get("dataset", "")))
+        return info.name if number is None or dataset is None else f"{dataset.name or dataset.id} [{number}]"
 
 
 def from_wire(wire: Json, rate: float | None) -> Json:

@@ -122,6 +122,7 @@ def object_json(info: ObjectInfo, holders: Sequence[Holder], root: str, *, whole
         "ttl": info.ttl,
         "tags": info.tags,
         "notes": info.notes,
+        "inline": info.inline,
         "replicas": [
             {"node": replica.node, "node_name": replica.node_name, "state": replica.state, "nbytes": replica.nbytes}
             for replica in info.replicas

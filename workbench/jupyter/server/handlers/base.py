@@ -133,7 +133,8 @@ class WorkbenchHandler(APIHandler):
             raise ObjectNotFoundError(f"{text[:100]!r} is not the id of an object.")
         if self._action is not None:
             self._action.objects.append(text)
-            self._action.names.append(self.hub.name_of(ObjectId(text)))
+            found = self.hub.known(ObjectId(text))
+            self._action.names.append(None if found is None else found.name)
         return ObjectId(text)
 
     def body(self) -> dict[str, Any]:
