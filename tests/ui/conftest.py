@@ -106,6 +106,19 @@ def jupyter(
         os.environ.update(before)
 
 
+@pytest.fixture
+def alone(jupyter: JupyterLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JupyterLab]:
+    """Start a second JupyterLab, of a host that has neither store nor cluster; its store would be at ``alone.store``."""
+    del jupyter  # its environment is ours, but for the store
+    place = Path(tempfile.mkdtemp(prefix="workbench-test-", dir="/dev/shm"))
+    monkeypatch.setenv("WORKBENCH_DIR", str(place / "store"))
+    try:
+        with JupyterLab(tmp_path, Path(os.environ[PERMITS])) as lab:
+            yield lab
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture(scope="package")
 def server(jupyter: JupyterLab) -> str:
     """The URL of JupyterLab with its token."""

@@ -51,6 +51,10 @@ class JupyterLab:
         assert self._lab is not None
         return self._lab.url
 
+    def at(self, path: str) -> str:
+        """Where a page is, with the token."""
+        return f"http://127.0.0.1:{self._port}/{path}?token={self._token}"
+
     def permit(self, actions: str) -> None:
         """Permit these actions on the workbench, and no others."""
         self._permits.write_text(actions)
