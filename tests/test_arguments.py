@@ -40,6 +40,8 @@ wrong: Any = wb  # what a type checker would refuse
         (lambda: wrong.ls(5), TypeError, "pattern is 5; it is text, such as 'runs/*'. To list only so many: limit="),
         (lambda: wb.ls(limit=-1), ValueError, "limit is -1; it is a number of objects, from 0 on"),
         (lambda: wrong.ls(limit="5"), TypeError, "limit is '5'; it is a number of objects"),
+        (lambda: wrong.ls(tags="a"), TypeError, "tags is 'a'; it is a dict, such as"),
+        (lambda: wrong.ls(tags={"a": 1}), TypeError, "tags has 'a': 1"),
         (lambda: wrong.ls(sort_by="size"), ValueError, "sort_by is 'size'; it can be"),
         (lambda: wrong.watch(5), TypeError, "pattern is 5"),
         (lambda: wrong.watch(timeout="a"), TypeError, "timeout is 'a'"),

@@ -158,6 +158,20 @@ def test_rm_of_a_pattern_needs_an_answer(cli: Run) -> None:
     assert len(wb.ls()) == 3
 
 
+def test_a_pattern_fits_no_object_without_a_name(main_here: Run) -> None:
+    """``rm '*'`` deletes what has a name, and ``ls '*'`` lists that; ``ls`` alone shows all; the others go by --unnamed."""
+    for name in ("a", "b"):
+        wb.put(1, name, tags={"project": name})
+    wb.put(3)
+    assert len(json.loads(main_here("ls", "*", "--json").stdout)) == 2 == len(wb.ls()) - 1
+    assert [each["name"] for each in json.loads(main_here("ls", "--tag", "project=b", "--json").stdout)] == ["b"]
+    assert len(json.loads(main_here("ls", "--tag", "project", "--json").stdout)) == 2
+    assert "no pattern fits them" in " ".join(main_here("rm", "--help").stdout.split())
+    assert main_here("pin", "*").stdout == "pinned a\npinned b\n"
+    assert main_here("rm", "*", "--yes").returncode == 0
+    assert [info.name for info in wb.ls()] == [None]
+
+
 def test_rm_clears_the_unnamed(cli: Run) -> None:
     """Objects without a name go in one action; named and pinned ones stay."""
     wb.put(1, "named")

@@ -45,6 +45,7 @@ def test_verbs_options_and_names_are_offered(offered: Callable[..., list[str]]) 
     assert offered("workbench pin my") == [r"my\ data"]
     assert offered("workbench info bad") == []
     assert offered("workbench ls --uns") == [] and offered("workbench ls --unn") == ["--unnamed"]
+    assert offered("workbench ls --kind ") == ["object"] and offered("workbench ls --kind x") == []
     assert offered("workbench completion f") == ["fish"]
     wb.delete("flights")
     assert offered("workbench info fl") == ["flowers"]

@@ -20,6 +20,7 @@ from workbench.objects import (
     OperationInfo,
     Ref,
     Replica,
+    fold_datasets,
 )
 from workbench.texts import age, printable, shape_text
 
@@ -124,9 +125,13 @@ def test_listing_is_a_sequence() -> None:
 def test_memory_shows_each_kind_of_byte() -> None:
     """Printed, shown by Python and in a notebook, it says what each kind is: what is used need not be an object."""
     memory = Memory(1 << 30, 0, 4096, 0, 0, 9, 0, 0)
+    rows = str(dataclasses.replace(memory, sealed=1000 << 20)).splitlines()
+    assert [row.partition("  objects, whole segments")[0] for row in rows if row.startswith("sealed")] == [
+        "sealed    1000.0 MiB"
+    ]
     text = str(memory)
     assert text == repr(memory) and "capacity  1.0 GiB" in text and "used      4.0 KiB" in text
-    assert "pooled    4.0 KiB   no objects: kept ready for the next put" in text
+    assert "pooled    4.0 KiB     no objects: kept ready for the next put" in text
     assert memory._repr_html_().startswith("<table")
 
 
@@ -137,6 +142,30 @@ def test_an_object_shows_its_fields() -> None:
     nasty = dataclasses.replace(INFO, name=NASTY)
     assert "\x1b" not in str(nasty) and "<script>" not in nasty._repr_html_()
     assert str(INFO.replicas[1]).splitlines()[2] == "state      disk"
+    noted = dataclasses.replace(INFO, notes=("column a is pickled", "column b is pickled"))
+    assert str(noted).splitlines()[-2:] == ["notes          column a is pickled", "               column b is pickled"]
+    assert noted._repr_html_().count("is pickled</bdi></td></tr>") == 2
+
+
+def test_a_dataset_has_the_bytes_of_its_partitions() -> None:
+    """Their own, and those that they share with other objects."""
+    dataset = dataclasses.replace(INFO, id=ObjectId("1" * 32), kind="dataset", nbytes=5)
+    part = dataclasses.replace(INFO, nbytes=10, shared_nbytes=100, tags={"dataset": "1" * 32, "partition": "0"})
+    (folded,) = fold_datasets([part, dataset, part])
+    assert (folded.nbytes, folded.shared_nbytes) == (25, 200)
+
+
+def test_a_partition_says_of_which_dataset_it_is() -> None:
+    """By its name where the dataset is listed, too, else by its id; a table without partitions has no such column."""
+    dataset = dataclasses.replace(INFO, id=ObjectId("1" * 32), name="arr", kind="dataset")
+    parts = [
+        dataclasses.replace(INFO, name=None, names=(), tags={"dataset": "1" * 32, "partition": str(number)})
+        for number in range(2)
+    ]
+    shown = Listing([dataset, *parts])
+    assert "arr [0]" in str(shown) and "arr [1]" in str(shown) and "arr [1]" in shown._repr_html_()
+    assert f"{'1' * 32} [0]" in str(Listing(parts))
+    assert "part of" not in str(Listing([dataset, INFO]))
 
 
 @pytest.mark.parametrize(("shape", "text"), [(None, ""), ((), "scalar"), ((5,), "5"), ((1000, 2), "1,000 x 2")])

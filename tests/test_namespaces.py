@@ -121,6 +121,17 @@ def test_all_stores_are_listed_with_their_use() -> None:
     assert f"{START}-b" in text and "16.0 MiB" in text and "?" in text
 
 
+def test_what_is_deleted_and_still_mapped_is_no_pool() -> None:
+    """Of the bytes in use those are told apart as ``wb.memory()`` does."""
+    wb.put(np.zeros(4 * MIB, "u1"), "x")
+    array = wb.get("x")
+    wb.delete("x")
+    memory = wb.memory()
+    (found,) = mine()
+    assert (found.used, found.pooled) == (memory.used, memory.pooled) and memory.deleted >= 4 * MIB
+    del array
+
+
 def test_the_store_in_use_is_listed_wherever_it_is(memory_directory: Path) -> None:
     """A directory that was chosen by hand has no name; a cluster's other nodes are no namespaces."""
     wb.use(directory=memory_directory / "store")

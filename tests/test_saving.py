@@ -392,13 +392,13 @@ def test_dataset_is_one_file_with_all_its_partitions(tmp_path: Path, memory_dire
     """A dataset comes back elsewhere, is opened lazily, and goes with its partitions when it is deleted or replaced."""
     frame = dataset()
     size = wb.info("data").nbytes
-    wb.save("data", tmp_path / "data.wb")
+    assert wb.save("data", tmp_path / "data.wb").nbytes == size
     with wb.Session(memory_directory / "other", capacity=64 * MIB) as other:
         previous = wb.use_session(other)
         try:
             ref = wb.load(tmp_path / "data.wb")
             assert (ref.name, ref.kind, len(wb.ls()), len(wb.ls(parts=True))) == ("data", "dataset", 1, 6)
-            assert abs(wb.info("data").nbytes - size) < 1000
+            assert abs(wb.info("data").nbytes - size) < 1000 and ref.nbytes == wb.info("data").nbytes
             pd.testing.assert_frame_equal(wb.open("data").compute(), frame)
             assert wb.open("data").divisions == (0, 200, 400, 600, 800, 999)
             assert wb.load(tmp_path / "data.wb") == ref

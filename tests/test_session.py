@@ -332,3 +332,34 @@ def test_a_lease_ends_with_the_last_derived_frame(look: Callable[[], Any]) -> No
         assert wb.current_session().store.holders("frame") == []
     finally:
         gc.enable()
+
+
+def test_a_star_fits_names_and_nothing_fits_what_has_none(session: wb.Session) -> None:
+    """``ls()`` lists everything, ``ls("*")`` what has a name, ``ls(unnamed=True)`` the rest; with and without a page, in any order."""
+    for name in ("a", "b"):
+        wb.put(1, name)
+    wb.put(2)
+    for how in ({}, {"limit": 10}, {"sort_by": "name", "limit": 10}, {"sort_by": "nbytes"}):
+        options: Any = how
+        assert sorted(str(info.name) for info in wb.ls(**options)) == ["None", "a", "b"]
+        assert sorted(str(info.name) for info in wb.ls("*", **options)) == ["a", "b"]
+        assert [info.name for info in wb.ls(unnamed=True, **options)] == [None]
+
+
+def test_listing_by_tags(session: wb.Session) -> None:
+    """Only objects that have all of the tags, or one of any value; also for pages, and for odd keys."""
+    odd = "a.b \"c\" 'd'"
+    wb.put(1, "one", tags={"project": "x", "stage": "raw"})
+    wb.put(2, "two", tags={"project": "x", odd: "1"})
+    wb.put(3, "three", tags={"project": "y"})
+    wb.put(4, "none")
+
+    def names(tags: dict[str, str | None], **how: Any) -> list[str]:
+        return sorted(str(info.name) for info in wb.ls(tags=tags, **how))
+
+    assert names({"project": "x"}) == ["one", "two"] == names({"project": "x"}, limit=5)
+    assert names({"project": "x", "stage": "raw"}) == ["one"]
+    assert names({"project": None}) == ["one", "three", "two"]
+    assert names({odd: "1"}, sort_by="nbytes") == ["two"] and names({odd: "2"}) == []
+    assert names({"stage": "x"}) == [] and names({"stage": None}, pattern="t*") == []
+    assert len(names({"project": "x"}, limit=1)) == 1

@@ -21,6 +21,7 @@ __all__ = [
     "check_tags",
     "check_ttl",
     "check_url",
+    "check_wanted_tags",
 ]
 
 
@@ -52,6 +53,16 @@ def check_tags(tags: Any) -> None:
             )
 
 
+def check_wanted_tags(tags: Any) -> None:
+    """Refuse what asks for no tags: a dict of str to str or None, or None."""
+    if isinstance(tags, Mapping):
+        check_tags({key: "" if value is None else value for key, value in tags.items()})
+    elif tags is not None:
+        raise TypeError(
+            f"tags is {tags!r}; it is a dict, such as {{'source': 'bts'}}, or {{'source': None}} for a tag of any value."
+        )
+
+
 def check_seconds(name: str, value: Any) -> None:
     """Refuse what is no length of time: a number of seconds from 0 on, or None."""
     if value is None:
@@ -72,8 +83,8 @@ def check_number(name: str, value: Any, least: int, what: str) -> int:
 
 
 def check_pattern(pattern: Any) -> None:
-    """Refuse what is no pattern for names."""
-    if not isinstance(pattern, str):
+    """Refuse what is no pattern for names, and not None."""
+    if pattern is not None and not isinstance(pattern, str):
         raise TypeError(f"pattern is {pattern!r}; it is text, such as 'runs/*'. To list only so many: limit=...")
 
 

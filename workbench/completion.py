@@ -20,6 +20,7 @@ __all__ = [
     "SHELLS",
     "autocomplete",
     "directory_of",
+    "kinds",
     "namespace_names",
     "node_names",
     "object_names",
@@ -49,6 +50,18 @@ def object_names(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # someone is typing
             return [name for name in names_in(directory_of(parsed_args), prefix, limit=_MOST) if name.isprintable()]
+    except WorkbenchError:
+        return []
+
+
+def kinds(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Return the kinds of the objects in a store that begin so."""
+    from workbench.store.namespaces import kinds_in
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return [kind for kind in kinds_in(directory_of(parsed_args)) if kind.startswith(prefix)]
     except WorkbenchError:
         return []
 

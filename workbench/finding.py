@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 SortOrder = Literal["created", "name", "nbytes", "last_used", "kind"]
 
 SORT_ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
+
+PATTERN_OF_ALL: Final = "*"
+"""For stores and clusters: also of objects without a name."""
+ANY_NAME: Final = "?*"
 
 _BY_CATALOG: Final[dict[SortOrder, Order]] = {"created": "created", "name": "name", "kind": "kind"}
 _PAGED: Final[frozenset[SortOrder]] = frozenset({"created", "name"})
@@ -136,10 +140,11 @@ def in_cluster(cluster: ClusterClient | None, key: Key) -> ObjectInfo | None:
 def listing(
     store: Store,
     cluster: ClusterClient | None,
-    pattern: str = "*",
+    pattern: str = PATTERN_OF_ALL,
     *,
     sort_by: SortOrder = "created",
     kind: str | None = None,
+    tags: Mapping[str, str | None] | None = None,
     node: str | None = None,
     parts: bool = False,
     unnamed: bool = False,
@@ -151,12 +156,14 @@ def listing(
     if cluster is None:
         if node is not None:
             find_node([here(store)], node)
-        found = _here(store, pattern, sort_by, kind, limit, parts=parts, unnamed=unnamed)
-    elif limit is not None and sort_by in _PAGED:
+        found = _here(store, pattern, sort_by, kind, limit, tags=tags, parts=parts, unnamed=unnamed)
+    elif limit is not None and sort_by in _PAGED and not tags:
         found = _page(store, cluster, pattern, sort_by, kind, node, limit, parts=parts, unnamed=unnamed)
     else:
         found = _everywhere(store, cluster)
-        found = [info for info in (found if parts else _folded(found)) if _fits(info, pattern, kind, unnamed)]
+        found = [
+            info for info in (found if parts else _folded(found)) if _fits(info, pattern, kind, unnamed, tags or {})
+        ]
         if node is not None:
             wanted = find_node(cluster.nodes(), node)
             found = [info for info in found if any(replica.node == wanted.id for replica in info.replicas)]
@@ -168,13 +175,22 @@ def listing(
 
 
 def _here(
-    store: Store, pattern: str, sort_by: SortOrder, kind: str | None, limit: int | None, *, parts: bool, unnamed: bool
+    store: Store,
+    pattern: str,
+    sort_by: SortOrder,
+    kind: str | None,
+    limit: int | None,
+    *,
+    tags: Mapping[str, str | None] | None,
+    parts: bool,
+    unnamed: bool,
 ) -> list[ObjectInfo]:
     # What the catalog cannot sort by, as the size of a dataset with its partitions, needs all of them.
     by_catalog = _BY_CATALOG.get(sort_by)
     found = store.ls(
         pattern,
         kind=kind,
+        tags=tags,
         limit=limit if by_catalog else None,
         sort_by=by_catalog or "created",
         parts=parts,
@@ -201,7 +217,7 @@ def _page(
     """Return the first objects of the cluster and this host, read by pages."""
     filters: dict[str, Any] = {"kind": kind, "node": node, "parts": parts, "unnamed": unnamed}
     found = cluster.ls(pattern, limit=limit, order=sort_by, **filters)
-    if sort_by == "name" and pattern == "*" and len(found) < limit:
+    if sort_by == "name" and pattern == PATTERN_OF_ALL and len(found) < limit:
         found += cluster.ls(limit=limit - len(found), **{**filters, "unnamed": True})
     here = {}
     if node is None or find_node(cluster.nodes(), node).id == store.id:
@@ -223,12 +239,14 @@ def _is_part(cluster: ClusterClient, info: ObjectInfo) -> bool:
     return owner is not None and in_cluster(cluster, owner) is not None
 
 
-def _fits(info: ObjectInfo, pattern: str, kind: str | None, unnamed: bool) -> bool:
+def _fits(info: ObjectInfo, pattern: str, kind: str | None, unnamed: bool, tags: Mapping[str, str | None]) -> bool:
+    if any(key not in info.tags or value not in (None, info.tags[key]) for key, value in tags.items()):
+        return False
     if kind is not None and info.kind != kind:
         return False
     if unnamed and info.names:
         return False
-    return pattern == "*" or any(fnmatchcase(name, pattern) for name in info.names)
+    return pattern == PATTERN_OF_ALL or any(fnmatchcase(name, pattern) for name in info.names)
 
 
 def _everywhere(store: Store, cluster: ClusterClient) -> list[ObjectInfo]:

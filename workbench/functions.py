@@ -122,10 +122,11 @@ def info(key: Key) -> ObjectInfo:
 
 @_documented
 def ls(
-    pattern: str = "*",
+    pattern: str | None = None,
     *,
     sort_by: SortOrder = "created",
     kind: str | None = None,
+    tags: Mapping[str, str | None] | None = None,
     node: str | None = None,
     parts: bool = False,
     unnamed: bool = False,
@@ -133,7 +134,7 @@ def ls(
 ) -> Listing[ObjectInfo]:
     """List objects; see :meth:`Session.ls`."""
     return current_session().ls(
-        pattern, sort_by=sort_by, kind=kind, node=node, parts=parts, unnamed=unnamed, limit=limit
+        pattern, sort_by=sort_by, kind=kind, tags=tags, node=node, parts=parts, unnamed=unnamed, limit=limit
     )
 
 

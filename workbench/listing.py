@@ -8,9 +8,10 @@ pandas is imported only by :meth:`Listing.to_pandas`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import html
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, overload
 
 from workbench.cards import card
@@ -51,6 +52,16 @@ def _held_name(holder: Holder) -> str:
 
 def _object_name(info: ObjectInfo | Ref) -> str:
     return info.name if info.name is not None else info.id
+
+
+def _titles(items: Sequence[ObjectInfo]) -> dict[str, str]:
+    return {info.id: _object_name(info) for info in items if info.kind == "dataset"}
+
+
+def _part_of(titles: Mapping[str, str], info: ObjectInfo) -> str:
+    """Say which partition of which dataset an object is, by the name of the dataset where that is listed, too."""
+    dataset = info.tags.get("dataset")
+    return "" if dataset is None else f"{titles.get(dataset, dataset)} [{info.tags.get('partition', '?')}]"
 
 
 def _nodes(info: ObjectInfo) -> str:
@@ -148,7 +159,7 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
     ),
 }
 # Columns that say nothing when all their cells are empty.
-_OPTIONAL = frozenset({"left", "why", "shared", "nodes", "pinned", "on disk", "held by"})
+_OPTIONAL = frozenset({"part of", "left", "why", "shared", "nodes", "pinned", "on disk", "held by"})
 _NOTHING: dict[type, str] = {
     ObjectInfo: "no objects",
     Ref: "no objects",
@@ -172,6 +183,8 @@ def _columns_of(items: Sequence[Any]) -> tuple[Column, ...]:
     columns = _COLUMNS.get(type(items[0]))
     if columns is None:
         return (("value", str),)
+    if isinstance(items[0], ObjectInfo):
+        columns = (columns[0], ("part of", functools.partial(_part_of, _titles(items))), *columns[1:])
     return tuple(
         (title, cell) for title, cell in columns if title not in _OPTIONAL or any(cell(item) for item in items)
     )

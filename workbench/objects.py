@@ -375,14 +375,14 @@ class Memory(Shown):
         """Return what is shown: each kind of bytes, and what it is."""
         pairs = [("capacity", format_nbytes(self.capacity)), ("used", format_nbytes(self.used))]
         pairs += [
-            (name, f"{format_nbytes(getattr(self, name)):<10}{what}")
+            (name, f"{format_nbytes(getattr(self, name)):<12}{what}")
             for name, what in _BYTES.items()
             if getattr(self, name) or name in {"sealed", "pooled"}
         ]
         return [
             *pairs,
             ("free", format_nbytes(self.free)),
-            ("spilled", f"{format_nbytes(self.spilled):<10}on disk, not used"),
+            ("spilled", f"{format_nbytes(self.spilled):<12}on disk, not used"),
         ]
 
 
@@ -490,6 +490,7 @@ def _fold(manifest: ObjectInfo, members: list[ObjectInfo]) -> ObjectInfo:
     return dataclasses.replace(
         manifest,
         nbytes=manifest.nbytes + sum(member.nbytes for member in members),
+        shared_nbytes=manifest.shared_nbytes + sum(member.shared_nbytes for member in members),
         last_used=max(member.last_used for member in members),
         replicas=_fold_replicas(members),
     )

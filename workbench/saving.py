@@ -11,6 +11,7 @@ were wishes about the place where it was. Its tag ``origin`` is the id of what w
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,13 +39,14 @@ def save(store: Store, cluster: ClusterClient | None, key: Key, url: URL, option
     partitions = _partitions(store, cluster, info) if info.kind == "dataset" else []
     name = key if isinstance(key, str) and not is_object_id(key) else info.name
     about = {"name": name, "root": info.id, "origin": _origin(info), "objects": len(partitions) + 1}
-    nbytes = finding.describe(store, cluster, info.id).nbytes + info.shared_nbytes
+    whole = finding.describe(store, cluster, info.id)
+    nbytes = whole.nbytes + whole.shared_nbytes
     with writing(url, options) as file, progress.working(f"save {name or info.id}", nbytes):
         archive = ArchiveWriter(file, about)
         for object_id in (*partitions, info.id):
             with _at_hand(store, cluster, object_id), store.export(object_id) as export:
                 archive.add({field: export.meta[field] for field in _SAVED}, export.meta["header"], export)
-    return info.ref
+    return dataclasses.replace(info.ref, nbytes=nbytes)
 
 
 def _origin(info: ObjectInfo) -> str:
@@ -107,7 +109,7 @@ def load(
         if holder is not None and _origin(holder) == origin and _is_complete(store, cluster, holder):
             if verify:
                 archive.verify()
-            return Ref(holder.id, bound, holder.kind, holder.nbytes)
+            return _ref(store, cluster, Ref(holder.id, bound, holder.kind, holder.nbytes))
         if holder is not None and name is None:
             raise NameConflictError(
                 f"{shown(url)} holds an object that was called {bound!r}, and here another object has that name. Nothing was loaded. "
@@ -116,7 +118,15 @@ def load(
         ref = _load_all(store, archive, root, bound)
     if ref.kind == "dataset" and cluster is not None:
         _announce(store, cluster, ref.id)
-    return ref
+    return _ref(store, cluster, ref)
+
+
+def _ref(store: Store, cluster: ClusterClient | None, ref: Ref) -> Ref:
+    """Return a reference that says of a dataset how large all of it is."""
+    if ref.kind != "dataset":
+        return ref
+    whole = finding.describe(store, cluster, ref.id)
+    return dataclasses.replace(ref, nbytes=whole.nbytes + whole.shared_nbytes)
 
 
 def _parse_about(archive: ArchiveReader, url: str) -> tuple[ObjectId, str, str | None]:

@@ -1,14 +1,14 @@
 """What in a script keeps shared memory, as far as its variables tell: those of the module that runs, and of the functions that run at the moment.
 
-Covers this process, when it lists holders: a script has no moment at which it could tell others, as a notebook has after each cell (``jupyter/causes.py``). How a value is
-searched is in ``reach.py``.
+Covers this process, when it lists holders: a script has no moment at which it could tell others, as a notebook has after each cell (``jupyter/causes.py``, which
+says here how to look again when a cell asks). How a value is searched is in ``reach.py``.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +17,29 @@ from workbench.reach import Reach
 if TYPE_CHECKING:
     from workbench.store import Store
 
-__all__ = ["causes"]
+__all__ = ["causes", "look_with", "noted_in_notebook"]
 
 _SECONDS: Final = 0.5
 """Of processor time."""
 _MOST_NAMED: Final = 5
 _OURS: Final = str(Path(__file__).parent)
+
+
+_look: Callable[[Store], None] | None = None
+
+
+def look_with(look: Callable[[Store], None] | None) -> None:
+    """Say how a notebook notes what in it keeps what."""
+    global _look  # noqa: PLW0603  # one notebook for each process
+    _look = look
+
+
+def noted_in_notebook(store: Store) -> bool:
+    """Let the notebook that this process is note what in it keeps what, as of now; tell whether it is one that can."""
+    if _look is None:
+        return False
+    _look(store)
+    return True
 
 
 def causes(store: Store) -> dict[int, str]:

@@ -100,6 +100,8 @@ def fields_of(value: Any) -> list[tuple[str, str]]:
         item = getattr(value, field.name)
         if field.name in _SIZES and item is not None:
             pairs.append((field.name, f"{format_nbytes(item)} ({item:,} bytes)"))
+        elif field.name == "notes" and item:
+            pairs += [("notes" if at == 0 else "", note) for at, note in enumerate(item)]
         elif field.name in _MOMENTS and item is not None:
             pairs.append((field.name, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(item))} ({age(item)})"))
         else:

@@ -298,13 +298,47 @@ def test_completion_offers_what_fits(shell: InteractiveShell) -> None:
         "%wb help unp": ["%wb help unpin"],
         "%wb info my": ["%wb info 'my flights'"],
         "%wb pin runs/1 runs/": ["%wb pin runs/1 runs/1", "%wb pin runs/1 runs/2"],
-        "%wb ls --so": ["%wb ls --sort"],
+        "%wb ls --so": ["%wb ls --sort", "%wb ls --sort-by"],
         "%wb ls --sort la": ["%wb ls --sort last_used"],
         "%wb ls --sort=la": ["%wb ls --sort=last_used"],
         "%wb move runs/1 --dry": ["%wb move runs/1 --dry-run"],
+        "%wb ls --kind ": ["%wb ls --kind object"],
         "x = 5\n%fetch my": ["x = 5\n%fetch 'my flights'"],
     }.items():
         assert completions(shell, line) == expected, line
+
+
+def test_names_are_offered_within_calls(shell: InteractiveShell) -> None:
+    """In ``wb.get("`` and the like, however the module or the session is called; not behind a string that is closed, nor in others' calls."""
+    for name in ("flights", "flowers", 'fl"at'):
+        wb.put(1, name)
+    shell.user_ns |= {"bench": wb, "session": wb.current_session(), "other": {}}
+    for line, expected in {
+        'bench.get("fl': ['bench.get("flights', 'bench.get("flowers'],
+        "x = len(bench.info('flo": ["x = len(bench.info('flowers"],
+        "session.delete('fli": ["session.delete('flights"],
+        'bench.get_many(["flights", "flo': ['bench.get_many(["flights", "flowers'],
+        'bench.holders(key="fli': ['bench.holders(key="flights'],
+        "bench.rename('fli": ["bench.rename('flights"],
+    }.items():
+        assert completions(shell, line) == expected, line
+    for line in (
+        'bench.get("flights"',
+        'other.get("fl',
+        'bench.use("fl',
+        'bench.put(x, "fl',
+        'bench.get("flights", timeout="fl',
+    ):
+        assert not [each for each in completions(shell, line) if "flowers" in each], line
+
+
+def test_holders_are_told_as_of_the_line_that_asks(shell: InteractiveShell) -> None:
+    """Within one cell, too: what a variable that was just deleted had kept is not said to be kept by it."""
+    wb.put(np.arange(100_000), "x")
+    run(shell, "import workbench as wb; y = wb.get('x'); z = y[:10]")
+    assert [holder.cause for holder in run(shell, "wb.holders()")] == ["variables y, z"]
+    assert [holder.cause for holder in run(shell, "del y; wb.holders()")] == ["variable z"]
+    assert run(shell, "del z; list(wb.holders())") == []
 
 
 def test_completion_opens_nothing_and_is_quick(shell: InteractiveShell, store_directory: Path) -> None:

@@ -128,7 +128,7 @@ def surplus(catalog: ClusterCatalog, made: Mapping[ObjectId, Collection[str]]) -
             if node in safe and len(safe) > wished:
                 del safe[node]
                 nbytes = catalog.info(object_id).nbytes
-                why = f"it was made in place of a replica that is back: {len(safe)} others, {wished} wished"
+                why = f"it was made in place of a replica that is back: without it there are {len(safe)}, and {wished} are wished"
                 yield Suggestion("drop", object_id, node, nbytes, why)
 
 

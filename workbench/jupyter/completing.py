@@ -1,4 +1,4 @@
-"""What is offered behind ``%share``, ``%fetch`` and ``%wb`` while somebody types: verbs, flags, names of objects, nodes, variables.
+"""What is offered behind ``%share``, ``%fetch`` and ``%wb``, and in ``wb.get("``, while somebody types: verbs, flags, names of objects, nodes, variables.
 
 Covers which words fit where, for IPython and whatever asks a kernel (JupyterLab, Notebook, VS Code, Colab). It opens no store, waits for no scheduler for longer than
 :data:`PATIENCE`, and never raises: no completion is better than an error, or a stumble, while someone types.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import glob
+import re
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -18,12 +19,13 @@ from typing import Final
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.interactiveshell import InteractiveShell
 
+import workbench
 from workbench import completion
 from workbench.current import active_session
 from workbench.errors import WorkbenchError
 from workbench.session import Session
 from workbench.store import default_directory
-from workbench.store.namespaces import names_in
+from workbench.store.namespaces import kinds_in, names_in
 from workbench.verbs import Verb
 
 __all__ = ["Completer", "Offer", "own_variables"]
@@ -35,6 +37,18 @@ _SHARE_OPTIONS: Final = ("--as", "--pin", "--replicas", "--ttl")
 _FETCH_OPTIONS: Final = ("--as", "--timeout")
 _VALUES: Final = {"--ttl", "--replicas", "--timeout"}
 """Options of ``%share`` and ``%fetch`` that a number follows."""
+
+_CALL: Final = re.compile(r"""\b(?P<owner>\w+)\.(?P<verb>\w+)\((?P<before>[^()]*)(?P<quote>["'])(?P<typed>[^"']*)$""")
+"""A call whose last string is open, perhaps."""
+_FIRST: Final = re.compile(r"""\s*(keys?\s*=\s*)?|\s*(keys\s*=\s*)?\[(\s*["'][^"']*["']\s*,)*\s*""")
+_NODE: Final = re.compile(r"""(\b(to|node)\s*=\s*(\[[^\]]*)?|^\s*["'][^"']*["']\s*,\s*)$""")
+"""What stands before an argument that is a key, or a node."""
+_TAKE_KEYS: Final = frozenset(
+    {"get", "get_many", "info", "exists", "where", "delete", "rename", "pin", "unpin", "spill", "restore", "holders"}
+    | {"save", "open", "move", "replicate", "drop"}
+)
+_TAKE_NODES: Final = frozenset({"ls", "move", "replicate", "drop"})
+_TAKE_A_NODE_FIRST: Final = frozenset({"drain", "undrain"})
 
 Offer = tuple[str, str]
 """What is offered, and of which kind it is: a front end shows both."""
@@ -82,6 +96,8 @@ class Completer:
 
     def offers(self, line: str) -> tuple[str, list[Offer]]:
         """Return what fits at the end of a line, and the part of it that is to be replaced."""
+        if (call := _CALL.search(line)) is not None:
+            return self._in_call(call)
         magic, blank, rest = line.lstrip().partition(" ")
         if not blank or magic not in {"%share", "%%share", "%fetch", "%wb"}:
             return "", []
@@ -95,6 +111,27 @@ class Completer:
             offers = self._share(words, fragment, cell=magic == "%%share")
         typed = fragment.lstrip("\"'")
         return fragment, [(_quoted(text, fragment), kind) for text, kind in offers if text.startswith(typed)]
+
+    def _in_call(self, call: re.Match[str]) -> tuple[str, list[Offer]]:
+        """Offer what fits in a string that was begun in a call such as ``wb.get("fl``."""
+        owner, before, quote, typed = (
+            self._shell.user_ns.get(call["owner"]),
+            call["before"],
+            call["quote"],
+            call["typed"],
+        )
+        is_closed = before.count('"') % 2 or before.count("'") % 2
+        if is_closed or not (owner is workbench or isinstance(owner, Session)):
+            return "", []
+        if call["verb"] in _TAKE_KEYS and _FIRST.fullmatch(before):
+            offers = self._objects(typed)
+        elif _NODE.search(before) if call["verb"] in _TAKE_NODES else call["verb"] in _TAKE_A_NODE_FIRST:
+            offers = self._of_cluster(completion.node_names)
+        else:
+            return "", []
+        return typed, [
+            (text, kind) for text, kind in offers if text.startswith(typed) and not set(text) & {quote, "\\"}
+        ]
 
     def _share(self, words: list[str], fragment: str, *, cell: bool) -> list[Offer]:
         if fragment.startswith("-"):
@@ -136,21 +173,29 @@ class Completer:
         if action.choices is not None:
             return [(str(choice), "value") for choice in action.choices]
         completer = getattr(action, "completer", None)
-        session = active_session()
         if completer is completion.object_names:
             return self._objects(typed)
+        if completer is completion.kinds:
+            return [(kind, "kind") for kind in kinds_in(self._directory())]
         if completer is completion.namespace_names:
             return [(name, "store") for name in completion.namespace_names(typed)]
+        return self._of_cluster(completer)
+
+    def _of_cluster(self, completer: Callable[..., list[str]] | None) -> list[Offer]:
+        session = active_session()
         if session is None or completer not in {completion.node_names, completion.operation_ids}:
             return []
         if completer is completion.operation_ids:
             return [(each, "operation") for each in self._cluster.ask("operations", lambda: _operations(session))]
         return [(name, "node") for name in self._cluster.ask("nodes", lambda: _nodes(session))]
 
+    def _directory(self) -> Path:
+        session = active_session()
+        return default_directory() if session is None else session.store.directory
+
     def _objects(self, fragment: str) -> list[Offer]:
         session, typed = active_session(), fragment.lstrip("\"'")
-        directory: Path = default_directory() if session is None else session.store.directory
-        names = dict.fromkeys(names_in(directory, typed, limit=_MOST))
+        names = dict.fromkeys(names_in(self._directory(), typed, limit=_MOST))
         if session is not None:
             names |= dict.fromkeys(self._cluster.ask(f"names {typed}", lambda: _names(session, typed)))
         return [(name, "object") for name in names if name.isprintable()]

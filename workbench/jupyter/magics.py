@@ -24,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
-from workbench import completion, lazy, progress
+from workbench import completion, lazy, progress, script_causes
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
 from workbench.jupyter import bars, causes, display
@@ -84,8 +84,6 @@ def _confirm(objects: Sequence[ObjectInfo]) -> bool:
 
 
 def _holders(session: Session, args: argparse.Namespace) -> Listing[Holder]:
-    # A notebook that asks wants to know it as of now, and thoroughly.
-    causes.note(args.shell, session.store)
     return Listing(session.holders(args.key), of=Holder)
 
 
@@ -354,6 +352,7 @@ def register(shell: InteractiveShell) -> None:
     parts = _REGISTERED[shell] = _Parts(Completer(shell, MAGIC_VERBS), causes.AfterCell(shell))
     parts.completer.register()
     shell.events.register("post_run_cell", parts.after_cell)
+    script_causes.look_with(partial(causes.note, shell))
     progress.show_with(bars.display_for(shell))
     hide_our_frames(shell)
 
@@ -366,4 +365,5 @@ def unregister(shell: InteractiveShell) -> None:
         parts.completer.unregister()
         shell.events.unregister("post_run_cell", parts.after_cell)
         progress.show_with(None)
+        script_causes.look_with(None)
         show_all_frames()

@@ -138,7 +138,7 @@ class Keeping(Opened):
         """List the processes of this host that have an object mapped (None: any object, deleted ones included).
 
         Each says which kernel, worker or script it is, since when, and how many bytes it maps. A notebook also says what in it
-        keeps the object, as of the end of its last cell; the script that asks, which of its variables do.
+        keeps the object, as of the end of its last cell; the notebook or script that asks, which of its variables do now.
 
         Parameters
         ----------
@@ -154,10 +154,10 @@ class Keeping(Opened):
         ObjectNotFoundError
             There is no such object on this host.
         """
-        if self.store.process_kind != "script":
-            return Listing(self.store.holders(key), of=Holder)
         from workbench import script_causes
 
+        if script_causes.noted_in_notebook(self.store) or self.store.process_kind != "script":
+            return Listing(self.store.holders(key), of=Holder)
         self.store.set_causes(script_causes.causes(self.store))
         try:
             return Listing(self.store.holders(key), of=Holder)

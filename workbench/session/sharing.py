@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench import codecs, finding
-from workbench.arguments import check_keys, check_number, check_pattern, check_seconds
+from workbench.arguments import check_keys, check_number, check_pattern, check_seconds, check_wanted_tags
 from workbench.errors import NameConflictError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
@@ -132,10 +132,11 @@ class Sharing(Putting):
 
     def ls(
         self,
-        pattern: str = "*",
+        pattern: str | None = None,
         *,
         sort_by: SortOrder = "created",
         kind: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
         node: str | None = None,
         parts: bool = False,
         unnamed: bool = False,
@@ -145,16 +146,18 @@ class Sharing(Putting):
 
         Parameters
         ----------
-        pattern : str
-            Shell pattern for the names; ``"*"`` also lists objects without a name.
+        pattern : str, optional
+            Shell pattern for the names; ``"*"`` fits every name. Without one, objects without a name are listed, too.
         sort_by : str
             ``created`` (newest first), ``name``, ``nbytes`` (largest first), ``last_used`` or ``kind``.
         kind : str, optional
             Only objects of this kind, such as ``"dataframe"``.
+        tags : mapping of str to str, optional
+            Only objects that have all these tags; with None as its value, a tag of any value.
         node : str, optional
             Name or id of a node: only what it has.
         parts : bool
-            Also list the partitions of datasets, which else count as part of their dataset.
+            Also list the partitions of datasets, which else count as part of their dataset; the table says of which dataset each is.
         unnamed : bool
             Only objects without a name; :meth:`delete_unnamed` deletes them.
         limit : int, optional
@@ -166,14 +169,16 @@ class Sharing(Putting):
             A sequence that shows itself as a table; ``to_pandas()`` makes a DataFrame of it.
         """
         check_pattern(pattern)
+        check_wanted_tags(tags)
         if limit is not None:
             limit = check_number("limit", limit, 0, "objects")
         found = finding.listing(
             self.store,
             self.cluster,
-            pattern,
+            finding.PATTERN_OF_ALL if pattern is None else finding.ANY_NAME if pattern == "*" else pattern,
             sort_by=sort_by,
             kind=kind,
+            tags=tags,
             node=node,
             parts=parts,
             unnamed=unnamed,

@@ -7,6 +7,7 @@ page; a pattern that begins with plain text, such as ``runs/2026*``, reads a ran
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -33,6 +34,7 @@ def listing(
     pattern: str = "*",
     *,
     kind: str | None = None,
+    tags: Mapping[str, str | None] | None = None,
     limit: int | None = None,
     sort_by: Order = "created",
     parts: bool = True,
@@ -62,6 +64,8 @@ def listing(
     if kind is not None:
         catalog.index_kinds()
         require("o.kind = ?", kind)
+    for key, value in (tags or {}).items():
+        require("EXISTS (SELECT 1 FROM json_each(o.tags) j WHERE j.key = ? AND coalesce(? = j.value, 1))", key, value)
     if unnamed:
         require("NOT EXISTS (SELECT 1 FROM names WHERE object = o.seq)")
     if not parts:

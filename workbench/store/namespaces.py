@@ -15,8 +15,9 @@ from urllib.parse import quote
 from workbench.errors import StoreError
 from workbench.objects import Namespace
 from workbench.store import directory as places
+from workbench.store import leases
 
-__all__ = ["look", "names_in", "namespaces"]
+__all__ = ["kinds_in", "look", "names_in", "namespaces"]
 
 
 def namespaces(current: Path | None = None) -> list[Namespace]:
@@ -46,13 +47,21 @@ def look(name: str, path: Path, *, current: bool) -> Namespace:
             table = "store" if version == 1 else "usage"
             capacity, used = connection.execute(f"SELECT capacity, used FROM {table}").fetchone()  # one of two
             (count,) = connection.execute("SELECT count(*) FROM objects").fetchone()
-            (pooled,) = connection.execute(
-                "SELECT coalesce(sum(nbytes), 0) FROM segments WHERE state = 'free'"
-            ).fetchone()
+            free = connection.execute("SELECT inode, nbytes FROM segments WHERE state = 'free'").fetchall()
+            pooled = sum(nbytes for inode, nbytes in free) - _held(path, free)
     except (sqlite3.Error, TypeError):
         # Damaged, or of a version that this code does not know: it is there all the same, and can be seen.
         return Namespace(name, str(path), None, None, None, current)
     return Namespace(name, str(path), count, used, capacity, current, pooled)
+
+
+def _held(directory: Path, free: list[tuple[int, int]]) -> int:
+    """Return how many bytes of free segments somebody still maps, as far as this host's locks tell."""
+    try:
+        device, taken = leases.device_of(directory), leases.takers() if free else {}
+    except OSError:
+        return 0
+    return sum(nbytes for inode, nbytes in free if leases.Place(device, inode) in taken)
 
 
 def names_in(directory: Path, prefix: str, *, limit: int) -> list[str]:
@@ -62,6 +71,15 @@ def names_in(directory: Path, prefix: str, *, limit: int) -> list[str]:
             rows = connection.execute("SELECT name FROM names WHERE name >= ? ORDER BY name LIMIT ?", (prefix, limit))
             return [name for (name,) in rows if name.startswith(prefix)]
     except (sqlite3.Error, UnicodeEncodeError):
+        return []
+
+
+def kinds_in(directory: Path) -> list[str]:
+    """Return the kinds of objects that a store has, in order; none if there is no store to be read."""
+    try:
+        with _reading(directory) as connection:
+            return [kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM objects ORDER BY kind")]
+    except sqlite3.Error:
         return []
 
 

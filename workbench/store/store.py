@@ -400,6 +400,7 @@ class Store:
         pattern: str = "*",
         *,
         kind: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
         limit: int | None = None,
         sort_by: listings.Order = "created",
         parts: bool = True,
@@ -414,6 +415,8 @@ class Store:
             Shell pattern for the names; ``"*"`` also lists the objects without a name.
         kind : str, optional
             Only objects of this kind.
+        tags : mapping of str to str, optional
+            Only objects that have all these tags; with None as its value, a tag of any value.
         limit : int, optional
             At most so many; they cost no more, however many objects there are.
         sort_by : str
@@ -430,6 +433,7 @@ class Store:
             self.directory,
             pattern,
             kind=kind,
+            tags=tags,
             limit=limit,
             sort_by=sort_by,
             parts=parts,

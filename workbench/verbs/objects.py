@@ -13,7 +13,7 @@ from workbench.exporting import FORMATS, export, preview, print_as
 from workbench.finding import SORT_ORDERS
 from workbench.objects import ObjectInfo
 from workbench.texts import counted, format_nbytes
-from workbench.verbs.verb import Said, Verb, add_key, add_keys, complete, count
+from workbench.verbs.verb import Said, Verb, add_key, add_keys, complete, count, tag
 
 if TYPE_CHECKING:
     from workbench.session import Session
@@ -23,15 +23,29 @@ __all__ = ["TERMINAL_VERBS", "VERBS"]
 
 def _ls_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_argument(
-        "pattern", metavar="PATTERN", nargs="?", default="*", help="names to list, such as 'flights*'"
+        "pattern", metavar="PATTERN", nargs="?", help="names to list, such as 'flights*' (default: also without a name)"
     )
     complete(action, completion.object_names)
     parser.add_argument(
-        "--sort", choices=(*SORT_ORDERS, "size"), default="created", help="order (default: newest first; size: nbytes)"
+        "--sort",
+        "--sort-by",
+        choices=(*SORT_ORDERS, "size"),
+        default="created",
+        help="order (default: newest first; size: nbytes)",
     )
-    parser.add_argument("--kind", metavar="KIND", help="only objects of this kind, such as dataframe or array")
+    action = parser.add_argument("--kind", metavar="KIND", help="only objects of this kind, such as dataframe or array")
+    complete(action, completion.kinds)
+    parser.add_argument(
+        "--tag",
+        type=tag,
+        action="append",
+        metavar="KEY[=VALUE]",
+        dest="tags",
+        help="only objects with this tag; several: with all of them",
+    )
     complete(parser.add_argument("--node", metavar="NODE", help="only what this node has"), completion.node_names)
     parser.add_argument("--unnamed", action="store_true", help="only objects without a name")
+    parser.add_argument("--parts", action="store_true", help="also the partitions of datasets")
     parser.add_argument("--limit", type=count, metavar="N", help="at most so many")
 
 
@@ -40,14 +54,16 @@ def _ls(session: Session, args: argparse.Namespace) -> Any:
         args.pattern,
         sort_by="nbytes" if args.sort == "size" else args.sort,
         kind=args.kind,
+        tags=dict(args.tags or ()),
         node=args.node,
+        parts=args.parts,
         unnamed=args.unnamed,
         limit=args.limit,
     )
 
 
 def _no_match(answer: Sequence[ObjectInfo], args: argparse.Namespace) -> str:
-    if answer or set(args.pattern) & set("*?["):
+    if answer or args.pattern is None or set(args.pattern) & set("*?["):
         return ""
     return f"no name is {args.pattern!r}; names that begin so: ls '{args.pattern}*'"
 
@@ -68,9 +84,13 @@ def _rename(session: Session, args: argparse.Namespace) -> Said:
 
 
 def _rm_arguments(parser: argparse.ArgumentParser) -> None:
-    action = parser.add_argument("keys", metavar="NAME", nargs="*", help="names, ids, or patterns such as 'runs/*'")
+    action = parser.add_argument(
+        "keys", metavar="NAME", nargs="*", help="names, ids, or patterns for names such as 'runs/*'"
+    )
     complete(action, completion.object_names)
-    parser.add_argument("--unnamed", action="store_true", help="objects without a name that are not pinned")
+    parser.add_argument(
+        "--unnamed", action="store_true", help="objects without a name that are not pinned; no pattern fits them"
+    )
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask, however many objects match")
 
 
@@ -120,7 +140,7 @@ def _for_each(act: Callable[[Session, str], str]) -> Callable[[Session, argparse
                 lines.append(act(session, key))
                 continue
             refused: list[WorkbenchError] = []
-            found = [info.name or info.id for info in session.store.ls(key)]
+            found = [info.name or info.id for info in session.store.ls(finding.ANY_NAME if key == "*" else key)]
             for name in sorted(found):
                 try:
                     lines.append(act(session, name))

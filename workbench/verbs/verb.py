@@ -26,6 +26,7 @@ __all__ = [
     "overview",
     "parse",
     "seconds",
+    "tag",
 ]
 
 
@@ -162,6 +163,12 @@ def count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def tag(text: str) -> tuple[str, str | None]:
+    """Understand a tag, or one of any value."""
+    key, equals, value = text.partition("=")
+    return key, value if equals else None
 
 
 def seconds(text: str) -> float:
