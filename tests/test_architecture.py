@@ -44,6 +44,7 @@ BELOW: dict[str, set[str]] = {
         "progress",
     },
     "finding": {"objects", "errors", "store", "cluster"},
+    "lazy": {"objects"},
     "archive": {"errors", "progress"},
     "urls": {"errors", "progress"},
     "watching": {"objects", "store"},
@@ -55,6 +56,7 @@ BELOW: dict[str, set[str]] = {
     "script_causes": {"reach", "store"},
     "session": {
         "arguments",
+        "lazy",
         "connection",
         "leftovers",
         "script_causes",
@@ -136,6 +138,8 @@ BELOW: dict[str, set[str]] = {
     },
     "jupyter": {
         "codecs",
+        "lazy",
+        "script_causes",
         "connection",
         "completion",
         "reach",
