@@ -12,7 +12,7 @@ JOBS ?= auto
 SOAK_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env build test test-js test-py test-all lint format bench soak demo clean browser sshd
+.PHONY: help env build test test-js test-py test-releases test-all lint format bench soak demo clean browser sshd
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -65,6 +65,10 @@ test-js: build ## Run the tests of the extension (jest)
 test-py: build ## Run the tests in Python (PYTEST_ARGS="-k name" for some, JOBS=1 for one after the other)
 	$(PY) -m pytest $(or $(PYTEST_ARGS),-n $(JOBS) --dist loadfile --no-loadscope-reorder)
 
+test-releases: build browser ## Look at the panel in the oldest and the newest JupyterLab and Notebook that it is for, each in an environment of its own
+	rm -rf .releases
+	WORKBENCH_RELEASES=.releases $(PY) -m pytest tests/ui/test_releases.py
+
 test-all: build browser ## Run the Python tests on each supported Python of this machine (nox)
 	$(PY) -m nox
 
@@ -99,6 +103,6 @@ demo: build ## Start a two-node cluster and JupyterLab on the first notebook; Ct
 	$(PY) -m workbench.jupyter.demo
 
 clean: ## Remove what was made here: environment, bundle, caches
-	rm -rf $(VENV) .nox .bench build dist workbench/labextension workbench/jupyter/widget/static extension/lib extension/node_modules extension/coverage
+	rm -rf $(VENV) .nox .bench .releases build dist workbench/labextension workbench/jupyter/widget/static extension/lib extension/node_modules extension/coverage
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/ui/screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,7 +20,7 @@ from workbench.jupyter import demo
 EVERYTHING = "read write execute"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that nobody has: not the demonstration's first one, which several JupyterLabs that start at once would all find free."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as probe:
         return int(probe.getsockname()[1])
@@ -40,7 +40,7 @@ class JupyterLab:
         self._root = root
         self._permits = permits
         self._private = tempfile.TemporaryDirectory(prefix="workbench-test-lab-")
-        self._port = _free_port()
+        self._port = free_port()
         self._token = secrets.token_hex(24)
         self._environment = demo._environment(Path(self._private.name), self._token)
         self._lab: demo._Lab | None = None
