@@ -223,7 +223,7 @@ def test_preview_shows_what_is_in_an_object(lab: Lab, beside: Process) -> None:
     expect(preview.get_by_role("alert")).to_contain_text("node-2")
     lab.screenshot("preview-elsewhere-dark")
     lab.theme("JupyterLab Light")
-    preview.get_by_role("button", name="Replicate to This Host").click()
+    preview.get_by_role("button", name="Replicate to This Host (8 MiB)").click()
     expect(status).to_have_text("Rows 1 \N{EN DASH} 100 of 1,048,576")
 
     lab.page.reload()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -526,8 +525,7 @@ def _nodes(wires: list[dict[str, Any]]) -> list[NodeInfo]:
 
 
 def _info(wire: dict[str, Any]) -> ObjectInfo:
-    replicas = tuple(Replica(**replica) for replica in wire["replicas"])
-    return dataclasses.replace(messages.info_from_wire(wire), replicas=replicas)
+    return messages.info_from_wire(wire, tuple(Replica(**replica) for replica in wire["replicas"]))
 
 
 def _operation(wire: dict[str, Any]) -> dict[str, Any]:

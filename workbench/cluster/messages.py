@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
-from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, to_json
+from workbench.objects import Key, ObjectId, ObjectInfo, Ref, Replica, is_object_id, to_json
 
 logger = logging.getLogger("workbench.messages")
 
@@ -70,8 +70,8 @@ def info_to_wire(info: ObjectInfo) -> dict[str, Any]:
     }
 
 
-def info_from_wire(wire: Any) -> ObjectInfo:
-    """Return what :func:`info_to_wire` wrote down; its replicas are left out.
+def info_from_wire(wire: Any, replicas: tuple[Replica, ...] = ()) -> ObjectInfo:
+    """Return what :func:`info_to_wire` wrote down, with these replicas in place of those in it.
 
     Raises
     ------
@@ -96,6 +96,7 @@ def info_from_wire(wire: Any) -> ObjectInfo:
             pinned=bool(wire["pinned"]),
             ttl=None if wire["ttl"] is None else moment(wire["ttl"]),
             tags=texts(wire["tags"]),
+            replicas=replicas,
             notes=tuple(text(note) for note in items(wire["notes"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:

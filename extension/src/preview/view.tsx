@@ -72,12 +72,12 @@ function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
   );
 }
 
-function Content({ bring, label, pages, trans }: IProps): JSX.Element {
+function Content({ bring, label, object, pages, trans }: IProps): JSX.Element {
   useSignal(pages.changed);
   const { page } = pages;
   const { preview, problem } = page;
   if (problem !== null) {
-    return <Failure problem={problem} bring={bring} retry={() => void pages.retry()} trans={trans} />;
+    return <Failure problem={problem} bring={bring} object={object} retry={() => void pages.retry()} trans={trans} />;
   }
   if (preview === null) {
     return (
@@ -129,11 +129,12 @@ function hasCells(preview: IPreview): boolean {
 
 function Failure(props: {
   problem: IProblem;
+  object: IObject | null;
   bring?: () => Promise<unknown>;
   retry: () => void;
   trans: ITrans;
 }): JSX.Element {
-  const { bring, problem, retry, trans } = props;
+  const { bring, object, problem, retry, trans } = props;
   return (
     <div className="wb-Hint" data-kind="warning" role="alert">
       <div className="wb-Hint-title">{trans.__('There is no preview')}</div>
@@ -152,7 +153,9 @@ function Failure(props: {
           type="button"
           onClick={() => void bring().then(retry)}
         >
-          {trans.__('Replicate to This Host')}
+          {object === null
+            ? trans.__('Replicate to This Host')
+            : trans.__('Replicate to This Host (%1)', formatBytes(object.nbytes + object.shared_nbytes))}
         </button>
       )}
     </div>

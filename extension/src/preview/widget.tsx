@@ -54,6 +54,11 @@ export class PreviewContent extends ReactWidget {
           this._known ||= found !== null;
           const to = model.state?.store?.node;
           const elsewhere = to !== undefined && found?.replicas.every(({ node }) => node !== to) === true;
+          if (this._elsewhere && !elsewhere && found !== null) {
+            // It has come here, by whomever: now there is something to see.
+            void this._pages.retry();
+          }
+          this._elsewhere = elsewhere;
           return (
             <PreviewView
               label={this.title.label}
@@ -114,6 +119,7 @@ export class PreviewContent extends ReactWidget {
   }
 
   private _begun = false;
+  private _elsewhere = false;
   private _known = false;
   private _looking: IDisposable | null = null;
   private readonly _pages: PreviewPages;

@@ -75,6 +75,8 @@ def merge(local: ObjectInfo | None, remote: ObjectInfo | None, node: str | None,
     mine = local.replicas or (Replica(node, name, "memory", local.nbytes),)
     mine = tuple(Replica(node, name, replica.state, replica.nbytes) for replica in mine)
     names = local.names if remote is None else tuple(dict.fromkeys((*local.names, *remote.names)))
+    if names == local.names and mine + elsewhere == local.replicas:
+        return local
     return dataclasses.replace(local, names=names, name=names[0] if names else None, replicas=mine + elsewhere)
 
 
