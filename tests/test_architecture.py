@@ -48,7 +48,7 @@ BELOW: dict[str, set[str]] = {
     "archive": {"errors", "progress"},
     "urls": {"errors", "progress"},
     "watching": {"objects", "store"},
-    "creating": {"objects", "errors", "codecs", "store"},
+    "creating": {"objects", "errors", "codecs", "store", "texts"},
     "saving": {"progress", "objects", "errors", "store", "cluster", "finding", "archive", "urls"},
     "removing": {"objects", "errors", "leftovers", "store"},
     "arguments": set(),
@@ -74,7 +74,7 @@ BELOW: dict[str, set[str]] = {
         "listing",
         "cluster",
     },
-    "current": {"session"},
+    "current": {"errors", "session"},
     "functions": {
         "session",
         "current",
@@ -91,6 +91,7 @@ BELOW: dict[str, set[str]] = {
     },
     "local_cluster": {"session", "current", "cluster"},
     "collections": {
+        "connection",
         "finding",
         "progress",
         "objects",
@@ -123,6 +124,7 @@ BELOW: dict[str, set[str]] = {
     },
     "testing": {"objects", "errors", "codecs", "store", "session"},
     "reaching": {"errors", "connection", "texts", "session", "completion"},
+    "__main__": {"cli"},
     "cli": {
         "progress",
         "objects",

@@ -23,6 +23,7 @@ import workbench as wb
 from tests.processes import Process, environment
 from workbench.cli import CLI_VERBS, build_parser, main
 from workbench.verbs import Verb
+from workbench.verbs.wording import in_words_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -389,6 +390,66 @@ def test_the_doctor_tells_what_was_reclaimed_by_opening_the_store(main_here: Run
         process.kill()
     assert "was left writing by a process that died: removed" in main_here("doctor").stdout
     assert main_here("doctor").stdout == "nothing to report\n"
+
+
+def test_a_store_that_is_not_there_is_said_in_the_same_words_by_all(main_here: Run, store_directory: Path) -> None:
+    """Lists are empty then, and say why; what needs a store is an error."""
+    said = f"workbench: There is no store in {store_directory}: nothing was put there yet. The first put makes it.\n"
+    assert (main_here("ls").stdout, main_here("ls").stderr) == ("no objects\n", said)
+    assert (main_here("memory").returncode, main_here("memory").stderr) == (1, said)
+    assert (json.loads(main_here("ls", "--json").stdout), main_here("ls", "--json").stderr) == ([], "")
+    assert not store_directory.exists()
+
+
+def test_python_runs_the_package(store_directory: Path) -> None:
+    """``python -m workbench`` is the command line."""
+    wb.put(1, "x")
+    command = [sys.executable, "-m", "workbench", "info", "x", "--json"]
+    done = subprocess.run(
+        command, env=environment(store_directory), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout)["name"] == "x"
+
+
+def test_errors_name_verbs_and_options(main_here: Run) -> None:
+    """What to do next is said in the words of the command line, with the names that are meant."""
+    wb.put(1, "x")
+    wb.put(1, "y y", pin=True)
+    for words, said in {
+        ("rename", "x", "y y"): "or add --replace to delete that one.",
+        ("info", "q"): "`workbench ls` lists what there is.",
+        ("info", "[a-c]*"): "`workbench ls '[a-c]*'` lists what fits",
+        ("spill", "y y"): "",
+        (
+            "move",
+            "x",
+            "--to",
+            "a",
+        ): "Connect with --scheduler ADDRESS, or start one on this machine with wb.LocalCluster(nodes=2).",
+    }.items():
+        ended = main_here(*words)
+        assert ended.returncode == 1 and said in ended.stderr, ended.stderr
+        assert not re.search(r"=True|wb\.(ls|delete|unpin|connect)", ended.stderr), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("use wb.delete, or say force=True to lose it", "use `workbench rm`, or add --force to lose it"),
+        (
+            "Undo that with wb.unpin first: wb.unpin('a b')",
+            "Undo that with `workbench unpin` first: `workbench unpin 'a b'`",
+        ),
+        ("Give a name: wb.load(url, name); and", "Give a name: `workbench load URL NAME`; and"),
+        ("wb.undrain('node-2') gives it back", "`workbench drain node-2 --undo` gives it back"),
+        ("put it with wb.put(obj, 'x'), see wb.memory()", "put it with wb.put(obj, 'x'), see `workbench memory`"),
+        ("wb.remove_namespace('x')", "`workbench remove-namespace x`"),
+        ("An object is called 'say force=false' already", "An object is called 'say force=false' already"),
+    ],
+)
+def test_python_in_a_message_becomes_words(message: str, words: str) -> None:
+    """Functions that have a verb become that, keywords options; the rest stays as it is."""
+    assert in_words_of("workbench", [verb.name for verb in CLI_VERBS], message) == words
 
 
 def test_what_a_verb_acts_on_is_what_its_summary_says() -> None:

@@ -123,6 +123,30 @@ def test_array_without_room_is_refused(session: wb.Session) -> None:
     assert session.memory().used == 0
 
 
+def test_what_can_never_fit_is_refused_without_waiting_for_room(
+    session: wb.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than the capacity: nothing is given up for it, and nobody waits, although there is something that could be spilled."""
+    wb.put(np.zeros(8 * MIB, "u1"), "x")
+    monkeypatch.setattr("workbench.store.eviction.make_room", lambda *_: pytest.fail("room was made"))
+    with pytest.raises(wb.StoreFullError, match="never can have"), wb.create(1 << 40, "u1"):
+        pytest.fail("the block ran")
+    assert wb.where("x")[0].state == "memory"
+
+
+def test_an_object_in_the_making_says_how_it_is_made(session: wb.Session) -> None:
+    """Who forgets ``with`` sees it; afterwards it says what it has become."""
+    new = wb.create((1000, 20), "float32", "x")
+    assert (
+        repr(new)
+        == "<new array of 1,000 x 20 float32, to be filled in a block: with wb.create(...) as array: array[:] = ...>"
+    )
+    with new as array:
+        array[:] = 1
+    assert repr(new) == f"<new array of 1,000 x 20 float32: {new.ref}>" and new.ref is not None
+    assert "with wb.create(...) as table: table.append(...)" in repr(wb.create(SCHEMA))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -190,8 +214,9 @@ def test_rows_that_do_not_fit_are_refused_and_the_others_stay(session: wb.Sessio
             TypeError, match=r"columns a \(int64\), and the table has number \(int64\), text \(string\)"
         ):
             table.append(pa.table({"a": [1]}))
-        with pytest.raises(TypeError, match="does not fit the schema"):
+        with pytest.raises(TypeError, match="does not fit the schema") as caught:
             table.append(pd.DataFrame({"number": [1]}))
+        assert caught.value.__suppress_context__  # pandas' own frames say nothing more
         with pytest.raises(TypeError, match="not as list"):
             table.append([1])
     assert wb.get("table").num_rows == 5

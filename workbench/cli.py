@@ -21,6 +21,7 @@ from workbench.objects import ObjectInfo, Ref, to_json
 from workbench.reaching import reached
 from workbench.texts import fields_of, format_nbytes, printable, text_fields
 from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, no_such_verb, overview, parse
+from workbench.verbs.wording import in_words_of
 
 __all__ = ["main"]
 
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (WorkbenchError, ValueError, OSError) as error:
-        print(f"workbench: {printable(str(error))}", file=sys.stderr)
+        print(f"workbench: {printable(_in_our_words(str(error)))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -141,10 +142,14 @@ def _run(args: argparse.Namespace) -> int:
     with contextlib.nullcontext() if args.verb.alone else reached(args) as session:
         answer = args.verb.run(session, args)
         if not args.json and (said := args.verb.says(answer, args)):
-            print(printable(said))
+            print(printable(_in_our_words(said)))
         _show(answer, as_json=args.json)
         code: int = args.verb.exit_code(answer)
         return code
+
+
+def _in_our_words(message: str) -> str:
+    return in_words_of("workbench", [verb.name for verb in CLI_VERBS], message)
 
 
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:

@@ -17,6 +17,7 @@ from workbench import codecs
 from workbench.errors import WorkbenchError
 from workbench.objects import Encoded, Ref
 from workbench.store import InParts, InPlace, Store
+from workbench.texts import shape_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +29,10 @@ _PART_NBYTES: Final = 32 << 20
 
 Seal = Callable[["InPlace | InParts | None", Encoded], Ref]
 """Seals what was made, under the name and with the settings that the user gave."""
+
+
+def _in_words(what: str, how: str, ref: Ref | None) -> str:
+    return f"<new {what}, to be filled in a block: {how}>" if ref is None else f"<new {what}: {ref}>"
 
 
 class NewArray:
@@ -55,6 +60,10 @@ class NewArray:
         self._store, self._order, self._seal = store, order, seal
         self._place: InPlace | None = None
         self.ref: Ref | None = None
+
+    def __repr__(self) -> str:
+        what = f"{shape_text(self._shape)} {self._dtype}"
+        return _in_words(f"array of {what}", "with wb.create(...) as array: array[:] = ...", self.ref)
 
     def __enter__(self) -> np.ndarray[Any, Any]:
         nbytes = self._dtype.itemsize * math.prod(self._shape)
@@ -97,6 +106,9 @@ class NewTable:
         self._parts: InParts | None = None
         self._written: list[pa.Table] = []
         self._waiting: list[pa.Table] = []
+
+    def __repr__(self) -> str:
+        return _in_words("table", "with wb.create(...) as table: table.append(...)", self.ref)
 
     def append(self, data: pa.RecordBatch | pa.Table | pd.DataFrame) -> None:
         """Add rows at the end.
@@ -142,7 +154,7 @@ class NewTable:
             except (KeyError, pa.ArrowException) as error:
                 raise TypeError(
                     f"This frame does not fit the schema of the table: {error}. Nothing was added."
-                ) from error
+                ) from None
         if not data.schema.equals(self.schema):
             raise TypeError(
                 f"These rows have the columns {_described(data.schema)}, and the table has {_described(self.schema)}. "

@@ -1,7 +1,7 @@
 """Which store and which cluster a command line means, and what it does when one of them is not there.
 
 Covers opening and joining for ``cli.py``. Looking makes nothing: a store that is named and not there is an error, and one that is not named, because
-nobody has put anything yet, is as an empty one. A cluster that was killed does not stop a verb that can do without.
+nobody has put anything yet, is as an empty one, and said. A cluster that was killed does not stop a verb that can do without.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def reached(args: argparse.Namespace) -> Iterator[Session]:
         is_there = (directory / "catalog.sqlite").exists()
         is_named = args.directory is not None or args.namespace is not None
         if not is_there and not is_named and (args.verb.store == "lists" or args.scheduler is not None):
+            if not args.json:
+                sys.stderr.write(f"workbench: {printable(str(_missing(args, directory)))}\n")
             directory = stack.enter_context(_no_store())
         elif not is_there and (args.verb.store != "makes" or args.namespace is not None):
             raise _missing(args, directory)

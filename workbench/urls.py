@@ -210,4 +210,7 @@ def _explained(url: URL, verb: str) -> Iterator[None]:
             step = "Make room there, or choose another place. What was there before is as it was."
         elif verb == "read":
             step = "Check the address."
-        raise SavedFileError(f"{shown(url)} cannot be {verb}: {why}. {step}") from error
+        said = SavedFileError(f"{shown(url)} cannot be {verb}: {why}. {step}")
+        if isinstance(error, OSError) and error.strerror:
+            raise said from None  # that is all that a system call says, and its frames are those of fsspec
+        raise said from error

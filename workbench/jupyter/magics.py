@@ -26,7 +26,7 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 import workbench
 from workbench import completion, lazy, progress, script_causes
 from workbench.current import current_session
-from workbench.errors import ObjectNotFoundError
+from workbench.errors import ObjectNotFoundError, WorkbenchError
 from workbench.jupyter import bars, causes, display
 from workbench.jupyter.completing import Completer, own_variables
 from workbench.jupyter.messages import hide_our_frames, one_message, show_all_frames, users_code
@@ -37,6 +37,7 @@ from workbench.session import Session
 from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
 from workbench.verbs import VERBS, Verb, add_verbs, complete, no_such_verb, overview, parse
+from workbench.verbs.wording import in_words_of
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
@@ -240,7 +241,11 @@ class WorkbenchMagics(Magics):
         except _HelpShown:
             return None
         args.shell, args.confirm = self._ip, _confirm
-        answer = args.verb.run(current_session(), args)
+        try:
+            answer = args.verb.run(current_session(), args)
+        except WorkbenchError as error:
+            error.message = in_words_of("%wb", [verb.name for verb in MAGIC_VERBS], error.message)
+            raise
         if said := args.verb.says(answer, args):
             print(printable(said))  # noqa: T201  # above the answer
         return answer

@@ -271,7 +271,8 @@ class Keeping(Opened):
 
         An object that comes and goes within 20 milliseconds may be seen going only. No other object is missed, and none is seen that was not there;
         of what is done to an object, only more than 10,000 changes within that time can hide a pin or a spill.
-        Of what happened within that time, what is gone comes first, then what is new, then names, then the rest.
+        Of what happened within that time, what is gone comes first, then what is new, then names, then the rest: when a name is given to a new object, the
+        ``delete`` of the old one comes before the ``put``.
 
         Parameters
         ----------

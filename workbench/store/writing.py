@@ -287,6 +287,8 @@ class Writer:
             try:
                 return with_descriptors(self.allocator.pool, action)
             except OutOfRoomError as full:
+                if self._never_fits(nbytes):
+                    raise self.full_error(nbytes, file_system=False) from None
                 made = eviction.make_room(self, full.nbytes)
                 # Room that somebody else made may be gone again; and there are reasons that cannot be seen, such as a quota.
                 in_vain += made is not eviction.Made.SOMETHING
@@ -295,6 +297,10 @@ class Writer:
                     raise self.full_error(nbytes, file_system=full.file_system) from None
                 if nothing:
                     time.sleep(_IN_A_MOMENT)
+
+    def _never_fits(self, nbytes: int) -> bool:
+        row = self.catalog.row("SELECT capacity FROM usage")
+        return row is not None and nbytes > row[0]
 
     def full_error(self, nbytes: int, *, file_system: bool) -> StoreFullError:
         """Return the error that says what is full, and why nothing was spilled."""

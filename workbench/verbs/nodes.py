@@ -106,7 +106,18 @@ def _drain(session: Session, args: argparse.Namespace) -> Any:
 
 
 def _rebalance(session: Session, args: argparse.Namespace) -> Any:
-    return _finish(session, session.rebalance(dry_run=args.dry_run))
+    begun = session.rebalance(dry_run=args.dry_run)
+    answer = _finish(session, begun)
+    args.nothing_to_do = not args.dry_run and not begun.last_known.total_nbytes  # type: ignore[union-attr]  # an operation
+    return answer
+
+
+def _why_nothing(_answer: Any, args: argparse.Namespace) -> str:
+    return (
+        "nothing was moved: the nodes are evenly full, or what could move is pinned or mapped"
+        if args.nothing_to_do
+        else ""
+    )
 
 
 def _operations(session: Session, args: argparse.Namespace) -> Any:
@@ -147,7 +158,15 @@ VERBS: tuple[Verb, ...] = (
         "node-2 --dry-run",
         cluster="needs",
     ),
-    Verb("rebalance", "even out how full the nodes are", _rebalance, _dry_run, "--dry-run", cluster="needs"),
+    Verb(
+        "rebalance",
+        "even out how full the nodes are",
+        _rebalance,
+        _dry_run,
+        "--dry-run",
+        cluster="needs",
+        says=_why_nothing,
+    ),
     Verb(
         "operations",
         "list moves, drains, ...: how far, how long yet, why",

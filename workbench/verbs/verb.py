@@ -34,7 +34,8 @@ _PUT: Final = (
     "a notebook puts with %share VAR as NAME, Python with wb.put(value, name); `load` shares a file that `save` wrote"
 )
 _GET: Final = "a notebook gets with %fetch NAME, Python with wb.get(name)"
-_IN_PYTHON: Final = {"put": _PUT, "share": _PUT, "fetch": _GET}
+_WATCH: Final = "a notebook watches with `for event in wb.watch(pattern)`, a terminal with `workbench watch`"
+_IN_PYTHON: Final = {"put": _PUT, "share": _PUT, "fetch": _GET, "get": _GET, "watch": _WATCH}
 """What a word that is no verb is done with."""
 
 
@@ -120,7 +121,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argpa
 
 def no_such_verb(word: str, verbs: Sequence[Verb], overview_by: str) -> str:
     """Say that a word is no verb, and which was meant."""
-    if word.lower() in _IN_PYTHON:
+    if word.lower() in _IN_PYTHON and word.lower() not in {verb.name for verb in verbs}:
         return f"there is no verb {word!r}; {_IN_PYTHON[word.lower()]}"
     known = [name for verb in verbs for name in (verb.name, *verb.aliases)]
     near = difflib.get_close_matches(word.lower(), known, 1)
