@@ -108,7 +108,7 @@ def _drain(session: Session, args: argparse.Namespace) -> Any:
 def _rebalance(session: Session, args: argparse.Namespace) -> Any:
     begun = session.rebalance(dry_run=args.dry_run)
     answer = _finish(session, begun)
-    args.nothing_to_do = not args.dry_run and not begun.last_known.total_nbytes  # type: ignore[union-attr]  # an operation
+    args.nothing_to_do = not args.dry_run and not begun.last_known.total_nbytes
     return answer
 
 
