@@ -295,6 +295,14 @@ def test_a_server_that_has_not_looked_answers_with_the_first_objects_by_name(
         assert len(state["objects"]) == 7
         assert state["cluster"]["state"] == "none"
     assert ask("GET", "state", params={"first": "1001"})[0] == 400
+    # Where there are many, too; as they are known.
+    for at in range(30):
+        put(store, f"more/{at}")
+    ask("GET", "state")
+    _, glimpse = ask("GET", "state", params={"first": "3"})
+    assert (glimpse["partial"], glimpse["version"], len(glimpse["objects"])) == (True, "", 2)
+    assert glimpse["cluster"]["state"] == "none"
+    assert ask("GET", "state", params={"first": "30"})[1]["partial"] is False
 
 
 def test_who_was_told_of_a_version_gets_what_is_known_of_it(

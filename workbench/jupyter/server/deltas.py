@@ -53,6 +53,11 @@ class Board:
         """The ids of all rows."""
         return self._rows.keys()
 
+    def text(self, id_: str) -> str | None:
+        """Return a row, or None if there is none of this id."""
+        found = self._rows.get(id_)
+        return None if found is None else found[2]
+
     @property
     def version(self) -> str:
         """Differs from all before it when anything has changed."""

@@ -44,6 +44,8 @@ _REST: Final = 10
 long, but it is not what keeps the machine busy: who waited so many times as long as it took would miss a node that is lost for a second."""
 _FIRST_LOOK: Final = 2.0
 """Seconds that the first answer waits for the cluster; most of it is the import of Dask."""
+_MANY: Final = 10
+"""Times the objects that are enough at first; so many are many."""
 _MOST_READ: Final = 200
 """Objects of which is looked up when they were last used, when who holds them has changed."""
 
@@ -130,9 +132,9 @@ class Hub:
         told : str, optional
             A version that an event told of: what is known is enough where it is not older.
         first : int
-            So many objects are enough where nothing was looked at yet; 0: all that there are.
+            So many objects are enough where all would take long: where nothing was looked at yet, and where there are many; 0: all that there are.
         """
-        if first and since is None and not self._rest:
+        if first and since is None and (not self._rest or len(self._board) > _MANY * first):
             return await self._glimpse(first, permissions)
         await self.start()
         if told is None or not self._rest or not self._board.has_reached(told):
@@ -144,20 +146,15 @@ class Hub:
     async def _glimpse(self, first: int, permissions: dict[str, bool]) -> str:
         """Return what can be told in some milliseconds: of thousands of objects and the cluster the first answer would be a second in coming."""
         host, infos = await self.host.glimpse(first)
-        rest = {
-            "version": "",
-            "full": True,
-            "partial": True,
+        status = self._rest or {
             **status_json(host, nodes_json((), host), []),
             "cluster": {"state": "looking", "address": None, "message": None},
             "versions": {"server": __version__, "cluster": None},
             "deleted": [],
-            "truncated": 0,
-            "removed": [],
-            "permissions": permissions,
-            "history": {},
         }
-        return body(rest, [dumps(object_json(info, (), self.root)) for info in infos])
+        rest = {"version": "", "full": True, "partial": True, **status, "truncated": 0, "removed": []}
+        rows = [self._board.text(info.id) or dumps(object_json(info, (), self.root)) for info in infos]
+        return body({**rest, "permissions": permissions, "history": {}}, rows)
 
     async def find(self, object_id: ObjectId) -> ObjectInfo | None:
         """Return one object, a dataset with the bytes and nodes of its partitions, also where it is too old for the list; None if nobody has it."""
