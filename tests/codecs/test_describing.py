@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import re
 from typing import Any
 
 import numpy as np
@@ -134,3 +135,15 @@ def test_rows_are_never_looked_at() -> None:
     """Describing a hundred million rows costs what describing ten costs: nothing is computed from them."""
     value = pd.DataFrame({"x": np.broadcast_to(np.float64(1), 100_000_000)}, copy=False)
     assert describe(value).shape == (100_000_000, 1)
+
+
+def test_what_is_pickled_is_said_of_any_object() -> None:
+    """Of what is large and comes along in the pickle a note says how much it is; of what is shared, or small, none does."""
+    for value in (b"x" * 300_000, {"a": [b"y" * 300_000], "b": np.zeros(100_000)}):
+        (note,) = encode(value).description.notes
+        assert re.fullmatch(r"293\.\d KiB of it are pickled, copied by each reader", note)
+    frame = pd.DataFrame({"a": pd.Series([bytes(100) for _ in range(3000)], dtype=object)})
+    (note,) = encode(frame).description.notes
+    assert note.startswith("column 'a' is dtype object: pickled")
+    for value in (b"x" * 1000, np.zeros(100_000), {"b": np.zeros(100_000)}, [1, 2]):
+        assert encode(value).description.notes == ()

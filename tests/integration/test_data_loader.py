@@ -120,3 +120,21 @@ def test_workers_read_the_array_where_it_lies(
     gc.collect()
     assert session.holders(ref) == []
     assert_consistent(session.store)
+
+
+def test_tensors_say_that_they_are_copied(store_directory: Path) -> None:
+    """Alone, in containers and in modules; a tensor has its shape and dtype, and its array is shared."""
+    del store_directory
+    tensor = torch.zeros((300, 500))
+    wb.put(tensor, "tensor")
+    info = wb.info("tensor")
+    assert (info.type, info.shape, info.dtypes) == ("torch.Tensor", (300, 500), {"": "torch.float32"})
+    assert "tensor.numpy()" in info.notes[0]
+    for value in ({"a": tensor}, torch.nn.Linear(300, 500)):
+        (note,) = wb.info(wb.put(value)).notes
+        assert note.startswith("58") and "are pickled" in note and "tensor.numpy()" in note
+    wb.put(tensor.numpy(), "array")
+    assert wb.info("array").notes == ()
+    array = wb.get("array")
+    with pytest.warns(UserWarning, match="not writable"):
+        assert torch.from_numpy(array).data_ptr() == array.ctypes.data and file_of(array)

@@ -86,8 +86,16 @@ def test_several_objects_are_fetched_and_each_is_told(shell: InteractiveShell) -
     first, second = shown.stdout.splitlines()
     assert first.startswith("a: numpy.ndarray, 100,000, 781.") and ", shared, fetched in " in first
     assert second.startswith("b: int, ")
+    wb.put(pd.DataFrame({"x": pd.Series([bytes(100) for _ in range(3000)], dtype=object)}), "objects")
+    wb.put({"x": b"x" * 300_000, "y": np.zeros(100_000)}, "mixed")
+    with capture_output() as shown:
+        run(shell, "%fetch objects mixed")
+    assert (
+        ", a copy: it is pickled, fetched in " in shown.stdout
+        and "shared but for 293.1 KiB that are pickled" in shown.stdout
+    )
     assert shell.user_ns["a"].sum() == 4999950000 and shell.user_ns["b"] == 1
-    del shell.user_ns["a"]
+    del shell.user_ns["a"], shell.user_ns["mixed"]
     assert wb.holders() == []
     with pytest.raises(wb.ObjectNotFoundError):
         run(shell, "%fetch a nope")

@@ -11,6 +11,7 @@ object of that library passes through.
 ``arrow_tables.py``          Arrow arrays, batches, tables; slices are cut down to what they show, or refer to shared memory
 ``polars_frames.py``         Polars frames and series, as Arrow tables
 ``sparse_matrices.py``       SciPy's sparse arrays and matrices
+``torch_tensors.py``         PyTorch's tensors, which are copied, and say so
 ``registry.py``              the contract of an adapter, and where those of other libraries come from
 ``pickling.py``              the pickler that sends each type to its adapter; cloudpickle where it must
 ``replay.py``                reads headers, and has those compiled that come often
@@ -25,7 +26,7 @@ Read next: ``pickling.py``.
 
 from __future__ import annotations
 
-from workbench.codecs.pickling import decode, encode
+from workbench.codecs.pickling import decode, encode, pickled_nbytes
 from workbench.codecs.registry import Adapter, describe, register
 
-__all__ = ["Adapter", "decode", "describe", "encode", "register"]
+__all__ = ["Adapter", "decode", "describe", "encode", "pickled_nbytes", "register"]

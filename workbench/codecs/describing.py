@@ -6,6 +6,7 @@ The kinds and fields are those of :class:`workbench.objects.Description`. Each a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -14,12 +15,22 @@ import numpy as np
 
 from workbench.codecs.advice import advice
 from workbench.codecs.culprits import type_name
-from workbench.objects import Description
+from workbench.objects import Description, format_nbytes
 
-__all__ = ["describe_array", "describe_arrow", "describe_pandas", "describe_polars", "describe_scipy"]
+__all__ = [
+    "describe_array",
+    "describe_arrow",
+    "describe_pandas",
+    "describe_polars",
+    "describe_scipy",
+    "describe_torch",
+    "pickled_note",
+]
 
 _MAX_COLUMNS = 1000
 _MAX_NOTES = 20
+_LOOKED_AT = 65536
+"""Bytes at the beginning and the end of a pickle that are looked at for what it consists of."""
 
 
 def _by_column(columns: Iterable[tuple[Any, Any]], width: int) -> tuple[dict[str, str], list[str]]:
@@ -161,3 +172,26 @@ def describe_scipy(value: Any) -> Description | None:
         return None
     notes = (f"{value.format} format: pickled, copied by each reader",) if value.format in {"dok", "lil"} else ()
     return Description("sparse", type_name(type(value)), tuple(value.shape), {"": str(value.dtype)}, notes)
+
+
+_TENSORS = "share tensor.numpy(): torch.from_numpy(wb.get(...)) copies nothing, and is only to be read"
+
+
+def describe_torch(value: Any) -> Description | None:
+    """Describe a tensor of PyTorch."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return None
+    note = f"a tensor is pickled, copied by each reader; {_TENSORS}"
+    return Description("object", type_name(type(value)), tuple(value.shape), {"": str(value.dtype)}, (note,))
+
+
+def pickled_note(description: Description, stream: memoryview) -> Description:
+    """Return the description of an object of which so much is pickled, with a note that says so, unless one does already."""
+    if any("pickled" in note for note in description.notes):
+        return description
+    ends = bytes(stream[:_LOOKED_AT]) + bytes(stream[-_LOOKED_AT:])
+    advice = f"; of tensors, {_TENSORS}" if b"torch._utils" in ends else ""
+    note = f"{format_nbytes(stream.nbytes)} of it are pickled, copied by each reader{advice}"
+    return dataclasses.replace(description, notes=(*description.notes, note))

@@ -23,6 +23,7 @@ import numpy as np
 
 from workbench.codecs import copy_on_write, replay
 from workbench.codecs.culprits import why_not_decoded, why_not_encoded
+from workbench.codecs.describing import pickled_note
 from workbench.codecs.numpy_arrays import ARRAY_TAG, INLINE_NBYTES, decode_array, encode_array
 from workbench.codecs.registry import Reducer, describe, reducer_of, reducers
 from workbench.errors import CodecError
@@ -31,7 +32,7 @@ from workbench.objects import Encoded
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["EncodingPickler", "IsShared", "decode", "encode"]
+__all__ = ["EncodingPickler", "IsShared", "decode", "encode", "pickled_nbytes"]
 
 IsShared: TypeAlias = "Callable[[int, int], bool]"
 """Tells of an address and a number of bytes whether that memory lies wholly in mapped segments of one store."""
@@ -244,8 +245,14 @@ def encode(value: Any, *, is_shared: IsShared | None = None, in_rows: bool = Fal
     except Exception as error:  # a foreign __reduce__ may raise anything
         raise CodecError(why_not_encoded(value, error, dump)) from error
     if stream.nbytes > MAX_HEADER_NBYTES:
-        return Encoded(describe(value), bytes([STREAM_TAG]), (stream, *buffers))
+        description = pickled_note(describe(value), stream)
+        return Encoded(description, bytes([STREAM_TAG]), (stream, *buffers))
     return Encoded(describe(value), bytes(stream), tuple(buffers))
+
+
+def pickled_nbytes(header: bytes, buffers: Sequence[memoryview]) -> int:
+    """Return how many bytes of an encoded object each reader copies, because they are a pickle; what is small is in the header, and does not count."""
+    return buffers[0].nbytes if header[0] == STREAM_TAG else 0
 
 
 def decode(header: bytes, buffers: Sequence[memoryview]) -> Any:

@@ -76,6 +76,9 @@ _BUILT_IN = {
     "scipy": "workbench.codecs.sparse_matrices",
 }
 
+_OURS_LAST = {"torch": "workbench.codecs.torch_tensors"}
+"""What only describes: somebody else's codec for the library goes before it."""
+
 _registered: dict[str, Adapter] = {}
 reducers: dict[type, Reducer | None] = {}
 """Of the classes that were met."""
@@ -159,6 +162,8 @@ def _adapters_of(library: str) -> Iterator[Adapter]:
         points = _entry_points().get(library)
         if points:
             yield _from_entry_points(points)
+    if library in _OURS_LAST:
+        yield importlib.import_module(_OURS_LAST[library])
 
 
 def adapters(cls: type) -> Iterator[Adapter]:

@@ -18,13 +18,13 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
-from workbench import completion, lazy, progress, script_causes
+from workbench import codecs, completion, lazy, progress, script_causes
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError, WorkbenchError
 from workbench.jupyter import bars, causes, display
@@ -38,6 +38,9 @@ from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
 from workbench.verbs import VERBS, Verb, add_verbs, complete, no_such_verb, overview, parse
 from workbench.verbs.wording import in_words_of
+
+_ALL: Final = 0.99
+"""Part of an object's bytes that is said to be all of it."""
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
@@ -211,8 +214,7 @@ class WorkbenchMagics(Magics):
         info = session.info(name)
         if info.kind == "dataset":
             return value if is_dataset else workbench.open(name), _fetched(variable, name, info, "lazy", seconds)
-        is_mapped = session.store.exists(name) and bool(session.store.segments_of(name))
-        return value, _fetched(variable, name, info, "shared" if is_mapped else "small: a copy", seconds)
+        return value, _fetched(variable, name, info, _how(session, name, info), seconds)
 
     @line_magic
     def wb(self, line: str) -> Any:
@@ -311,6 +313,18 @@ def _import_for(session: Session, name: str) -> None:
         library = kind.rpartition(".")[0] if kind.startswith("dask.") else kind.partition(".")[0]
         if library in {"numpy", "pandas", "polars", "pyarrow", "dask.dataframe", "dask.array"}:
             importlib.import_module(library)
+
+
+def _how(session: Session, name: str, info: ObjectInfo) -> str:
+    """Say how much of an object that was fetched is shared."""
+    if not session.store.exists(name) or not session.store.segments_of(name):
+        return "small: a copy"
+    record = session.store.read(name)
+    pickled = codecs.pickled_nbytes(record.header, record.buffers)
+    if not pickled:
+        return "shared"
+    is_all = pickled >= _ALL * (info.nbytes + info.shared_nbytes)
+    return "a copy: it is pickled" if is_all else f"shared but for {size(pickled)} that are pickled"
 
 
 def _fetched(variable: str, name: str, info: ObjectInfo, how: str, seconds: float) -> str:
