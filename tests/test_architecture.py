@@ -22,7 +22,7 @@ REPOSITORY = ROOT.parent
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "texts": set(),
-    "progress": {"texts"},
+    "progress": {"config", "texts"},
     "cards": set(),
     "objects": {"cards", "texts"},
     "config": set(),

@@ -35,6 +35,7 @@ OTHER_THAN_DEFAULT = {
     "transfer-timeout": (1, "2", "3s"),
     "transfer-checksums": ("on", "off", "on"),
     "replica-grace": (1, "2", "3s"),
+    "progress": (True, "off", "off"),
 }
 """Setting to what an argument, the environment and Dask's configuration say."""
 

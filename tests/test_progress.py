@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,11 @@ import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pexpect
 import pytest
 
 import workbench as wb
+from tests.processes import environment
 from workbench import archive, progress
 from workbench.session import putting
 from workbench.store import copying
@@ -158,3 +162,45 @@ def test_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         " s left"
     )
     assert last == "\x1b[K"
+
+
+_SCRIPT = """
+import sys, threading
+import numpy as np
+import workbench as wb
+from workbench import progress
+from workbench.session import putting
+progress.PATIENCE, progress._TURN, putting._LONG = 0.0, 0.0, 1
+array = np.zeros(4 << 20)
+def put(name):
+    wb.put(array, name)
+    wb.delete(name)
+if sys.argv[1] == "thread":
+    thread = threading.Thread(target=put, args=("x",))
+    thread.start()
+    thread.join()
+else:
+    put("x")
+print("done")
+"""
+
+
+@pytest.mark.parametrize(
+    ("argument", "setting", "is_shown"), [("main", "on", True), ("main", "off", False), ("thread", "on", False)]
+)
+def test_a_script_at_a_terminal_shows_its_long_work(
+    store_directory: Path, argument: str, setting: str, is_shown: bool
+) -> None:
+    """As a line that is gone at the end; what other threads do, such as tasks of a worker, is not shown, and the setting turns it off."""
+    command = [sys.executable, "-c", _SCRIPT, argument]
+    variables = environment(store_directory, WORKBENCH_PROGRESS=setting)
+    script = pexpect.spawn(command[0], command[1:], env=variables, encoding="utf-8", timeout=60)
+    script.expect(pexpect.EOF)
+    script.close()
+    text = str(script.before)
+    assert script.exitstatus == 0 and text.endswith("done\r\n")
+    assert ("] put x: " in text) == is_shown
+    if is_shown:
+        assert text.endswith("\r\x1b[Kdone\r\n")
+    piped = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True)
+    assert (piped.stdout, piped.stderr) == ("done\n", "")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-__all__ = ["StoreOptions", "get", "get_nbytes", "get_seconds", "get_sizes"]
+__all__ = ["StoreOptions", "get", "get_flag", "get_nbytes", "get_seconds", "get_sizes"]
 
 _ENVIRONMENT = {"directory": "WORKBENCH_DIR"}
 """Settings whose environment variable is not WORKBENCH_ and the name in capitals."""
@@ -90,6 +90,12 @@ def get_seconds(name: str, override: float | str | None = None) -> float | None:
     if seconds < 0:
         raise ValueError(f"workbench.{name} is {value!r}: a time cannot be negative.")
     return seconds
+
+
+def get_flag(name: str) -> bool:
+    """Return the setting `name`, which is on or off."""
+    value = get(name)
+    return value is not None and str(value).lower() not in (*_NEVER, "no", "0")
 
 
 def get_sizes(name: str, override: int | str | Sequence[int | str] | None = None) -> list[int]:

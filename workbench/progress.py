@@ -1,7 +1,8 @@
 """How far long work is: who does it counts, and shows it if somebody has said how in this process.
 
 Covers counting and when something is shown: from half a second on, ten times a second at most, by the thread that does the work. How it looks in a notebook is
-``jupyter/bars.py``, at a terminal :class:`TerminalLine`. Where nobody said anything, as in a script, nothing is shown and counting costs next to nothing.
+``jupyter/bars.py``, at a terminal :class:`TerminalLine`. Where nobody said anything it is a line for what the main thread of a script does whose errors go to a
+terminal, unless the setting ``workbench.progress`` is off. Elsewhere nothing is shown, and counting costs next to nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, Protocol, TextIO
 
+from workbench import config
 from workbench.texts import format_nbytes, printable
 
 __all__ = ["Display", "TerminalLine", "Work", "current", "is_shown", "show_with", "working"]
@@ -105,21 +107,44 @@ class Display(Protocol):
 
 
 _display: Display | None = None
-_pid = 0
+_pid = os.getpid()
 """Of the process that has chosen the display: a forked child has no notebook."""
+_is_chosen = False
+_is_default = False
+"""Whether somebody has said how work is shown, and whether it is shown because nobody has."""
 _own = threading.local()
 
 
 def show_with(display: Display | None) -> Display | None:
     """Choose how this process shows long work; return how it did before. None: not at all."""
-    global _display, _pid  # one for each process
-    previous, _display, _pid = _display, display, os.getpid()
+    global _display, _pid, _is_chosen, _is_default  # one for each process
+    previous, _display, _pid = None if _is_default else _display, display, os.getpid()
+    _is_chosen, _is_default = True, False
     return previous
+
+
+def _choose() -> None:
+    """Show work at the terminal of a script, where nobody has said anything; the children of one do not write into its line."""
+    global _display, _is_chosen, _is_default  # noqa: PLW0603  # likewise
+    _is_chosen = True
+    stream = sys.stderr
+    try:
+        at_terminal = stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return
+    process = sys.modules.get("multiprocessing.process")
+    is_child = _pid != os.getpid() or (process is not None and process.parent_process() is not None)
+    if at_terminal and not is_child and config.get_flag("progress"):
+        _display, _is_default = TerminalLine(stream), True
 
 
 def is_shown() -> bool:
     """Tell whether anybody would see how far work is, so that it is worth asking."""
-    return _display is not None and _pid == os.getpid()
+    if not _is_chosen:
+        _choose()
+    if _display is None or _pid != os.getpid():
+        return False
+    return not _is_default or threading.current_thread() is threading.main_thread()
 
 
 def current() -> Work | None:

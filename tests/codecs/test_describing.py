@@ -145,5 +145,6 @@ def test_what_is_pickled_is_said_of_any_object() -> None:
     frame = pd.DataFrame({"a": pd.Series([bytes(100) for _ in range(3000)], dtype=object)})
     (note,) = encode(frame).description.notes
     assert note.startswith("column 'a' is dtype object: pickled")
-    for value in (b"x" * 1000, np.zeros(100_000), {"b": np.zeros(100_000)}, [1, 2]):
-        assert encode(value).description.notes == ()
+    values: tuple[object, ...] = (b"x" * 1000, np.zeros(100_000), {"b": np.zeros(100_000)}, [1, 2])
+    for small in values:
+        assert encode(small).description.notes == ()
