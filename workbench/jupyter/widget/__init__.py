@@ -42,7 +42,7 @@ def open_browser(session: Session | None = None) -> Browser:
     except ImportError as error:
         raise BrowserError(
             "The object browser needs the package anywidget, which is not installed here. "
-            "Next: pip install 'shm-workbench[jupyter]', and restart the kernel."
+            "Next: pip install anywidget, and restart the kernel."
         ) from error
     for made in (bundle.SCRIPT, bundle.STYLE):
         if not made.exists():
