@@ -43,6 +43,19 @@ class Lab:
             self.page.locator(".jp-SideBar [data-id='workbench-panel']").click()
         self.panel.wait_for()
 
+    def expect_no_server(self) -> None:
+        """Take what the browser says while the server is away, and close JupyterLab's own dialog about it, whenever it comes."""
+        self.expected = (
+            "ERR_",
+            "WebSocket",
+            "Failed to fetch",
+            "Failed to load resource",
+            "Connection lost",
+            "Uncaught (in promise)",
+        )
+        dialog = self.page.locator(".jp-Dialog").filter(has_text="Server Connection Error")
+        self.page.add_locator_handler(dialog, lambda _: self.page.keyboard.press("Escape"))
+
     def _on_console(self, message: ConsoleMessage) -> None:
         said = f"{message.text} ({message.location['url']})"
         expected = any(text in said for text in _NOT_OURS + self.expected) or _GONE.search(said)
