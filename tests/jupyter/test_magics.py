@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -162,7 +163,50 @@ def test_an_error_of_the_workbench_is_shown_where_the_user_called_it(
         assert "return wb.get('nope')" in shown and "There is no object 'nope'" in shown
         assert ("session/sharing.py" in shown) != loaded
         assert ("another exception" in shown) != loaded
-        messages.show_all_frames()
+        messages.show_all_frames(shell)
+
+
+def plain(shown: str) -> str:
+    """What was shown, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("wb.put(1, 'x', ttl=-1)", "ValueError: ttl is -1"),
+        ("wb.put_many(5)", "TypeError: put_many takes several objects"),
+        ("wb.LocalCluster(nodes=0)", "ValueError: nodes is 0"),
+    ],
+)
+def test_an_error_in_an_argument_is_shown_where_the_user_called_it(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], call: str, said: str
+) -> None:
+    """Also plain calls in a cell, of functions and classes: the user's own line and the message, without our frames."""
+    with pytest.raises((TypeError, ValueError)):
+        run(shell, f"import workbench as wb\n{call}")
+    shown = plain(capsys.readouterr().out)
+    assert call in shown and said in shown
+    assert "workbench/" not in shown and len(shown.splitlines()) < 15
+
+
+def test_errors_of_others_are_shown_as_ever(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the user's code, of libraries, and of what the user's code does within a call of ours; a handler of somebody else stays."""
+    for cell in ("int('x')", "import fractions; fractions.Fraction('x')"):
+        with pytest.raises(ValueError, match="x"):
+            run(shell, cell)
+    shown = plain(capsys.readouterr().out)
+    assert "int('x')" in shown and "fractions.py" in shown
+    magics.unregister(shell)
+    assert shell.custom_exceptions == ()
+    shell.set_custom_exc((ZeroDivisionError,), lambda *_, **__: None)
+    try:
+        magics.register(shell)
+        assert shell.custom_exceptions == (ZeroDivisionError,)
+        magics.unregister(shell)
+        assert shell.custom_exceptions == (ZeroDivisionError,)
+    finally:
+        shell.set_custom_exc((), None)
 
 
 def test_a_refusal_is_red(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

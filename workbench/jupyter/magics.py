@@ -385,4 +385,4 @@ def unregister(shell: InteractiveShell) -> None:
         shell.events.unregister("post_run_cell", parts.after_cell)
         progress.show_with(None)
         script_causes.look_with(None)
-        show_all_frames()
+        show_all_frames(shell)

@@ -27,6 +27,7 @@ _LIBRARIES: Final = tuple(
 )
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
+_OF_ARGUMENTS: Final = (TypeError, ValueError)
 _HOOK: Final = "_render_traceback_"
 """IPython's own: what an error has under this name says how it looks."""
 
@@ -75,7 +76,10 @@ def users_code(shell: InteractiveShell) -> Iterator[None]:
 
 
 def hide_our_frames(shell: InteractiveShell) -> None:
-    """Let every error of the workbench be shown with the user's own frames only, as :func:`show_from_the_user` does."""
+    """Let every error of the workbench be shown with the user's own frames only, as :func:`show_from_the_user` does.
+
+    Also what it says of wrong arguments, which are plain Python errors: for these IPython has one handler, which is left to whoever has set it.
+    """
     known = weakref.ref(shell)
 
     def lines(error: WorkbenchError) -> list[str]:
@@ -83,10 +87,29 @@ def hide_our_frames(shell: InteractiveShell) -> None:
         return [f"{type(error).__name__}: {error}"] if shell is None else _lines(shell, error)
 
     setattr(WorkbenchError, _HOOK, lines)
+    if not shell.custom_exceptions:
+        shell.set_custom_exc(_OF_ARGUMENTS, _show_argument_error)
 
 
-def show_all_frames() -> None:
+def _show_argument_error(
+    shell: InteractiveShell,
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+    tb_offset: int | None = None,
+) -> None:
+    innermost = traceback
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is not None and _is_ours(innermost):
+        show_from_the_user(shell, error)
+    shell.showtraceback((kind, error, traceback), tb_offset=tb_offset, running_compiled_code=True)
+
+
+def show_all_frames(shell: InteractiveShell) -> None:
     """Undo :func:`hide_our_frames`."""
+    if shell.custom_exceptions is _OF_ARGUMENTS:
+        shell.set_custom_exc((), None)
     with contextlib.suppress(AttributeError):
         delattr(WorkbenchError, _HOOK)
 
