@@ -198,13 +198,13 @@ def test_errors_of_others_are_shown_as_ever(shell: InteractiveShell, capsys: pyt
     shown = plain(capsys.readouterr().out)
     assert "int('x')" in shown and "fractions.py" in shown
     magics.unregister(shell)
-    assert shell.custom_exceptions == ()
+    assert len(shell.custom_exceptions) == 0
     shell.set_custom_exc((ZeroDivisionError,), lambda *_, **__: None)
     try:
         magics.register(shell)
-        assert shell.custom_exceptions == (ZeroDivisionError,)
+        assert list(shell.custom_exceptions) == [ZeroDivisionError]
         magics.unregister(shell)
-        assert shell.custom_exceptions == (ZeroDivisionError,)
+        assert list(shell.custom_exceptions) == [ZeroDivisionError]
     finally:
         shell.set_custom_exc((), None)
 
