@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.processes import environment
-from workbench.store import default_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))
@@ -29,20 +26,9 @@ def python_blocks(text: str) -> list[str]:
     return [block for block in blocks if "%load_ext" not in block]
 
 
-@pytest.fixture
-def namespace() -> Iterator[str]:
-    """The name of a store that only this test uses; it lies where a user's would, and is removed."""
-    name = f"readme-{os.getpid()}"
-    yield name
-    shutil.rmtree(default_directory(name), ignore_errors=True)
-
-
-def test_readme_runs(store_directory: Path, namespace: str) -> None:
+def test_readme_runs(store_directory: Path) -> None:
     """A newcomer who pastes the README's blocks one after the other into a script gets no error."""
-    body = "\n".join(python_blocks((ROOT / "README.md").read_text())).replace(
-        'use("experiment")', f'use("{namespace}")'
-    )
-    assert namespace in body
+    body = "\n".join(python_blocks((ROOT / "README.md").read_text()))
     script = store_directory.parent / "readme.py"
     # Dask starts processes that import the script, so it needs the usual guard.
     script.write_text("if __name__ == '__main__':\n" + "\n".join("    " + line for line in body.splitlines()))
@@ -123,6 +109,16 @@ def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
     links = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text())
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_readme_fits_a_terminal() -> None:
+    """Lines of at most 120 columns, and on the first screen what it is, how it is installed and an example that runs."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert [line for line in lines if len(line) > 120] == []
+    first_screen = "\n".join(lines[:30])
+    assert "pip install" in first_screen
+    (example,) = python_blocks(first_screen)
+    assert "wb.put(" in example and "wb.get(" in example and len(example.splitlines()) <= 11
 
 
 def test_documented_targets_exist() -> None:

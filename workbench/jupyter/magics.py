@@ -149,6 +149,9 @@ class WorkbenchMagics(Magics):
         %share EXPRESSION as NAME   one value under another name
         %%share NAME                the value of the cell's last line
 
+        The variable keeps what it had, this notebook's own copy; %fetch NAME puts the shared one in its place.
+        What was fetched is not written again: another name for it, or one more column, costs next to nothing.
+
         Options, before the rest or after it:
         --as NAME       the same as `as NAME`
         --pin           keep it in memory, also when its last name goes

@@ -52,6 +52,9 @@ class Putting(Spanning):
     ) -> Ref:
         """Share an object: one copy, which every process on this host can map.
 
+        What was got from the workbench is not written again: a frame with one more column costs that column, another name for what is there nothing. All else is
+        copied into shared memory, and `obj` stays what it was, this process's own memory, until ``obj = wb.get(name)`` puts the shared one in its place.
+
         In a session that is connected with a cluster, on a host without a worker, the object goes to the node that has most room.
 
         Parameters
