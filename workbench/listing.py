@@ -121,7 +121,7 @@ _COLUMNS: dict[type, tuple[Column, ...]] = {
         ("verb", lambda each: each.verb),
         ("name", lambda each: each.name or each.object),
         ("state", lambda each: each.state),
-        ("done", lambda each: f"{size(each.done_nbytes)} of {size(each.total_nbytes)}"),
+        ("done", lambda each: f"{size(each.done_nbytes)} of {size(each.total_nbytes)}" if each.total_nbytes else ""),
         ("left", lambda each: "" if each.eta is None else f"{each.eta:.0f} s"),
         ("started", lambda each: age(each.started)),
         ("id", lambda each: each.id),

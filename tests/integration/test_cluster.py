@@ -88,6 +88,7 @@ def test_an_object_is_moved_replicated_and_dropped_under_the_same_id() -> None:
     assert places("array") == {"node-1"}
     wb.move(ref, to=wb.nodes()[1].id).wait()
     assert places(ref.id) == {"node-2"}
+    assert "done, nothing had to be copied" in repr(wb.move(ref, to="node-2").wait())
     after = wb.info("array")
     assert (after.id, after.names, after.kind, after.shape, after.nbytes, after.created) == (
         ref.id,

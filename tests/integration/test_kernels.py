@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -151,6 +152,45 @@ def test_names_are_completed(kernels: Any) -> None:
     assert "january_flights" in kernel.complete("%fetch jan")
     assert "replicate" in kernel.complete("%wb rep")
     assert "january_flights" in kernel.complete("%wb info jan")
+    kernel.run("import workbench as wb")
+    assert kernel.complete('frame = wb.get("jan') == ["january_flights"]
+
+
+_SLOWLY = """
+import os, signal, threading, time
+import numpy as np
+import workbench as wb
+from workbench import archive, progress
+progress.PATIENCE, progress._TURN, archive._PIECE = 0.0, 0.0, 16 << 10
+def interrupt_when(begun):
+    def wait():
+        while not begun():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=wait, daemon=True).start()
+def parts():
+    return [name for name in os.listdir(FOLDER) if name != "x.wb"]
+"""
+
+
+def test_saving_and_loading_show_how_far_they_are_and_end_at_ctrl_c(kernels: Any, tmp_path: Path) -> None:
+    """In a real kernel: a bar, then what was done; who interrupts sees his own line, and nothing half is left, here or there."""
+    kernel = kernels("first.ipynb")
+    kernel.run(f"FOLDER = {str(tmp_path)!r}" + _SLOWLY)
+    kernel.run("wb.put(np.zeros(8 << 20, 'u1'), 'x')")
+    assert "save x: " in kernel.run("wb.save('x', f'{FOLDER}/x.wb')")
+    assert "load " in kernel.run("wb.load(f'{FOLDER}/x.wb', 'y')")
+    kernel.run("wb.delete('y')")
+    for cell in (
+        "interrupt_when(parts); wb.save('x', f'{FOLDER}/again.wb')",
+        "interrupt_when(lambda: wb.memory().writing); wb.load(f'{FOLDER}/x.wb', 'z')",
+    ):
+        with pytest.raises(CellError) as caught:
+            kernel.run(cell)
+        shown = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(caught.value.lines))
+        assert caught.value.name == "KeyboardInterrupt" and cell in shown and "workbench/" not in shown
+        assert kernel.value("[parts(), [info.name for info in wb.ls()], wb.memory().writing]") == [[], ["x"], 0]
+    kernel.run("wb.load(f'{FOLDER}/x.wb', 'z')")
 
 
 def test_two_scripts_share_one_copy(store_directory: Path) -> None:

@@ -159,6 +159,8 @@ class Operation:
             self._refreshed()
         progress, wire = self._fraction(self._wire), self._wire
         sizes = f"{format_nbytes(wire['done_nbytes'])} of {format_nbytes(wire['total_nbytes'])}"
+        if wire["state"] == "done" and not wire["total_nbytes"] and wire["verb"] != "drop":
+            sizes = "nothing had to be copied"
         text = f"{self.verb} {self._title}: {wire['state']}, {sizes}"
         if (rate := wire.get("rate")) and wire["state"] == "running":
             text += f", {format_nbytes(round(rate))}/s"
