@@ -9,6 +9,7 @@ import pytest
 
 import workbench as wb
 from tests.integration.clusters import clear, places, running_cluster, until
+from workbench.cli import main
 from workbench.cluster.plans import Plan
 from workbench.local_cluster import LocalCluster
 from workbench.store import Store
@@ -131,7 +132,10 @@ def test_a_drain_takes_fewer_replicas_than_are_wished_where_none_is_lost_by_it(g
     wb.put(np.arange(1000.0), "x", replicas=3)
     operation = wb.drain("node-2").wait()
     assert operation.state == "done"
-    assert "x: 3 replicas cannot be kept now, only 2: there is no other running node that could take it" in operation.reasons
+    assert (
+        "x: 3 replicas cannot be kept now, only 2: there is no other running node that could take it"
+        in operation.reasons
+    )
     assert wb.nodes()[1].state == "drained"
     assert wb.info("x").tags["replicas"] == "3"
 
@@ -150,7 +154,9 @@ def test_a_cancelled_drain_gives_the_node_back(given_back: None) -> None:
         assert wb.get(f"x{number}")[-1] == number
 
 
-def test_rebalancing_moves_what_nobody_maps_and_says_why(lasting_cluster: LocalCluster) -> None:
+def test_rebalancing_moves_what_nobody_maps_and_says_why(
+    lasting_cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Afterwards the nodes are about as full as each other; what is mapped stays; a second time nothing is moved."""
     for number in range(9):
         wb.put(np.full(5 * MIB, number, "u1"), f"x{number}")
@@ -166,6 +172,8 @@ def test_rebalancing_moves_what_nobody_maps_and_says_why(lasting_cluster: LocalC
     assert spread == [3, 3, 3]
     assert planned(wb.rebalance(dry_run=True)).steps == ()
     assert wb.rebalance().wait().state == "done"
+    assert main(["rebalance", "--directory", str(lasting_cluster.directories[0])]) == 0
+    assert capsys.readouterr().out.startswith("nothing was moved: the nodes are evenly full")
     assert held[0] == 8
 
 
