@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import dask.dataframe as dd
@@ -9,7 +11,7 @@ import pytest
 
 import workbench as wb
 from tests.integration.clusters import clear, places, running_cluster, until
-from workbench.cli import main
+from tests.processes import environment
 from workbench.cluster.plans import Plan
 from workbench.local_cluster import LocalCluster
 from workbench.store import Store
@@ -154,9 +156,7 @@ def test_a_cancelled_drain_gives_the_node_back(given_back: None) -> None:
         assert wb.get(f"x{number}")[-1] == number
 
 
-def test_rebalancing_moves_what_nobody_maps_and_says_why(
-    lasting_cluster: LocalCluster, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rebalancing_moves_what_nobody_maps_and_says_why(lasting_cluster: LocalCluster) -> None:
     """Afterwards the nodes are about as full as each other; what is mapped stays; a second time nothing is moved."""
     for number in range(9):
         wb.put(np.full(5 * MIB, number, "u1"), f"x{number}")
@@ -172,8 +172,9 @@ def test_rebalancing_moves_what_nobody_maps_and_says_why(
     assert spread == [3, 3, 3]
     assert planned(wb.rebalance(dry_run=True)).steps == ()
     assert wb.rebalance().wait().state == "done"
-    assert main(["rebalance", "--directory", str(lasting_cluster.directories[0])]) == 0
-    assert capsys.readouterr().out.startswith("nothing was moved: the nodes are evenly full")
+    command, variables = [sys.executable, "-m", "workbench", "rebalance"], environment(lasting_cluster.directories[0])
+    said = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.startswith("nothing was moved: the nodes are evenly full")
     assert held[0] == 8
 
 
