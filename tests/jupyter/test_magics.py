@@ -245,6 +245,10 @@ def test_a_refusal_is_red(shell: InteractiveShell, capsys: pytest.CaptureFixture
         ("%wb lss", MagicError, "did you mean 'ls'"),
         ("%wb LS", MagicError, "did you mean 'ls'"),
         ("%wb ls --bogus", MagicError, r"unrecognized arguments: --bogus\nusage: %wb ls "),
+        ("%wb ls --json", MagicError, r"here Python has the values: wb\.ls\(\)\.to_pandas"),
+        ("%wb get x", MagicError, "a notebook gets with %fetch NAME"),
+        ("%wb watch", MagicError, "for event in wb.watch"),
+        ("%wb rename x y", wb.ObjectNotFoundError, "`%wb ls` lists|no named objects"),
         ("%wb drain node-2 --yes", MagicError, r"unrecognized arguments: --yes\nusage: %wb drain "),
         ("%wb info", MagicError, "required: NAME"),
         ("%wb info nope", wb.ObjectNotFoundError, "no object 'nope'"),
@@ -519,8 +523,13 @@ def test_use_goes_on_with_another_store(shell: InteractiveShell, monkeypatch: py
     name = f"t{os.getpid()}-magic"
     run(shell, "%share df")
     try:
-        found = run(shell, f"%wb use {name}")
+        with capture_output() as shown:
+            found = run(shell, f"%wb use {name}")
         assert [each.name for each in found if each.current] == [name]
+        assert shown.stdout.splitlines()[0] == f"there was no store '{name}': made a new one"
+        with capture_output() as shown:
+            run(shell, f"%wb use {name}")
+        assert "made a new one" not in shown.stdout
         assert not wb.exists("df")
         run(shell, "%wb use")
         assert wb.exists("df")

@@ -73,6 +73,12 @@ def _use(_session: Session, args: argparse.Namespace) -> Any:
     return workbench.namespaces()
 
 
+def _is_new(_answer: Any, args: argparse.Namespace) -> str:
+    return (
+        f"there was no store {args.namespace!r}: made a new one" if args.namespace and current_session().is_new else ""
+    )
+
+
 def _use_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_argument(
         "namespace", metavar="NAME", nargs="?", help="of the store (default: as the settings say)"
@@ -112,7 +118,7 @@ def _in_a_notebook(verb: Verb) -> Verb:
 MAGIC_VERBS: tuple[Verb, ...] = (
     *(_in_a_notebook(verb) for verb in VERBS),
     Verb("release", "clear what Out, _ and the last error keep mapped", _release, _release_arguments),
-    Verb("use", "go on with another store of yours", _use, _use_arguments),
+    Verb("use", "go on with another store of yours", _use, _use_arguments, says=_is_new),
     Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
     Verb("browse", "look at all of it in a widget", _browse),
 )
@@ -122,6 +128,10 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
+        if message == "unrecognized arguments: --json":
+            message = (
+                "--json is for terminals; here Python has the values: wb.ls().to_pandas(), wb.info(name).nbytes, ..."
+            )
         raise MagicError(f"{message}\n{self.format_usage().strip()}")
 
     def exit(self, _status: int = 0, _message: str | None = None) -> NoReturn:

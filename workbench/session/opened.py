@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 
 class Opened:
-    """One process's view of its host's store; see :class:`Session`."""
+    """One process's view of its host's store; see :class:`Session`.
+
+    Attributes
+    ----------
+    store : Store
+    is_new : bool
+        There was no store in the directory before.
+    """
 
     def __init__(
         self,
@@ -45,7 +52,7 @@ class Opened:
                 raise ValueError("Give a session a directory or a namespace, not both.")
             directory = default_directory(namespace)
         place = default_directory() if directory is None else Path(directory).expanduser()
-        self._is_new = not (place / CATALOG).exists()
+        self.is_new = not (place / CATALOG).exists()
         self._check_is_there(namespace, create=create)
         self.store = Store.open(directory, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
@@ -53,10 +60,10 @@ class Opened:
 
     def __repr__(self) -> str:
         cluster = f", cluster {self._cluster.address}" if self._cluster else ""
-        return f"<Session {self.store.directory}{', a new store' if self._is_new else ''}{cluster}>"
+        return f"<Session {self.store.directory}{', a new store' if self.is_new else ''}{cluster}>"
 
     def _check_is_there(self, namespace: str | None, *, create: bool) -> None:
-        if create or namespace is None or not self._is_new:
+        if create or namespace is None or not self.is_new:
             return
         names = ", ".join(sorted(namespace_directories())) or "none"
         raise StoreError(f"There is no store {namespace!r}. Those that there are: {names}.")
