@@ -4,11 +4,13 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 from distributed import Client
 
@@ -18,6 +20,7 @@ from tests.processes import Process
 from workbench import codecs, connection
 from workbench.cluster import ClusterClient
 from workbench.local_cluster import LocalCluster
+from workbench.objects import ObjectId
 from workbench.store import Store
 
 MIB = 1 << 20
@@ -182,6 +185,30 @@ def test_delete_removes_every_replica(elsewhere: Process) -> None:
     assert not wb.exists("doomed")
     assert elsewhere.do("result = wb.exists('doomed')") is False
     assert elsewhere.do("result = len(wb.current_session().store.ls())") == 0
+
+
+def test_many_objects_are_deleted_by_a_few_questions(elsewhere: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever they are, a dataset with its partitions; those that somebody else has deleted meanwhile are not among what is returned."""
+    elsewhere.do("for number in range(5): wb.put(number, f'there/{number}')")
+    wb.put_many({f"here/{number}": number for number in range(700)})
+    wb.replicate("here/0", n=2).wait()
+    dd.from_pandas(pd.DataFrame({"x": range(4)}), npartitions=2).persist_shared("dataset")
+    until(lambda: len(wb.ls(limit=1000)) == 706, "all are known")
+    wanted = list(wb.ls(limit=1000))
+    wb.delete("here/1")
+    questions: list[int] = []
+    forget = ClusterClient.forget
+
+    def counted(cluster: ClusterClient, objects: Sequence[ObjectId]) -> frozenset[ObjectId]:
+        questions.append(len(objects))
+        return forget(cluster, objects)
+
+    monkeypatch.setattr(ClusterClient, "forget", counted)
+    deleted = wb.current_session().delete_all(wanted)
+    assert {info.name for info in deleted} == {info.name for info in wanted} - {"here/1"}
+    assert questions == [500, 206]
+    assert wb.ls(parts=True) == []
+    assert elsewhere.do("result = len(wb.current_session().store.ls(parts=True))") == 0
 
 
 def test_put_with_replicas_is_done_when_they_are_there() -> None:
