@@ -50,11 +50,10 @@ class Opened:
                 raise TypeError(f"A namespace is a name, not {type(namespace).__name__}.")
             if directory is not None:
                 raise ValueError("Give a session a directory or a namespace, not both.")
-            directory = default_directory(namespace)
-        place = default_directory() if directory is None else Path(directory).expanduser()
+        place = default_directory(namespace) if directory is None else Path(directory).expanduser()
         self.is_new = not (place / CATALOG).exists()
         self._check_is_there(namespace, create=create)
-        self.store = Store.open(directory, capacity=capacity, create=create, **options)
+        self.store = Store.open(place, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
         self._bereft = False
 
