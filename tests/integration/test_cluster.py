@@ -177,6 +177,22 @@ def test_a_name_that_two_nodes_bind_at_once_ends_the_same_way_and_the_loser_is_r
     assert (event["action"], event["winner"], event["loser"]) == ("name-conflict", winner.id, loser.id)
 
 
+def test_listings_choose_by_tags_and_by_names_alone(elsewhere: Process) -> None:
+    """Of all nodes, with and without a page: what has the tags; a star fits what has a name."""
+    wb.put(1, "here", tags={"project": "x"})
+    wb.put(2, tags={"project": "x"})
+    elsewhere.do("wb.put(3, 'there', tags={'project': 'x'}); wb.put(4, 'other', tags={'project': 'y'})")
+    until(lambda: wb.exists("there") and wb.exists("other"), "the other node has announced them")
+    for limit in (None, 10):
+        for sort_by in ("created", "name"):
+            how = {"limit": limit, "sort_by": sort_by}
+            names = [info.name for info in wb.ls(tags={"project": "x"}, **how)]  # type: ignore[arg-type]  # as it says
+            assert sorted(map(str, names)) == ["None", "here", "there"]
+            names = [info.name for info in wb.ls("*", **how)]  # type: ignore[arg-type]  # likewise
+            assert sorted(map(str, names)) == ["here", "other", "there"]
+    assert [info.name for info in wb.ls(tags={"project": "y"}, node="node-2")] == ["other"]
+
+
 def test_delete_removes_every_replica(elsewhere: Process) -> None:
     """After `delete` no node has the object, and its name is free."""
     wb.put(np.arange(100_000), "doomed")

@@ -9,6 +9,7 @@ its session; one that starts anew at the same address is waited for as long as D
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
@@ -21,8 +22,6 @@ from workbench.store import Store, default_directory
 from workbench.store.directory import CATALOG, namespace_directories
 
 if TYPE_CHECKING:
-    import os
-
     from workbench.cluster.client import ClusterClient
 
 
@@ -51,7 +50,7 @@ class Opened:
             if directory is not None:
                 raise ValueError("Give a session a directory or a namespace, not both.")
         place = default_directory(namespace) if directory is None else Path(directory).expanduser()
-        self.is_new = not (place / CATALOG).exists()
+        self.is_new = not os.path.exists(place / CATALOG)  # noqa: PTH110  # a path that cannot be looked into has no store either
         self._check_is_there(namespace, create=create)
         self.store = Store.open(place, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
