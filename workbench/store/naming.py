@@ -112,15 +112,19 @@ class Names:
             write.execute("DELETE FROM names WHERE name = ?", (name,))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
             if keep:
-                tag = "UPDATE objects SET tags = json_set(coalesce(tags, '{}'), '$.conflict', ?) WHERE seq = ?"
-                write.execute(tag, (name, row[0]))
-                write.execute("INSERT INTO changes (object, what, name) VALUES (?, 'conflict', ?)", (object_id, name))
+                self.tag_conflict(write, name, row[0], object_id)
                 return
             gone = not row[1] and not write.execute("SELECT 1 FROM names WHERE object = ?", (row[0],)).fetchone()
             if gone:
                 self.delete_row(write, row[0], was=name)
         if gone:
             self.trim()
+
+    def tag_conflict(self, write: sqlite3.Connection, name: str, seq: int, object_id: ObjectId) -> None:
+        """Note, within a transaction, that an object lost a name to one of another node."""
+        tag = "UPDATE objects SET tags = json_set(coalesce(tags, '{}'), '$.conflict', ?) WHERE seq = ?"
+        write.execute(tag, (name, seq))
+        write.execute("INSERT INTO changes (object, what, name) VALUES (?, 'conflict', ?)", (object_id, name))
 
     def find(self, write: sqlite3.Connection, key: Key) -> tuple[int, ObjectId]:
         """Find an object within the transaction, so that its name cannot be rebound in between."""

@@ -229,7 +229,11 @@ class Writer:
         used = draft.shared | {segment} if segment else draft.shared
         write.executemany("INSERT INTO uses VALUES (?, ?)", [(seq, each) for each in used])
         replaced = draft.name is not None and self.names.bind_row(write, draft.name, seq)
-        replaced |= self.names.adopt_rows(write, draft.adopts, seq)[2]
+        has, _, others_replaced = self.names.adopt_rows(write, draft.adopts, seq)
+        if draft.adopts and not has and draft.name is None and not row.cached:
+            # In the same step: without a name and without a tag nobody would find it again, should this process die now.
+            self.names.tag_conflict(write, draft.adopts[0], seq, rows.object_id(seq, values[1]))
+        replaced |= others_replaced
         return rows.object_id(seq, values[1]), replaced
 
     def _refer(self, write: sqlite3.Connection, shared: frozenset[int]) -> set[int]:
