@@ -1,7 +1,6 @@
 """The magics: ``%share``, ``%%share``, ``%fetch`` and ``%wb``.
 
-Covers what they do in the kernel. What their words mean is in ``parsing.py``, the verbs of ``%wb`` are those of the
-command line (``verbs/``), how values look is in ``display.py``. An error of the workbench is shown as one message
+Covers what they do in the kernel. What their words mean is in ``parsing.py``, the verbs of ``%wb`` are in ``magic_verbs.py``, how values look is in ``display.py``. An error of the workbench is shown as one message
 without a traceback of our own code; it stays an error, so that a notebook run stops there.
 """
 
@@ -24,26 +23,26 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 import workbench
-from workbench import codecs, completion, lazy, progress, script_causes
+from workbench import codecs, lazy, progress, script_causes
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError, WorkbenchError
 from workbench.jupyter import bars, causes, display
 from workbench.jupyter.completing import Completer, own_variables
+from workbench.jupyter.magic_verbs import MAGIC_VERBS
 from workbench.jupyter.messages import hide_our_frames, one_message, show_all_frames, users_code
 from workbench.jupyter.parsing import MagicError, ShareWish, parse_fetch, parse_share, split
 from workbench.listing import Listing
-from workbench.objects import Holder, ObjectInfo, Ref
+from workbench.objects import ObjectInfo, Ref
 from workbench.session import Session
 from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
-from workbench.verbs import VERBS, Verb, add_verbs, complete, no_such_verb, overview, parse
+from workbench.verbs import add_verbs, no_such_verb, overview, parse
 from workbench.verbs.wording import in_words_of
-
-_ALL: Final = 0.99
-"""Part of an object's bytes that is said to be all of it."""
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
+_ALL: Final = 0.99
+"""Part of an object's bytes that is said to be all of it."""
 _HELP = """\
 %share VAR ..., EXPR as NAME  put values; %%share NAME: that of the cell's last line
 %fetch NAME ..., NAME as VAR  map objects: no copy, read-only
@@ -51,77 +50,11 @@ _HELP = """\
 """
 
 
-def _connect(_session: Session, args: argparse.Namespace) -> Any:
-    workbench.connect(args.where)
-    return Listing(workbench.nodes())
-
-
-def _connect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "where", metavar="ADDRESS", nargs="?", help="scheduler (default: the cluster found on this host)"
-    )
-
-
-def _browse(_session: Session, _args: argparse.Namespace) -> Any:
-    from workbench.jupyter.widget import open_browser
-
-    return open_browser()
-
-
-def _use(_session: Session, args: argparse.Namespace) -> Any:
-    workbench.use(args.namespace)
-    return workbench.namespaces()
-
-
-def _is_new(_answer: Any, args: argparse.Namespace) -> str:
-    return (
-        f"there was no store {args.namespace!r}: made a new one" if args.namespace and current_session().is_new else ""
-    )
-
-
-def _use_arguments(parser: argparse.ArgumentParser) -> None:
-    action = parser.add_argument(
-        "namespace", metavar="NAME", nargs="?", help="of the store (default: as the settings say)"
-    )
-    complete(action, completion.namespace_names)
-
-
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:
     """Refuse: a notebook is run from top to bottom, also with nobody there to ask."""
     names = ", ".join(printable(info.name or info.id, 40) for info in objects[:5])
     more = f" and {len(objects) - 5} more" if len(objects) > 5 else ""
     raise MagicError(f"These are {len(objects)} objects: {names}{more}. Add --yes to delete them.")
-
-
-def _holders(session: Session, args: argparse.Namespace) -> Listing[Holder]:
-    return Listing(session.holders(args.key), of=Holder)
-
-
-def _release(session: Session, args: argparse.Namespace) -> None:
-    print(causes.release_objects(args.shell, session, args.keys))  # noqa: T201  # a magic answers by printing
-
-
-def _release_arguments(parser: argparse.ArgumentParser) -> None:
-    action = parser.add_argument("keys", metavar="NAME", nargs="*", help="names or ids of objects (default: all)")
-    complete(action, completion.object_names)
-
-
-def _in_a_notebook(verb: Verb) -> Verb:
-    """Return a verb as a notebook has it; in the overview, what belongs to another one stands beside it, so that it fits a screen."""
-    if verb.name == "holders":
-        return dataclasses.replace(verb, run=_holders, back="release", summary=f"{verb.summary}; let go of them")
-    if verb.name == "namespaces":
-        return dataclasses.replace(verb, back="use", summary="list your stores side by side; go on with another one")
-    return verb
-
-
-MAGIC_VERBS: tuple[Verb, ...] = (
-    *(_in_a_notebook(verb) for verb in VERBS),
-    Verb("release", "clear what Out, _ and the last error keep mapped", _release, _release_arguments),
-    Verb("use", "go on with another store of yours", _use, _use_arguments, says=_is_new),
-    Verb("connect", "use a Dask cluster from now on", _connect, _connect_arguments),
-    Verb("browse", "look at all of it in a widget", _browse),
-)
 
 
 class _Parser(argparse.ArgumentParser):
