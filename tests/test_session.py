@@ -363,3 +363,19 @@ def test_listing_by_tags(session: wb.Session) -> None:
     assert names({odd: "1"}, sort_by="nbytes") == ["two"] and names({odd: "2"}) == []
     assert names({"stage": "x"}) == [] and names({"stage": None}, pattern="t*") == []
     assert len(names({"project": "x"}, limit=1)) == 1
+
+
+def test_a_part_says_how_much_it_keeps_of_what_was_deleted(session: wb.Session) -> None:
+    """While somebody maps it the rest of its memory cannot be given back: its info says so, as long as that is so."""
+    wb.put(np.zeros(16 * MIB, "u1"), "large")
+    array = wb.get("large")
+    wb.put(array[: 1 << 20], "part")
+    assert wb.info("large").notes == wb.info("part").notes == ()
+    wb.delete("large")
+    (note,) = wb.info("part").notes
+    assert note.startswith("it keeps 15.0 MiB more of a larger object that was deleted")
+    assert wb.memory().sealed > 16 * MIB
+    del array
+    gc.collect()
+    session.doctor()
+    assert wb.info("part").notes == () and wb.memory().sealed < 2 * MIB

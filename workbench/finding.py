@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
-from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets
+from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets, format_nbytes
 from workbench.store import Store, node_name
 from workbench.store.reading import replaced
 
@@ -64,8 +64,20 @@ def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInf
     """Return the object that a key names; a dataset with the bytes and the nodes of its partitions."""
     info = resolve(store, cluster, key)
     if info.kind != "dataset":
-        return info
+        return _with_what_it_keeps(store, info)
     return _folded([info, *members(store, cluster, info)])[0]
+
+
+def _with_what_it_keeps(store: Store, info: ObjectInfo) -> ObjectInfo:
+    """Note of a part of a larger object that was deleted how much of that it keeps in this host's memory."""
+    nbytes = store.kept_in_vain(info)
+    if not nbytes:
+        return info
+    note = (
+        f"it keeps {format_nbytes(nbytes)} more of a larger object that was deleted; they are given back when there is no room, or by `workbench doctor`, "
+        "once nobody maps it"
+    )
+    return dataclasses.replace(info, notes=(*info.notes, note))
 
 
 def _folded(infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from workbench.errors import StoreFullError
 from workbench.objects import Holder, ObjectInfo, format_nbytes
 from workbench.store import directory as places
-from workbench.store import headroom, queries, rows
+from workbench.store import headroom, queries
 from workbench.store.holders import holders
 from workbench.texts import counted
 
@@ -122,13 +122,7 @@ class _Largest:
 
     def _frees(self, info: ObjectInfo) -> int:
         """Return the bytes of the segments that no other object uses."""
-        where, parameters = rows.with_id(info.id)
-        row = self._catalog.row(
-            "SELECT coalesce(sum(nbytes), 0) FROM segments s WHERE (SELECT count(*) FROM uses u WHERE u.segment = s.segment) = 1 "
-            f"AND segment IN (SELECT segment FROM uses JOIN objects o ON o.seq = object WHERE {where})",
-            parameters,
-        )
-        return 0 if row is None else int(row[0])
+        return queries.alone_nbytes(self._catalog, info.id)
 
 
 def _total(infos: Sequence[ObjectInfo]) -> str:

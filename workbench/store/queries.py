@@ -192,6 +192,17 @@ def nbytes_of(catalog: Catalog, numbers: Iterable[int]) -> int:
     return sum(row[0] for row in found if row is not None)
 
 
+def alone_nbytes(catalog: Catalog, object_id: ObjectId) -> int:
+    """Return how many bytes the segments have that no other object uses."""
+    where, parameters = rows.with_id(object_id)
+    row = catalog.row(
+        "SELECT coalesce(sum(nbytes), 0) FROM segments s WHERE (SELECT count(*) FROM uses u WHERE u.segment = s.segment) = 1 "
+        f"AND segment IN (SELECT segment FROM uses JOIN objects o ON o.seq = object WHERE {where})",
+        parameters,
+    )
+    return 0 if row is None else int(row[0])
+
+
 def memory(catalog: Catalog, directory: Path) -> Memory:
     """Return where the bytes of the store are."""
     # One statement is one snapshot: the sum and its parts fit together.

@@ -23,6 +23,7 @@ from workbench.store import directory as places
 from workbench.store.assembling import Parts, assemble
 from workbench.store.creating import InParts, InPlace
 from workbench.store.drafts import SHARED_FROM
+from workbench.store.free_segments import most_for
 from workbench.store.holders import holders as list_holders
 from workbench.store.holders import segments_of
 from workbench.store.naming import check_name
@@ -488,6 +489,11 @@ class Store:
     def nbytes_of(self, numbers: Iterable[int]) -> int:
         """Return how many bytes segments have."""
         return queries.nbytes_of(self.catalog, numbers)
+
+    def kept_in_vain(self, info: ObjectInfo) -> int:
+        """Return how many bytes of its segments an object keeps that no object uses; 0 for what recycling alone explains."""
+        kept, used = queries.alone_nbytes(self.catalog, info.id), info.nbytes + info.shared_nbytes
+        return kept - used if kept > most_for(used) else 0
 
     def set_causes(self, causes: Mapping[int, str]) -> None:
         """Say what in this process keeps which segments, for lists of holders.
