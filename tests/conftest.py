@@ -99,6 +99,7 @@ def own_store(no_leaks: None, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     elif "workbench_directory" in request.fixturenames:
         path = request.getfixturevalue("workbench_directory")
     monkeypatch.setenv("WORKBENCH_DIR", str(path))
+    monkeypatch.delenv("WORKBENCH_NAMESPACE", raising=False)
     previous = workbench.use_session(None)
     yield
     mine = workbench.use_session(previous)

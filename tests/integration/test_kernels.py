@@ -141,6 +141,11 @@ def test_error_of_a_magic_is_one_message_and_still_an_error(kernels: Any) -> Non
     assert caught.value.name == "ObjectNotFoundError"
     assert len(caught.value.lines) == 1
     assert "'flights'" in caught.value.lines[0]
+    with pytest.raises(CellError, match="ValueError: ttl is -1") as caught:
+        kernel.run("import workbench as wb\nwb.put(1, 'x', ttl=-1)")
+    assert "workbench/" not in "".join(caught.value.lines)
+    with pytest.raises(CellError, match="ValueError: invalid literal"):
+        kernel.run("int('x')")
 
 
 def test_names_are_completed(kernels: Any) -> None:
