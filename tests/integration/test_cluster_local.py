@@ -198,7 +198,7 @@ def test_a_local_cluster_that_cannot_be_is_refused_before_anything_starts(
 ) -> None:
     """Nothing is left of it, neither processes nor stores."""
     with pytest.raises(error, match=message):
-        LocalCluster(**options)
+        LocalCluster(**{"dashboard_address": ":0", **options})
     assert {path.name for path in home.iterdir()} <= {"store"}
 
 
