@@ -133,6 +133,8 @@ def test_what_is_lazy_is_shared_with_a_warning(session: wb.Session) -> None:
         wb.put(collection["x"].sum(), "sum")
     with pytest.warns(UserWarning, match=r"it is lazy, .*: wb.put\(it.collect\(\)\)"):
         wb.put(pl.DataFrame({"x": [1]}).lazy())
+    with pytest.warns(UserWarning, match=r"it is lazy, .*: it.persist_shared\('x'\)"):
+        wb.put_many({"n": 1, "x": collection})
     with pytest.warns(UserWarning, match=r"it is a reference, .*: wb.put\(wb.get\(it\), 'again'\)"):
         wb.put(wb.put(1, "one"), "again")
 

@@ -12,6 +12,7 @@ import textwrap
 import threading
 import types
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,24 @@ def test_encoded_object_can_be_let_go() -> None:
             assert encoded.nbytes > 1000
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("mode", ["r", "w", "rb"])
+@pytest.mark.parametrize("wrap", [lambda file: file, lambda file: {"file": file}], ids=["file", "in a dict"])
+def test_an_open_file_is_refused(mode: str, wrap: Callable[[Any], Any], tmp_path: Path) -> None:
+    """Whoever got it would have a file that is no file; its position does not move, and what is in it can be shared."""
+    path = tmp_path / "some.txt"
+    path.write_text("text")
+    with path.open(mode) as file:
+        with pytest.raises(CodecError, match=r"cannot be pickled .*(open file: share what is in it|BufferedReader)"):
+            encode(wrap(file))
+        assert file.tell() == 0
+
+
+def test_the_standard_streams_are_each_process_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no files in this sense: who gets an object that writes to one has its own."""
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    assert relay({"out": sys.stdout, "log": lambda: None})["out"] is sys.stdout
 
 
 @pytest.mark.parametrize(

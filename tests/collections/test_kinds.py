@@ -17,6 +17,7 @@ from scipy import sparse
 
 import workbench as wb
 from workbench.collections import persist_shared
+from workbench.errors import CodecError
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -29,6 +30,37 @@ class Labelled(pd.DataFrame):
         return Labelled
 
 
+class Duck:
+    """An array of another library, as CuPy or sparse has one: it has a shape, and the codecs know nothing of it."""
+
+    def __init__(self, values: Any) -> None:
+        self.data = np.asarray(values)
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    dtype = property(lambda self: self.data.dtype)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Duck:
+        return Duck(getattr(function, method)(*[getattr(each, "data", each) for each in inputs], **options))
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Duck:
+        return Duck(function([np.asarray(part.data) for part in args[0]], *args[1:], **options))
+
+
+class Unshareable(np.ndarray):
+    """An array that no pickler takes, as one whose memory is a device's."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError("it lies elsewhere")
+
+
+def _unshareable(block: Any) -> Unshareable:
+    return np.asarray(block).view(Unshareable)
+
+
 def _labelled(number: int) -> Labelled:
     return Labelled({"x": [number, number]})
 
@@ -36,6 +68,7 @@ def _labelled(number: int) -> Labelled:
 KINDS: dict[str, Callable[[], Any]] = {
     "masked": lambda: da.ma.masked_greater(da.arange(10, chunks=5), 5),
     "sparse": lambda: da.from_array(np.eye(8), chunks=4).map_blocks(sparse.csr_array),
+    "another library's": lambda: da.ones((4, 6), chunks=(2, 3)).map_blocks(Duck, meta=Duck(np.empty((0, 0)))),
     "objects": lambda: da.from_array(np.array([1, "a", None, {}], dtype=object), chunks=2),
     "structures": lambda: da.from_array(np.zeros(4, dtype=[("a", "i4"), ("b", "f8")]), chunks=2),
     "no dimensions": lambda: da.arange(10, chunks=5).sum(),
@@ -58,6 +91,8 @@ def _assert_same(found: Any, expected: Any) -> None:
         pd.testing.assert_index_equal(found, expected)
     elif isinstance(expected, np.ma.MaskedArray):
         np.testing.assert_array_equal(found.mask, expected.mask)
+        np.testing.assert_array_equal(found.data, expected.data)
+    elif isinstance(expected, Duck):
         np.testing.assert_array_equal(found.data, expected.data)
     elif sparse.issparse(expected):
         np.testing.assert_array_equal(found.toarray(), expected.toarray())
@@ -86,3 +121,37 @@ def test_what_is_no_collection_of_partitions_is_refused(value: Any) -> None:
     ):
         persist_shared(value, "x")
     assert not wb.exists("x")
+
+
+def test_partitions_that_cannot_be_shared_are_refused_before_anything_is_computed() -> None:
+    """The meta tells of what class they are."""
+    computed: list[int] = []
+
+    def block(values: Any) -> Any:
+        computed.append(1)
+        return _unshareable(values)
+
+    meta = _unshareable(np.empty((0, 0)))
+    array = da.ones((4, 4), chunks=2).map_blocks(block, meta=meta)
+    with pytest.raises(CodecError, match=r"nothing was computed: its partitions are of .*Unshareable.*map_blocks"):
+        array.persist_shared("x")
+    assert not computed
+    assert not wb.exists("x")
+
+
+def test_partitions_of_which_the_meta_tells_nothing_leave_nothing() -> None:
+    """What only the data shows is an error of the task that computes it; what was put by others is deleted."""
+    array = da.ones((4, 4), chunks=2).map_blocks(
+        lambda block, block_id: _unshareable(block) if block_id == (1, 1) else block, meta=np.empty((0, 0))
+    )
+    with dask.config.set(scheduler="sync"), pytest.raises(CodecError, match="it lies elsewhere"):
+        array.persist_shared("x")
+    assert not wb.ls(parts=True)
+
+
+def test_blocks_that_have_not_the_dimensions_of_the_array_are_named() -> None:
+    """Dask believes what the meta says until somebody computes."""
+    array = da.ones((4, 4), chunks=2).map_blocks(lambda block: block[0], meta=np.empty((0, 0)))
+    with dask.config.set(scheduler="sync"), pytest.raises(ValueError, match=r"Block \(0, 0\) .* not 2 dimensions"):
+        array.persist_shared("x")
+    assert not wb.ls(parts=True)

@@ -166,7 +166,12 @@ def _cloud_pickler() -> _MakePickler:
 
         def reducer_override(self, value: Any) -> Any:
             reduced = self.reduce(value)
-            return super().reducer_override(value) if reduced is NotImplemented else reduced
+            if reduced is not NotImplemented:
+                return reduced
+            if isinstance(value, io.TextIOWrapper) and value not in (sys.stdout, sys.stderr):
+                # cloudpickle would take what can be read from here on along, and make a file of it that is in memory only.
+                raise TypeError("it is an open file: share what is in it, as with open(path).read()")
+            return super().reducer_override(value)
 
     return CloudPickler
 

@@ -1,7 +1,7 @@
 """Dask Arrays as datasets: each block is an object, numbered in C order.
 
 Covers what is special to arrays. Chunk sizes that Dask does not know (nan) are known once the blocks are put. Blocks may be anything that has a shape and
-that the codecs share: NumPy arrays, masked arrays and other subclasses, SciPy sparse matrices. Read next: ``partitions.py``.
+that the codecs share or pickle: NumPy arrays, masked arrays and other subclasses, SciPy sparse matrices, arrays of other libraries. Read next: ``partitions.py``.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ def manifest(collection: Any, dataset: ObjectId, computed: Any) -> Manifest:
     blocks = np.asarray(computed, dtype=object).reshape(collection.numblocks)
     placed: list[Placed] = list(blocks.ravel())
     shapes = {index: blocks[index].shape for index in np.ndindex(*collection.numblocks)}
+    for index, shape in shapes.items():
+        if len(shape) != collection.ndim:
+            raise ValueError(
+                f"Block {index} of the array has the shape {tuple(shape)}, which are not {collection.ndim} dimensions."
+            )
     chunks = []
     for axis, count in enumerate(collection.numblocks):
         first = [0] * collection.ndim

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from workbench import codecs
 from workbench.cluster import mapping
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
@@ -54,7 +52,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Placed:
-    """A partition that was put: what the manifest needs to know of it. `shape` is that of an array, or ``(rows,)``."""
+    """A partition that was put: what the manifest needs to know of it. `shape` is the partition's own, or ``(rows,)`` if it has none."""
 
     ref: Ref
     shape: tuple[int, ...]
@@ -72,8 +70,8 @@ def put(part: Any, number: int, dataset: ObjectId) -> Placed:
             tags={"dataset": dataset, "partition": str(number)},
         )
     info = store.info(target)
-    # Of an array without dimensions Dask may compute a scalar of NumPy's.
-    shape = tuple(part.shape) if info.kind in ("array", "sparse") or isinstance(part, np.generic) else (len(part),)
+    # Of an array without dimensions Dask may compute a scalar of NumPy's, which has a shape, too.
+    shape = tuple(part.shape) if hasattr(part, "shape") else (len(part),)
     return Placed(Ref(target, None, info.kind, info.nbytes + info.shared_nbytes), shape, node_name())
 
 

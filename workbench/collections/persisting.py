@@ -11,13 +11,13 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import progress
+from workbench import codecs, progress
 from workbench.collections import arrays, frames
 from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import current_store
 from workbench.current import current_session
-from workbench.errors import ObjectNotFoundError, WorkbenchError
+from workbench.errors import CodecError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
@@ -49,6 +49,8 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     ------
     StoreFullError
         A node has no room. No dataset was made, and the partitions that were put are deleted.
+    CodecError
+        What the partitions consist of cannot be shared or pickled; nothing was computed if the meta tells that already.
     ClusterError
         A worker lacks the workbench's plugin, or there are fewer nodes than `replicas`.
     """
@@ -61,6 +63,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
         check_name(name)
     if not isinstance(replicas, int) or replicas < 1:
         raise ValueError(f"replicas is {replicas!r}; it must be a whole number from 1 on.")
+    _check_meta(collection)
     session = current_session()
     if replicas > 1:
         session.require_nodes(replicas)
@@ -81,6 +84,19 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     if replicas > 1 and session.cluster is not None:
         session.replicate(dataset, n=replicas).wait()
     return open_collection(manifest, name)
+
+
+def _check_meta(collection: Any) -> None:
+    """Refuse, before anything is computed, what could not be put afterwards: the meta is what the partitions are, without data."""
+    meta = collection._meta  # noqa: SLF001  # Dask has no public name for it
+    try:
+        codecs.encode(meta)
+    except CodecError as error:
+        kind = type(meta)
+        raise CodecError(
+            f"This collection cannot be persisted as a dataset, and nothing was computed: its partitions are of {kind.__module__}.{kind.__qualname__}, "
+            f"which cannot be shared. {error} Or turn them into what can be shared first, with map_partitions or map_blocks."
+        ) from error
 
 
 def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Manifest:

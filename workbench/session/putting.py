@@ -145,6 +145,9 @@ class Putting(Spanning):
         check_tags(tags)
         named = objects if isinstance(objects, Mapping) else None
         values = list(objects if named is None else named.values())
+        for name, value in zip([None] * len(values) if named is None else named, values, strict=True):
+            if lazy.is_lazy(value):
+                _warn_of_lazy(value, name)
         if (cluster := self._visited()) is not None:
             names = [None] * len(values) if named is None else list(named)
             return self._send_many(cluster, dict(enumerate(zip(names, values, strict=True))), ttl=ttl, tags=tags)
