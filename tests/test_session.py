@@ -128,7 +128,7 @@ def test_what_is_lazy_is_shared_with_a_warning(session: wb.Session) -> None:
     collection = dd.from_pandas(pd.DataFrame({"x": [1, 2]}), npartitions=1)
     with pytest.warns(UserWarning, match=r"What was put is a DataFrame; it is lazy, .*: it.persist_shared\('x'\)"):
         wb.put(collection, "x")
-    assert wb.get("x").compute()["x"].sum() == 3
+    assert wb.get("x").compute(scheduler="sync")["x"].sum() == 3
     with pytest.warns(UserWarning, match=r"it is lazy, .*: wb.put\(it.compute\(\), 'sum'\)"):
         wb.put(collection["x"].sum(), "sum")
     with pytest.warns(UserWarning, match=r"it is lazy, .*: wb.put\(it.collect\(\)\)"):

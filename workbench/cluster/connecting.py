@@ -161,6 +161,7 @@ async def _knock(address: str, patience: float, starting: float, security: Secur
         await knocking
     finally:
         knocking.cancel()
+        await asyncio.wait([knocking])  # its socket is closed then
 
 
 def _new_client(where: Any, address: str, patience: float, starting: float, security: Security) -> Client:
