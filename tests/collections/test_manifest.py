@@ -56,7 +56,7 @@ def test_a_partition_that_is_put_twice_is_there_once(store: Store) -> None:
     assert (info.id, info.name, info.tags) == (partition_id(dataset, 3), None, {"dataset": dataset, "partition": "3"})
     pd.testing.assert_frame_equal(load(info.ref, Source(dataset)), FRAME)
     assert placed[0].ref == info.ref
-    assert placed[0].shape == (10,)
+    assert placed[0].shape == FRAME.shape
 
 
 def test_a_partition_that_is_gone_is_an_error(store: Store) -> None:
