@@ -106,9 +106,10 @@ def test_a_panel_of_another_version(window: Lab) -> None:
     window.panel.locator("[title^='Ask the server']").first.click()
     skew = hint(window, "Versions differ")
     shows(window, "panel-skew", skew, f"This panel is of version {__version__}, the server of 9.9.9", "Reload the Page")
-    window.page.unroute_all(behavior="wait")
     skew.get_by_role("button").click()
+    window.page.unroute_all(behavior="wait")
     window.panel.wait_for()
+    window.panel.locator("[title^='Ask the server']").first.click()
     expect(hint(window, "No store on this host yet")).to_be_visible()
     expect(skew).to_have_count(0)
 
