@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 import threading
 import time
@@ -136,6 +137,29 @@ def test_a_scheduler_that_does_not_answer_is_an_error_in_bounded_time() -> None:
         ):
             wb.connect(f"tcp://127.0.0.1:{port}", timeout=timeout)
         assert time.monotonic() - started < 8, "Dask tries for ten seconds"
+
+
+def test_a_client_whose_scheduler_stands_still_is_an_error_in_bounded_time(home: Path) -> None:
+    """Dask's client is connected, and waits for ever for an answer."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{place.getsockname()[1]}"
+    scheduler = dask(
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        address.rpartition(":")[2],
+        "--no-dashboard",
+        directory=home / "store",
+    )
+    with scheduler as process, Client(address, timeout=60) as client:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(wb.ClusterError, match=f"The scheduler at {address} does not answer within 1 s"):
+                wb.connect(client, timeout=1)
+        finally:
+            process.send_signal(signal.SIGCONT)
 
 
 def test_a_scheduler_that_is_starting_is_waited_for() -> None:

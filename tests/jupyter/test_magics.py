@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dask
 import dask.dataframe as dd
@@ -188,6 +188,25 @@ def test_an_error_in_an_argument_is_shown_where_the_user_called_it(
     shown = plain(capsys.readouterr().out)
     assert call in shown and said in shown
     assert "workbench/" not in shown and len(shown.splitlines()) < 15
+
+
+def test_ctrl_c_is_shown_where_the_user_called(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it comes within a call of ours, also where nothing counts how far the work is; the user's own Ctrl-C is shown as ever."""
+
+    def interrupted(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(wb.Session, "load", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(shell, "import workbench as wb\nwb.load('x.wb')")
+    shown = plain(capsys.readouterr().out)
+    assert "wb.load('x.wb')" in shown and "KeyboardInterrupt" in shown
+    assert "workbench/" not in shown
+    with pytest.raises(KeyboardInterrupt):
+        run(shell, "def mine():\n    raise KeyboardInterrupt\nmine()")
+    assert "in mine()" in plain(capsys.readouterr().out)
 
 
 def test_errors_of_others_are_shown_as_ever(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

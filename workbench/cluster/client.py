@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -146,20 +146,41 @@ class ClusterClient:
         ClusterError
             If it does not answer in time, has gone, or lacks the plugin.
         """
+        scheduler = self._scheduler()
+        call = getattr(scheduler, messages.OP)(verb=verb, arguments=arguments, version=messages.PROTOCOL)
+        reply = await self._bounded(call, None if patience is None else self._timeout + patience)
+        return messages.unwrap(reply, f"The scheduler at {self.address}")
+
+    async def a_has_plugin(self) -> bool:
+        """Tell whether the scheduler has the plugin, without calling it: Dask logs a call that it does not know with a traceback.
+
+        Raises
+        ------
+        ClusterError
+            It does not answer in time, or has gone.
+        """
+        question = self._scheduler().get_metadata(keys=[messages.OP], default=None)
+        return await self._bounded(question, self._timeout) is not None
+
+    def has_plugin(self) -> bool:
+        """As :meth:`a_has_plugin`."""
+        return self._sync(self.a_has_plugin)
+
+    def _scheduler(self) -> Any:
         scheduler = self._channel.scheduler
         if scheduler is None or self._channel.status in ("closed", "closing"):
             raise ClusterError("The Dask client is closed. Connect again with wb.connect(...).")
-        limit = None if patience is None else self._timeout + patience
+        return scheduler
+
+    async def _bounded(self, call: Awaitable[T], limit: float | None) -> T:
         try:
-            call = getattr(scheduler, messages.OP)(verb=verb, arguments=arguments, version=messages.PROTOCOL)
-            reply = await asyncio.wait_for(call, limit)
+            return await asyncio.wait_for(call, limit)
         except (OSError, TimeoutError) as error:
             waited = "" if limit is None else f" within {limit:.0f} s"
             raise ClusterError(
                 f"The scheduler at {self.address or 'an unknown address'} does not answer{waited} ({str(error) or 'no reply'}). "
                 "If it is gone, start a cluster again and call wb.connect(...); objects on the nodes are still there."
             ) from error
-        return messages.unwrap(reply, f"The scheduler at {self.address}")
 
     def call(self, verb: str, **arguments: Any) -> Any:
         """As :meth:`ask`, for who cannot await."""

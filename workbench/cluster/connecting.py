@@ -21,7 +21,6 @@ from distributed.comm import core as comms
 from distributed.utils import import_term
 
 from workbench import config, connection
-from workbench.cluster import messages
 from workbench.cluster.client import ClusterClient
 from workbench.cluster.scheduler_plugin import WorkbenchSchedulerPlugin
 from workbench.cluster.worker_plugin import WorkbenchWorkerPlugin
@@ -207,7 +206,7 @@ def add_plugins(cluster: ClusterClient, patience: float) -> None:
         If one of them cannot run it; the message says which and why.
     """
     client = cluster.client
-    if client.get_metadata([messages.OP], default=None) is None:
+    if not cluster.has_plugin():
         _register(cluster, WorkbenchSchedulerPlugin())
     waiting = _not_joined(cluster)
     if not waiting:

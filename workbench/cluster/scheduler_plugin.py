@@ -88,9 +88,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         """Begin to answer; called by Dask."""
         self._scheduler = scheduler
         scheduler.handlers[messages.OP] = self._handle
-        scheduler.task_metadata[messages.OP] = (
-            messages.PROTOCOL
-        )  # for who asks before calling: Dask logs a call that it does not know
+        # For who asks before calling, as Dask logs a call that it does not know.
+        scheduler.task_metadata[messages.OP] = messages.PROTOCOL
         self._hide = metrics.show("scheduler", lambda: metrics.of_scheduler(self))
 
     async def before_close(self) -> None:

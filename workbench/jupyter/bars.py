@@ -13,7 +13,6 @@ import sys
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import DisplayHandle
 
-from workbench.jupyter.messages import show_from_the_user
 from workbench.progress import Display, TerminalLine, Work
 
 __all__ = ["NotebookBar", "display_for"]
@@ -22,8 +21,7 @@ __all__ = ["NotebookBar", "display_for"]
 class NotebookBar:
     """Shows work as a bar below the cell; one for each piece of work."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+    def __init__(self) -> None:
         self._handles: dict[Work, DisplayHandle] = {}
 
     def show(self, work: Work) -> None:
@@ -38,9 +36,6 @@ class NotebookBar:
     def end(self, work: Work, *, failed: bool) -> None:
         """Say in its place what was done."""
         said = f"{work.summary}, and then not finished" if failed else work.summary
-        error = sys.exc_info()[1]
-        if isinstance(error, KeyboardInterrupt):
-            show_from_the_user(self._shell, error)
         self._draw(work, said, f"<div>{html.escape(said)}</div>")
         self._handles.pop(work, None)
 
@@ -57,5 +52,5 @@ class NotebookBar:
 def display_for(shell: InteractiveShell) -> Display | None:
     """Return what shows work to who sits before a shell: a bar in a notebook, a line at a terminal, else nothing."""
     if hasattr(shell, "kernel"):
-        return NotebookBar(shell)
+        return NotebookBar()
     return TerminalLine() if sys.stderr.isatty() else None

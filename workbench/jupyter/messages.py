@@ -19,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from workbench.errors import WorkbenchError
 from workbench.jupyter.parsing import MagicError
 
-__all__ = ["hide_our_frames", "one_message", "show_all_frames", "show_from_the_user", "users_code"]
+__all__ = ["hide_our_frames", "one_message", "show_all_frames", "users_code"]
 
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
 _LIBRARIES: Final = tuple(
@@ -27,7 +27,8 @@ _LIBRARIES: Final = tuple(
 )
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
-_OF_ARGUMENTS: Final = (TypeError, ValueError)
+_PLAIN_ERRORS: Final = (TypeError, ValueError, KeyboardInterrupt)
+"""What comes out of the workbench and is Python's own: what it says of wrong arguments, and Ctrl-C."""
 _HOOK: Final = "_render_traceback_"
 """IPython's own: what an error has under this name says how it looks."""
 
@@ -76,9 +77,10 @@ def users_code(shell: InteractiveShell) -> Iterator[None]:
 
 
 def hide_our_frames(shell: InteractiveShell) -> None:
-    """Let every error of the workbench be shown with the user's own frames only, as :func:`show_from_the_user` does.
+    """Let every error of the workbench be shown with the user's own frames only, those of whoever calls it.
 
-    Also what it says of wrong arguments, which are plain Python errors: for these IPython has one handler, which is left to whoever has set it.
+    Also what it says of wrong arguments, and Ctrl-C in the middle of it, which are plain Python errors: for these IPython has one handler, which is left to
+    whoever has set it.
     """
     known = weakref.ref(shell)
 
@@ -88,35 +90,35 @@ def hide_our_frames(shell: InteractiveShell) -> None:
 
     setattr(WorkbenchError, _HOOK, lines)
     if not shell.custom_exceptions:
-        shell.set_custom_exc(_OF_ARGUMENTS, _show_argument_error)
+        shell.set_custom_exc(_PLAIN_ERRORS, _show_plain_error)
 
 
-def _show_argument_error(
+def _show_plain_error(
     shell: InteractiveShell,
     kind: type[BaseException],
     error: BaseException,
     traceback: TracebackType | None,
     tb_offset: int | None = None,
 ) -> None:
-    innermost = traceback
-    while innermost is not None and innermost.tb_next is not None:
-        innermost = innermost.tb_next
-    if innermost is not None and _is_ours(innermost):
-        show_from_the_user(shell, error)
+    # An argument is refused by our own code; what a function of the user raises that we call is his. Ctrl-C may come anywhere below us.
+    frames = list(_frames(traceback))
+    if any(map(_is_ours, frames if kind is KeyboardInterrupt else frames[-1:])):
+        _show(error, lambda: _lines(shell, error))
     shell.showtraceback((kind, error, traceback), tb_offset=tb_offset, running_compiled_code=True)
 
 
 def show_all_frames(shell: InteractiveShell) -> None:
     """Undo :func:`hide_our_frames`."""
-    if shell.custom_exceptions is _OF_ARGUMENTS:
+    if shell.custom_exceptions is _PLAIN_ERRORS:
         shell.set_custom_exc((), None)
     with contextlib.suppress(AttributeError):
         delattr(WorkbenchError, _HOOK)
 
 
-def show_from_the_user(shell: InteractiveShell, error: BaseException) -> None:
-    """Let an error be shown with the frames that are not the workbench's: whoever calls it wants to see where he did."""
-    _show(error, lambda: _lines(shell, error))
+def _frames(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
 
 
 def _lines(shell: InteractiveShell, error: BaseException) -> list[str]:
@@ -147,12 +149,8 @@ def _is_ours(traceback: TracebackType) -> bool:
 
 def _has_users(error: BaseException | None) -> bool:
     """Tell whether code that is neither ours nor a library's had a part in an error."""
-    traceback = None if error is None else error.__traceback__
-    while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith((_OURS, *_LIBRARIES)):
-            return True
-        traceback = traceback.tb_next
-    return False
+    frames = _frames(None if error is None else error.__traceback__)
+    return any(not each.tb_frame.f_code.co_filename.startswith((_OURS, *_LIBRARIES)) for each in frames)
 
 
 def _show(error: BaseException, lines: list[str] | Callable[[], list[str]]) -> None:
