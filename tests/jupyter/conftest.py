@@ -9,12 +9,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from pytest_jupyter.jupyter_server import *  # noqa: F403  # its fixtures, and its hooks for asynchronous tests
 from traitlets.config import Config
 
 from tests.jupyter.asking import Ask, Fetch, asking
+from workbench.jupyter import magics
 
 
 @pytest.fixture  # type: ignore[no-redef]  # that is how pytest-jupyter is configured
@@ -44,6 +46,16 @@ def ipython(monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
     yield shell
     shell.user_ns.clear()
     shell.history_manager.end_session()
+
+
+@pytest.fixture
+def shell(ipython: InteractiveShell, store_directory: Path) -> Iterator[InteractiveShell]:
+    """Load the extension into an IPython shell."""
+    del store_directory  # its store is that of the current session
+    ipython.run_line_magic("load_ext", "workbench")
+    ipython.user_ns["df"] = pd.DataFrame({"x": [1, 2, 3], "s": ["a", None, "c"]})
+    yield ipython
+    magics.unregister(ipython)
 
 
 @pytest.fixture

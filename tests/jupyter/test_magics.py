@@ -1,15 +1,12 @@
-"""The magics in a real IPython shell, and the words that they understand."""
+"""The magics in a real IPython shell."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import dask
 import dask.dataframe as dd
@@ -17,32 +14,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import workbench as wb
-from workbench.jupyter import magics, messages
-from workbench.jupyter.parsing import FetchWish, MagicError, ShareWish, parse_fetch, parse_share
+from tests.jupyter.cells import run
+from workbench.jupyter.parsing import MagicError
 from workbench.objects import format_nbytes
 from workbench.store import default_directory
-
-
-@pytest.fixture
-def shell(ipython: InteractiveShell, store_directory: Path) -> Iterator[InteractiveShell]:
-    """Load the extension into an IPython shell."""
-    del store_directory  # its store is that of the current session
-    ipython.run_line_magic("load_ext", "workbench")
-    ipython.user_ns["df"] = pd.DataFrame({"x": [1, 2, 3], "s": ["a", None, "c"]})
-    yield ipython
-    magics.unregister(ipython)
-
-
-def run(shell: InteractiveShell, cell: str) -> Any:
-    """Run a cell and return its result, or raise its error."""
-    result = shell.run_cell(cell)
-    result.raise_error()
-    return result.result
 
 
 def test_share_and_fetch_keep_the_value(shell: InteractiveShell) -> None:
@@ -136,156 +115,6 @@ def test_cell_without_a_value_is_refused_before_it_runs(shell: InteractiveShell)
         run(shell, "%%share result\n\n")
 
 
-@pytest.mark.parametrize("cell", ["%%share result\nx = 5\nx / zero", "%share divide(5) as result"])
-def test_an_error_in_the_users_code_is_shown_from_there(
-    shell: InteractiveShell, cell: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its traceback shows the user's lines and not the magic's own, and nothing is shared."""
-    shell.colors = "nocolor"
-    run(shell, "zero = 0\ndef divide(x):\n    return x / zero")
-    with pytest.raises(ZeroDivisionError):
-        run(shell, cell)
-    shown = capsys.readouterr().out
-    assert "x / zero" in shown and "ZeroDivisionError" in shown
-    assert "workbench/" not in shown and "eval(" not in shown
-    assert not wb.exists("result")
-
-
-def test_an_error_of_the_workbench_is_shown_where_the_user_called_it(
-    shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The user's own lines and the message: none of our frames, nor what our code made the error of; unloading brings them back."""
-    shell.colors = "nocolor"
-    for loaded in (True, False):
-        with pytest.raises(wb.ObjectNotFoundError):
-            run(shell, "def load():\n    return wb.get('nope')\nimport workbench as wb\nload()")
-        shown = capsys.readouterr().out
-        assert "return wb.get('nope')" in shown and "There is no object 'nope'" in shown
-        assert ("session/sharing.py" in shown) != loaded
-        assert ("another exception" in shown) != loaded
-        messages.show_all_frames(shell)
-
-
-def plain(shown: str) -> str:
-    """What was shown, without colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
-
-
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        ("wb.put(1, 'x', ttl=-1)", "ValueError: ttl is -1"),
-        ("wb.put_many(5)", "TypeError: put_many takes several objects"),
-        ("wb.LocalCluster(nodes=0)", "ValueError: nodes is 0"),
-    ],
-)
-def test_an_error_in_an_argument_is_shown_where_the_user_called_it(
-    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], call: str, said: str
-) -> None:
-    """Also plain calls in a cell, of functions and classes: the user's own line and the message, without our frames."""
-    with pytest.raises((TypeError, ValueError)):
-        run(shell, f"import workbench as wb\n{call}")
-    shown = plain(capsys.readouterr().out)
-    assert call in shown and said in shown
-    assert "workbench/" not in shown and len(shown.splitlines()) < 15
-
-
-def test_ctrl_c_is_shown_where_the_user_called(
-    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever it comes within a call of ours, also where nothing counts how far the work is; the user's own Ctrl-C is shown as ever."""
-
-    def interrupted(*_: object, **__: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(wb.Session, "load", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(shell, "import workbench as wb\nwb.load('x.wb')")
-    shown = plain(capsys.readouterr().out)
-    assert "wb.load('x.wb')" in shown and "KeyboardInterrupt" in shown
-    assert "workbench/" not in shown
-    with pytest.raises(KeyboardInterrupt):
-        run(shell, "def mine():\n    raise KeyboardInterrupt\nmine()")
-    assert "in mine()" in plain(capsys.readouterr().out)
-
-
-def test_errors_of_others_are_shown_as_ever(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of the user's code, of libraries, and of what the user's code does within a call of ours; a handler of somebody else stays."""
-    for cell in ("int('x')", "import fractions; fractions.Fraction('x')"):
-        with pytest.raises(ValueError, match="x"):
-            run(shell, cell)
-    shown = plain(capsys.readouterr().out)
-    assert "int('x')" in shown and "fractions.py" in shown
-    magics.unregister(shell)
-    assert len(shell.custom_exceptions) == 0
-    shell.set_custom_exc((ZeroDivisionError,), lambda *_, **__: None)
-    try:
-        magics.register(shell)
-        assert list(shell.custom_exceptions) == [ZeroDivisionError]
-        magics.unregister(shell)
-        assert list(shell.custom_exceptions) == [ZeroDivisionError]
-    finally:
-        shell.set_custom_exc((), None)
-
-
-def test_a_refusal_is_red(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where colours are, the first line of a message is red; what the workbench refuses in an argument is a message, too."""
-    shell.colors = "linux"
-    for cell, message in (("%wb info nope", "ObjectNotFoundError: "), ("%wb operations --cancel x", "needs a cluster")):
-        with pytest.raises((wb.WorkbenchError, ValueError)):
-            run(shell, cell)
-        shown = capsys.readouterr().out
-        assert shown.startswith("\x1b[31m") and message in shown and len(shown.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("cell", "error", "message"),
-    [
-        ("%share nothing_there", MagicError, "no variable 'nothing_there'"),
-        ("%share dff", MagicError, "There is df"),
-        ("%share oepn", MagicError, r"no variable 'oepn'\.$"),
-        ("%share df as", MagicError, "missing after 'as': %share df as NAME"),
-        ("%share df as my df", MagicError, "stands in quotes: %share df as 'my df'"),
-        ("%share", MagicError, "Say what to share"),
-        ("%share df.x", MagicError, "%share df.x as NAME"),
-        ("%share --ttl soon df", MagicError, "number of seconds"),
-        ("%share --colour df", MagicError, "--colour is not an option"),
-        ("%fetch", MagicError, "Say what to fetch"),
-        ("%share df --ttl", MagicError, "number of seconds"),
-        ("%share df --colour", MagicError, "--colour is not an option"),
-        ("%share df --ttl 5 min", MagicError, "--ttl takes one number"),
-        ("%fetch --pin df", MagicError, "--pin is not an option of %fetch"),
-        ("%fetch df as", MagicError, "missing after 'as': %fetch df as VAR"),
-        ("%fetch a b as a", MagicError, "cannot both be a"),
-        ("%fetch 'my flights'", MagicError, "%fetch 'my flights' as VAR"),
-        ("%fetch df as class", MagicError, "cannot be the name of a variable"),
-        ("%fetch 'df", MagicError, "No closing quotation"),
-        ("%fetch nope", wb.ObjectNotFoundError, "no object 'nope'"),
-        ("%wb lss", MagicError, "did you mean 'ls'"),
-        ("%wb LS", MagicError, "did you mean 'ls'"),
-        ("%wb ls --bogus", MagicError, r"unrecognized arguments: --bogus\nusage: %wb ls "),
-        ("%wb ls --json", MagicError, r"here Python has the values: wb\.ls\(\)\.to_pandas"),
-        ("%wb get x", MagicError, "a notebook gets with %fetch NAME"),
-        ("%wb watch", MagicError, "for event in wb.watch"),
-        ("%wb drain node-2 --yes", MagicError, r"unrecognized arguments: --yes\nusage: %wb drain "),
-        ("%wb info", MagicError, "required: NAME"),
-        ("%wb info nope", wb.ObjectNotFoundError, "no object 'nope'"),
-        ("%wb replicate x -n 0", MagicError, "at least 1"),
-        ("%wb move x --to y", wb.ClusterError, "LocalCluster"),
-    ],
-)
-def test_wrong_use_is_one_message(
-    shell: InteractiveShell, cell: str, error: type[Exception], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An error says what is wrong and what to do, without a traceback, and stays an error."""
-    with pytest.raises(error, match=message):
-        run(shell, cell)
-    shown = capsys.readouterr()
-    assert "Traceback" not in shown.out + shown.err
-    assert "workbench/" not in shown.out + shown.err
-    assert message.split(maxsplit=1)[0] in shown.out + shown.err
-
-
 def test_overview_fits_a_screen(shell: InteractiveShell) -> None:
     """``%wb`` alone, and the help of each verb, fit 80 by 24."""
     with capture_output() as shown:
@@ -345,67 +174,6 @@ def test_a_lazy_collection_gets_a_hint(shell: InteractiveShell) -> None:
     assert "%share later.collect() as later" in shown.stdout
 
 
-def completions(shell: InteractiveShell, line: str) -> list[str]:
-    """What the shell offers at the end of a line: whole lines."""
-    with provisionalcompleter():
-        return [line[: found.start] + found.text for found in shell.Completer.completions(line, len(line))]
-
-
-def test_completion_offers_what_fits(shell: InteractiveShell) -> None:
-    """Verbs, flags, choices, names of objects (in quotes where they need them) and variables, each where it belongs."""
-    for name in ("runs/1", "runs/2", "my flights", "it's"):
-        wb.put(1, name)
-    shell.user_ns |= {"runway": 1, "run_count": 2}
-    for line, expected in {
-        "%share run": ["%share runway", "%share run_count"],
-        "%share df as ru": ["%share df as runs/1", "%share df as runs/2"],
-        "%share --r": ["%share --replicas"],
-        "%%share my": ["%%share 'my flights'"],
-        "%fetch runs/": ["%fetch runs/1", "%fetch runs/2"],
-        "%fetch 'my f": ["%fetch 'my flights'"],
-        '%fetch "my f': ['%fetch "my flights"'],
-        "%fetch it": ["%fetch 'it'\"'\"'s'"],
-        "%fetch runs/1 as runw": ["%fetch runs/1 as runway"],
-        "%fetch runs/1, run": ["%fetch runs/1, runs/1", "%fetch runs/1, runs/2"],
-        "%wb rep": ["%wb replicate"],
-        "%wb help und": [],
-        "%wb help unp": ["%wb help unpin"],
-        "%wb info my": ["%wb info 'my flights'"],
-        "%wb pin runs/1 runs/": ["%wb pin runs/1 runs/1", "%wb pin runs/1 runs/2"],
-        "%wb ls --so": ["%wb ls --sort", "%wb ls --sort-by"],
-        "%wb ls --sort la": ["%wb ls --sort last_used"],
-        "%wb ls --sort=la": ["%wb ls --sort=last_used"],
-        "%wb move runs/1 --dry": ["%wb move runs/1 --dry-run"],
-        "%wb ls --kind ": ["%wb ls --kind object"],
-        "x = 5\n%fetch my": ["x = 5\n%fetch 'my flights'"],
-    }.items():
-        assert completions(shell, line) == expected, line
-
-
-def test_names_are_offered_within_calls(shell: InteractiveShell) -> None:
-    """In ``wb.get("`` and the like, however the module or the session is called; not behind a string that is closed, nor in others' calls."""
-    for name in ("flights", "flowers", 'fl"at'):
-        wb.put(1, name)
-    shell.user_ns |= {"bench": wb, "session": wb.current_session(), "other": {}}
-    for line, expected in {
-        'bench.get("fl': ['bench.get("flights', 'bench.get("flowers'],
-        "x = len(bench.info('flo": ["x = len(bench.info('flowers"],
-        "session.delete('fli": ["session.delete('flights"],
-        'bench.get_many(["flights", "flo': ['bench.get_many(["flights", "flowers'],
-        'bench.holders(key="fli': ['bench.holders(key="flights'],
-        "bench.rename('fli": ["bench.rename('flights"],
-    }.items():
-        assert completions(shell, line) == expected, line
-    for line in (
-        'bench.get("flights"',
-        'other.get("fl',
-        'bench.use("fl',
-        'bench.put(x, "fl',
-        'bench.get("flights", timeout="fl',
-    ):
-        assert not [each for each in completions(shell, line) if "flowers" in each], line
-
-
 def test_holders_are_told_as_of_the_line_that_asks(shell: InteractiveShell) -> None:
     """Within one cell, too: what a variable that was just deleted had kept is not said to be kept by it."""
     wb.put(np.arange(100_000), "x")
@@ -413,17 +181,6 @@ def test_holders_are_told_as_of_the_line_that_asks(shell: InteractiveShell) -> N
     assert [holder.cause for holder in run(shell, "wb.holders()")] == ["variables y, z"]
     assert [holder.cause for holder in run(shell, "del y; wb.holders()")] == ["variable z"]
     assert run(shell, "del z; list(wb.holders())") == []
-
-
-def test_completion_opens_nothing_and_is_quick(shell: InteractiveShell, store_directory: Path) -> None:
-    """Somebody types: no store is made, and an answer comes at once although there are many objects."""
-    assert completions(shell, "%fetch fl") == []
-    assert not store_directory.exists()
-    wb.put_many({f"flights/{number:06}": number for number in range(20_000)})
-    begin = time.perf_counter()
-    found = completions(shell, "%fetch flights/0150")
-    print(f"completed among 20,000 names in {(time.perf_counter() - begin) * 1e3:.1f} ms")
-    assert found == [f"%fetch flights/0150{number:02}" for number in range(100)]
 
 
 def test_what_was_done_is_said(shell: InteractiveShell) -> None:
@@ -484,42 +241,6 @@ def test_loading_opens_no_store(shell: InteractiveShell, store_directory: Path) 
     """A notebook that loads the extension and shares nothing leaves nothing behind."""
     run(shell, "1 + 1")
     assert not store_directory.exists()
-
-
-@pytest.mark.parametrize(
-    ("line", "wish"),
-    [
-        ("df", ShareWish(variables=("df",))),
-        ("a, b c", ShareWish(variables=("a", "b", "c"))),
-        ("df as flights", ShareWish(expression="df", name="flights")),
-        ("f('x as y') as 'my z'", ShareWish(expression="f('x as y')", name="my z")),
-        ("--pin --replicas 2 df", ShareWish(variables=("df",), pin=True, replicas=2)),
-        ("--ttl=1.5 df", ShareWish(variables=("df",), ttl=1.5)),
-        ("df --pin", ShareWish(variables=("df",), pin=True)),
-        ("df --ttl 60", ShareWish(variables=("df",), ttl=60)),
-        ("--pin df n --ttl=60 --replicas 2", ShareWish(variables=("df", "n"), pin=True, ttl=60, replicas=2)),
-        ("df --as flights --pin", ShareWish(expression="df", name="flights", pin=True)),
-        ("df.x - 1 as 'the x' --ttl 60 --pin", ShareWish(expression="df.x - 1", name="the x", pin=True, ttl=60)),
-    ],
-)
-def test_share_lines(line: str, wish: ShareWish) -> None:
-    """The words after ``%share`` mean what the help says."""
-    assert parse_share(line) == wish
-
-
-@pytest.mark.parametrize(
-    ("line", "wish"),
-    [
-        ("flights", FetchWish({"flights": "flights"})),
-        ("flights as f", FetchWish({"f": "flights"})),
-        ("'a b' as f --timeout 5", FetchWish({"f": "a b"}, 5.0)),
-        ("--timeout=5 a, b c", FetchWish({"a": "a", "b": "b", "c": "c"}, 5.0)),
-        ("a --as x, 'b c' as y d --as=z", FetchWish({"x": "a", "y": "b c", "z": "d"})),
-    ],
-)
-def test_fetch_lines(line: str, wish: FetchWish) -> None:
-    """The words after ``%fetch`` mean what the help says."""
-    assert parse_fetch(line) == wish
 
 
 def test_rm_takes_patterns_and_asks_for_yes(shell: InteractiveShell) -> None:
