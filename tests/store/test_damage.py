@@ -251,3 +251,24 @@ def test_doctor_leaves_a_damaged_catalog_alone(filled: Store, store_directory: P
         assert "catalog" in " ".join(store.doctor())
         assert contents.verify(store.read("x")) == "x"
     assert len(list(store_directory.glob("*.segment"))) == 2
+
+
+def test_row_of_a_wrong_type_is_damage(filled: Store, store_directory: Path) -> None:
+    """A page that was spoiled so that it still parses may have anything in a column."""
+    filled.close()
+    connection = sqlite3.connect(store_directory / "catalog.sqlite")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute(
+        "UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT', ''), 'NOT NULL', '') WHERE name = 'objects'"
+    )
+    connection.commit()
+    connection.close()
+    connection = sqlite3.connect(store_directory / "catalog.sqlite")
+    connection.execute("UPDATE objects SET shared = NULL")
+    connection.commit()
+    connection.close()
+    with (
+        Store.open(store_directory) as store,
+        pytest.raises(StoreError, match=r"The catalog .* cannot be read .*damaged"),
+    ):
+        store.ls()

@@ -174,7 +174,8 @@ class ClusterClient:
 
     async def _bounded(self, call: Awaitable[T], limit: float | None) -> T:
         try:
-            return await asyncio.wait_for(call, limit)
+            async with asyncio.timeout(limit):
+                return await call
         except (OSError, TimeoutError) as error:
             waited = "" if limit is None else f" within {limit:.0f} s"
             raise ClusterError(

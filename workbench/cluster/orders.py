@@ -60,7 +60,9 @@ class Orders:
 
     async def ask_in_time(self, address: str, verb: str, **arguments: Any) -> Any:
         """As :meth:`ask`, for what takes no time by itself."""
-        return await asyncio.wait_for(self.ask(address, verb, **arguments), _TIMEOUT)
+        # Not wait_for, which in Python 3.11 forgets that it was cancelled where the answer comes in the same moment.
+        async with asyncio.timeout(_TIMEOUT):
+            return await self.ask(address, verb, **arguments)
 
     def worker_gone(self, address: str) -> None:
         """End what waits for an answer of a worker that has gone."""

@@ -7,6 +7,7 @@ wish is in ``actions.py``, what is done in ``manager.py``. Arguments come from o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import secrets
@@ -270,8 +271,10 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             return self.catalog.resolve(str(key))
         except KeyError:
             announcers = [node.announcer for node in self.catalog.nodes.values() if node.announcer is not None]
-            asked = [asyncio.wait_for(self._ask(address, "flush"), _FLUSH_TIMEOUT) for address in announcers]
-            await asyncio.gather(*asked, return_exceptions=True)
+            flushing = (self._ask(address, "flush") for address in announcers)
+            with contextlib.suppress(TimeoutError):  # somebody who stands still
+                async with asyncio.timeout(_FLUSH_TIMEOUT):
+                    await asyncio.gather(*flushing, return_exceptions=True)
             return self.catalog.resolve(str(key))
 
     async def _locate(self, key: Any) -> dict[str, Any]:

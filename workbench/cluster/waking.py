@@ -59,6 +59,8 @@ class Waking:
     async def wait(self, seconds: float = INTERVAL) -> None:
         """Wait until something is noticed, or some seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._noticed.wait(), seconds)
+            # Not wait_for, which in Python 3.11 forgets that it was cancelled where something is noticed in the same moment: a worker would never end.
+            async with asyncio.timeout(seconds):
+                await self._noticed.wait()
             loop = asyncio.get_running_loop()
             await asyncio.sleep(max(_MOMENT, self._next - loop.time()))

@@ -42,6 +42,8 @@ _ATTEMPTS: Final = 3
 """Transfers of one object that may fail, each with all sources that there are then."""
 _GOODBYE: Final = 2.0
 """Seconds that the scheduler has to hear that this worker leaves."""
+_ENDING: Final = 20.0
+"""Seconds that everything has to end which this worker does for others; then it ends without."""
 
 _here: list[WorkbenchWorkerPlugin] = []
 
@@ -140,25 +142,32 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             _here.remove(self)
         if not hasattr(self, "_executor"):
             return
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._fetching.close()
-        await self._server.close()
-        with contextlib.suppress(OSError, ClusterError, TimeoutError):  # the scheduler may have gone first
-            await asyncio.wait_for(
-                self._ask_scheduler("leave", worker=worker.contact_address or worker.address), _GOODBYE
-            )
         if worker.handlers.get(messages.OP) == self._handle:
             del worker.handlers[messages.OP]
             worker.handlers.pop(visiting.OP, None)
             worker.handlers.pop(lines.OP, None)
+        _, late = await asyncio.wait({asyncio.create_task(self._end_all())}, timeout=_ENDING)
+        if late:
+            logger.error("What this worker does for others has not ended within %.0f s. It is left behind.", _ENDING)
+        with contextlib.suppress(OSError, ClusterError, TimeoutError):  # the scheduler may have gone first
+            async with asyncio.timeout(_GOODBYE):
+                await self._ask_scheduler("leave", worker=worker.contact_address or worker.address)
         for undo in self._undo:
             undo()
-        self._executor.shutdown()
         connection.remove(self.store.directory)
-        self.store.close()
+        # In a thread, as it waits for what other threads have begun; those may wait for this one.
+        await asyncio.to_thread(self.store.close)
+
+    async def _end_all(self) -> None:
+        tasks = self._tasks.copy()
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Once may not be enough: what is awaited can have swallowed it.
+            _, tasks = await asyncio.wait(tasks, timeout=1.0)
+        await self._fetching.close()
+        await self._server.close()
+        await asyncio.to_thread(self._executor.shutdown)
 
     @property
     def worker_name(self) -> str:

@@ -85,10 +85,10 @@ class Catalog:
             opened.pop_all()
 
     def _close_connections(self) -> None:
-        with commits.lock():
+        # Each when no other thread is in the middle of a statement on it: sqlite3 would go on with memory that is freed.
+        self._transactions.close_connection()
+        with self._read_lock, commits.lock():
             self._reader.close()
-            self._transactions.connection.close()
-            self._transactions.turnstile.close()
             self._signal.detach()
 
     def version(self) -> bytes:
@@ -144,12 +144,16 @@ class Catalog:
         if isinstance(error, sqlite3.ProgrammingError):
             return StoreError(f"The store {self.path.parent} is closed in this process ({error}). Open it again.")
         if name.startswith("SQLITE_CORRUPT") or name == "SQLITE_NOTADB" or isinstance(error, UnicodeDecodeError):
-            return StoreError(
-                f"The catalog {self.path} cannot be read ({error}). If it is damaged, no object in it can be found again: "
-                f"remove {self.path.parent} and put your data anew."
-            )
+            return self.unreadable(error)
         return StoreError(
             f"The catalog {self.path} refused a statement ({error}). `workbench doctor` looks for damage."
+        )
+
+    def unreadable(self, error: Exception) -> StoreError:
+        """Return the error for a catalog in which something makes no sense."""
+        return StoreError(
+            f"The catalog {self.path} cannot be read ({error}). If it is damaged, no object in it can be found again: "
+            f"remove {self.path.parent} and put your data anew."
         )
 
     def write(self) -> Transaction:
@@ -248,9 +252,10 @@ class Catalog:
                         raise self._translate(error) from error
 
     def close(self) -> None:
-        """Close both connections."""
+        """Close both connections; what other threads have begun ends before, and what they begin after that is an error."""
         if self._pid == os.getpid() and not self._closed:
             self._closed = True
+            self._transactions.refuse_to_wait()
             self._close_connections()
 
 

@@ -130,8 +130,9 @@ class Pool:
             warm.close()
 
     def close(self) -> None:
-        """Drop all mappings."""
+        """Drop all mappings, and those that are put back later."""
         with self._lock:
+            self.limit = 0
             kept, self._kept = list(self._kept.values()), OrderedDict()
         for warm in kept:
             warm.close()

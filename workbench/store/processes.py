@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,6 +123,7 @@ class ProcessFile:
                 break
             # Somebody took the file for a dead process's before it was locked.
             os.close(self._fd)
+        self._finalizer = weakref.finalize(self, os.close, self._fd)
         self.set_identity(*self._identity)
 
     @property
@@ -177,7 +179,7 @@ class ProcessFile:
 
     def reopen_after_fork(self) -> None:
         """In a forked child: a file of its own. The parent's stays the parent's, and so do its variables."""
-        os.close(self._fd)
+        self._finalizer()
         kind, label = self._identity
         self._identity = kind, f"{label.partition(_FORKED)[0]}{_FORKED}{os.getppid()})"
         self._causes, self._noted, self._started = {}, {}, time.time()
@@ -186,9 +188,13 @@ class ProcessFile:
     def close(self) -> None:
         """Remove the file; leases that are noted later are not."""
         descriptor, self._fd = self._fd, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-            self._path.unlink(missing_ok=True)
+        if descriptor < 0:
+            return
+        # Another thread may be about to write: its number must not become another file's before nobody has this object.
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, descriptor, inheritable=False)
+        os.close(nowhere)
+        self._path.unlink(missing_ok=True)
 
 
 _FORKED: Final = " (forked by pid "

@@ -76,7 +76,11 @@ def objects(
         ):
             names[seq].append(name)
     here = Replica(catalog.id, node_name(), "memory", 0)
-    return [_info(row, tuple(names[row[0]]), here, directory) for row in found]
+    try:
+        return [_info(row, tuple(names[row[0]]), here, directory) for row in found]
+    except (TypeError, ValueError) as error:
+        # Columns have their types, unless the file is damaged.
+        raise catalog.unreadable(error) from error
 
 
 def one(catalog: Catalog, directory: Path, object_id: ObjectId) -> list[ObjectInfo]:

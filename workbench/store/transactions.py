@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, Final
 
 from workbench.errors import StoreError
+from workbench.store import commits
 from workbench.store.turnstile import Turnstile
 
 ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -42,6 +43,7 @@ class Transactions:
         # Reentrant: the garbage collector may call a finalizer that uses the store in the middle of a transaction.
         self.lock = threading.RLock()
         self._owner: FrameType | None = None
+        self._refuses_to_wait = False
 
     @property
     def running(self) -> bool:
@@ -122,6 +124,8 @@ class Transactions:
         since, attempt = time.monotonic(), 0
         while True:
             attempt += 1
+            if self._refuses_to_wait:
+                raise sqlite3.ProgrammingError("Closed while it waited for another process.")
             turnstile.wait(since, attempt)
             try:
                 cursor = self.connection.execute(statement, parameters)
@@ -144,6 +148,16 @@ class Transactions:
                 self._roll_back()
                 self._owner = None
             self._release()
+
+    def refuse_to_wait(self) -> None:
+        """From now on, a transaction that cannot begin at once fails: its store is being closed."""
+        self._refuses_to_wait = True
+
+    def close_connection(self) -> None:
+        """Close the connection and the turnstile, when transactions of other threads have ended."""
+        with self.lock, commits.lock():
+            self.connection.close()
+            self.turnstile.close()
 
     def settle(self) -> None:
         """Give up a transaction of this thread that Ctrl-C has cut off from its end, so that other processes can write."""

@@ -41,8 +41,9 @@ class Turnstile:
         self.until = memoryview(self._memory)[:8].cast("d")
 
     def close(self) -> None:
-        """Unmap the note."""
-        self.until.release()
+        """Unmap the note; whoever comes later need not hold back."""
+        shared, self.until = self.until, memoryview(bytearray(8)).cast("d")
+        shared.release()
         self._memory.close()
 
     def hold_back(self) -> None:
