@@ -191,6 +191,7 @@ PUBLIC = [
     "Namespace",
     "NodeInfo",
     "NodeNotFoundError",
+    "NodeStateError",
     "ObjectId",
     "ObjectInfo",
     "ObjectNotFoundError",

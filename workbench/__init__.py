@@ -48,6 +48,9 @@ from workbench.errors import (
     NodeNotFoundError as NodeNotFoundError,
 )
 from workbench.errors import (
+    NodeStateError as NodeStateError,
+)
+from workbench.errors import (
     ObjectNotFoundError as ObjectNotFoundError,
 )
 from workbench.errors import (
@@ -192,6 +195,7 @@ _CLASSES = (
     "Namespace",
     "NodeInfo",
     "NodeNotFoundError",
+    "NodeStateError",
     "ObjectId",
     "ObjectInfo",
     "ObjectNotFoundError",

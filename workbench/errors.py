@@ -14,6 +14,7 @@ that travels to the JupyterLab panel and to the command line, where class names 
     ├── SavedFileError      (OSError)       saved-file
     ├── ClusterError        (RuntimeError)  cluster
     │   ├── NodeNotFoundError (LookupError) node-not-found
+    │   ├── NodeStateError              node-state
     │   ├── LastReplicaError            last-replica
     │   └── TransferError   (OSError)       transfer
     └── OperationCancelledError             operation-cancelled
@@ -31,6 +32,7 @@ __all__ = [
     "LastReplicaError",
     "NameConflictError",
     "NodeNotFoundError",
+    "NodeStateError",
     "ObjectNotFoundError",
     "OperationCancelledError",
     "SavedFileError",
@@ -101,6 +103,12 @@ class NodeNotFoundError(ClusterError, LookupError):
     """No node has this name or id; the message lists the nodes there are."""
 
     kind = "node-not-found"
+
+
+class NodeStateError(ClusterError):
+    """A node is drained or lost, or there are too few nodes, for what was asked for; nothing was begun."""
+
+    kind = "node-state"
 
 
 class LastReplicaError(ClusterError):

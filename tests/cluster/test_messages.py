@@ -12,6 +12,7 @@ from workbench.errors import (
     ClusterError,
     LastReplicaError,
     NodeNotFoundError,
+    NodeStateError,
     ObjectNotFoundError,
     StoreFullError,
     TransferError,
@@ -47,7 +48,7 @@ def test_a_damaged_description_is_an_error(damage: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [ObjectNotFoundError, StoreFullError, NodeNotFoundError, TransferError, LastReplicaError]
+    "kind", [ObjectNotFoundError, StoreFullError, NodeNotFoundError, TransferError, LastReplicaError, NodeStateError]
 )
 def test_an_error_arrives_as_what_it_was(kind: type[WorkbenchError]) -> None:
     """Errors travel as kind and message, never as pickles."""

@@ -11,7 +11,7 @@ from tests.cluster.test_catalog import info, number
 from workbench.cluster import placement, policies
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.placement import Suggestion
-from workbench.errors import ClusterError, LastReplicaError
+from workbench.errors import LastReplicaError, NodeStateError
 from workbench.objects import ObjectInfo, wished_replicas
 
 NODES = "abcde"
@@ -155,9 +155,13 @@ def test_a_drained_node_gets_nothing() -> None:
     catalog = cluster({"has": [info(1)]}, {"drained": True}, {})
     [step] = placement.replicate_n(catalog, [number(1)], 2)
     assert step.node == "c" * 32
-    with pytest.raises(ClusterError, match="3 replicas need 3 running nodes; the cluster has 2"):
+    with pytest.raises(NodeStateError, match="3 replicas need 3 running nodes; the cluster has 2"):
         list(placement.replicate_n(catalog, [number(1)], 3))
-    with pytest.raises(ClusterError, match=r"Node b is drained.*wb.undrain\('b'\)"):
+    for worker in list(catalog.nodes["c" * 32].workers):
+        catalog.leave(worker)
+    with pytest.raises(NodeStateError, match="Node c is lost: no worker runs there"):
+        list(placement.replicate_to(catalog, [number(1)], [catalog.nodes["c" * 32]]))
+    with pytest.raises(NodeStateError, match=r"Node b is drained.*wb.undrain\('b'\)"):
         list(placement.move_to(catalog, [number(1)], catalog.nodes["b" * 32]))
 
 

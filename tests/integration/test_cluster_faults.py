@@ -88,8 +88,9 @@ def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
             wb.get(moved)
         with pytest.raises(wb.TransferError, match=r"^Object 'alone' \([0-9a-f]{32}\) is only on node-2"):
             wb.get("alone")
-        with pytest.raises(wb.TransferError, match="Node node-2 is lost"):
-            wb.replicate(wb.put(1), to="node-2").wait()
+        for begin in (wb.replicate, wb.move):
+            with pytest.raises(wb.NodeStateError, match="Node node-2 is lost"):
+                begin(wb.put(1), to="node-2")
 
 
 def _slowly(block: pd.DataFrame, started: str) -> pd.DataFrame:

@@ -148,6 +148,11 @@ def test_nodes_plans_names_and_what_is_elsewhere(ask: Any, cluster: Any) -> None
     openapi.check(API, "state", 200, state)
     found = plan({"verb": "move", "to": [ids["node-1"]]})
     assert found["refused"] is not None
+    for verb, wish in (("move", {"to": "node-1"}), ("replicate", {"to": ["node-1"]}), ("replicate", {"n": 2})):
+        status, answer = ask("POST", f"objects/{ref.id}/{verb}", wish)
+        openapi.check(API, verb, status, answer)
+        assert (status, answer["kind"]) == (409, "node-state")
+        assert "is drained" in answer["message"] or "2 replicas need 2 running nodes" in answer["message"]
     assert ask("POST", "nodes/node-1/undrain", {}) == (204, None)
     until(ask, lambda state: all(node["state"] == "running" for node in state["nodes"]), "given back")
     assert ask("POST", "nodes/nowhere/drain", {})[0] == 404
@@ -179,3 +184,13 @@ def test_nodes_plans_names_and_what_is_elsewhere(ask: Any, cluster: Any) -> None
     assert (status, answer["kind"]) == (409, "elsewhere")
     wb.replicate("new", to="node-1").wait(30)
     assert ask("GET", f"objects/{ref.id}/preview", params={"stop": "1"})[1]["rows"] == [["0"]]
+
+    [gone] = [node.address for node in wb.nodes() if node.name == "node-2"]
+    connected = wb.current_session().cluster
+    assert connected is not None
+    connected.client.retire_workers([gone])
+    until(ask, lambda state: "lost" in {node["state"] for node in state["nodes"]}, "a node without workers")
+    for path, wish in ((f"objects/{ref.id}/move", {"to": "node-2"}), ("nodes/node-2/drain", {})):
+        status, answer = ask("POST", path, wish)
+        assert (status, answer["kind"]) == (409, "node-state")
+        assert "Node node-2 is lost" in answer["message"]

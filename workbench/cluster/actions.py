@@ -20,7 +20,7 @@ from workbench.cluster.manager import Barred, Manager, left_behind
 from workbench.cluster.nodes import Node
 from workbench.cluster.placement import Suggestion
 from workbench.cluster.running import Running
-from workbench.errors import ClusterError, NameConflictError, TransferError
+from workbench.errors import ClusterError, NameConflictError, NodeStateError, TransferError
 from workbench.objects import REPLICAS_TAG, ObjectId, to_json
 from workbench.store import check_name
 from workbench.texts import are
@@ -164,7 +164,7 @@ class Actions:
         """See that nothing is only on a node: what is there, and what is put there from now on. It gets nothing from others any more."""
         draining = self._catalog.find_node(str(node))
         if not draining.workers:
-            raise TransferError(
+            raise NodeStateError(
                 f"Node {draining.name} is lost, and cannot be drained: no worker runs there. Start one, or wait until its nanny has."
             )
         if dry_run:

@@ -30,7 +30,14 @@ from workbench.cluster.nodes import Node
 from workbench.cluster.orders import Ask, Orders
 from workbench.cluster.placement import Suggestion
 from workbench.cluster.running import Running
-from workbench.errors import ClusterError, ObjectNotFoundError, OperationCancelledError, TransferError, WorkbenchError
+from workbench.errors import (
+    ClusterError,
+    NodeStateError,
+    ObjectNotFoundError,
+    OperationCancelledError,
+    TransferError,
+    WorkbenchError,
+)
 from workbench.objects import ObjectId, format_nbytes
 
 logger = logging.getLogger("workbench.scheduler")
@@ -398,7 +405,7 @@ class Manager:
         if not force:
             placement.refuse_last(self.catalog, object_id, node, going)
         if node.announcer is None:
-            raise ClusterError(
+            raise NodeStateError(
                 f"Node {node.name} is lost: nothing can be dropped there until one of its workers is back."
             )
         going.add(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.nodes import Node
-from workbench.errors import ClusterError, LastReplicaError, ObjectNotFoundError, TransferError
+from workbench.errors import LastReplicaError, NodeStateError, ObjectNotFoundError, TransferError
 from workbench.objects import ObjectId, format_nbytes
 
 
@@ -37,12 +37,14 @@ def replicate_to(catalog: ClusterCatalog, objects: Collection[ObjectId], to: Col
 
     Raises
     ------
-    ClusterError
-        One of the nodes is drained.
+    NodeStateError
+        One of the nodes is drained or lost.
     """
     for node in to:
+        if not node.workers:
+            raise NodeStateError(f"Node {node.name} is lost: no worker runs there. The object stays where it is.")
         if node.drained:
-            raise ClusterError(
+            raise NodeStateError(
                 f"Node {node.name} is drained: it gets no replicas. wb.undrain({node.name!r}) gives it back."
             )
     for object_id in objects:
@@ -58,13 +60,13 @@ def replicate_n(catalog: ClusterCatalog, objects: Collection[ObjectId], n: int) 
 
     Raises
     ------
-    ClusterError
+    NodeStateError
         If there are not so many nodes.
     """
     running = by_room(catalog.nodes.values())
     if not 1 <= n <= len(running):
         names = ", ".join(node.name for node in running) or "none"
-        raise ClusterError(
+        raise NodeStateError(
             f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({names}). Ask for fewer."
         )
     planned: Counter[str] = Counter()

@@ -19,6 +19,7 @@ from workbench.errors import (
     LastReplicaError,
     NameConflictError,
     NodeNotFoundError,
+    NodeStateError,
     ObjectNotFoundError,
     WorkbenchError,
 )
@@ -105,7 +106,7 @@ class Answers:
 def _status(error: WorkbenchError) -> int:
     if isinstance(error, (ObjectNotFoundError, NodeNotFoundError)):
         return 404
-    if isinstance(error, (LastReplicaError, NameConflictError)):
+    if isinstance(error, (LastReplicaError, NodeStateError, NameConflictError)):
         return 409
     return 503 if isinstance(error, ClusterError) else 400
 
