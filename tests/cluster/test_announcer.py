@@ -11,6 +11,7 @@ from workbench import codecs, connection
 from workbench.cluster import announcements, gauge
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.catalog import ClusterCatalog
+from workbench.cluster.nodes import Order
 from workbench.errors import ClusterError
 from workbench.objects import NodeInfo, ObjectId, new_object_id
 from workbench.store import Store
@@ -24,6 +25,7 @@ class Scheduler:
     def __init__(self) -> None:
         self.catalog = ClusterCatalog()
         self.said: list[dict[str, Any]] = []
+        self.ordered: list[Order] = []
         self.away = False
         self.loses = 0
 
@@ -39,8 +41,9 @@ class Scheduler:
         if self.loses:
             self.loses -= 1
             return {"again": False, "join": False}
-        announcement = announcements.parse(arguments)
-        return {"again": self.catalog.announce(announcement) is None, "join": False}
+        orders = self.catalog.announce(announcements.parse(arguments))
+        self.ordered += orders or []
+        return {"again": orders is None, "join": False}
 
     def sees(self) -> dict[str | None, ObjectId]:
         """Names and ids, as the cluster sees them."""
@@ -148,12 +151,12 @@ async def test_what_is_deleted_everywhere_is_told_and_told_again(
     store.bury([put, *never])
     await announcer.flush()
     assert scheduler.sees() == {}
-    assert [list(said["gone"]) for said in scheduler.said] == [[], [put, never[0]], never[1:3], never[3:], []]
+    assert [list(said["gone"]) for said in scheduler.said] == [[], [put, never[0]], never[1:3], never[3:]]
     assert all(target in scheduler.catalog.tombstones for target in (put, *never))
     scheduler.catalog = ClusterCatalog()
     announcer.start_over()
     await announcer.flush()
-    again = scheduler.said[5:]
+    again = scheduler.said[4:]
     assert [(list(said["gone"]), said["begins"], said["ends"]) for said in again] == [
         ([put, never[0]], True, False),
         (never[1:3], False, False),
@@ -161,6 +164,33 @@ async def test_what_is_deleted_everywhere_is_told_and_told_again(
         ([], False, True),
     ]
     assert never[0] in scheduler.catalog.tombstones
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+async def test_a_deletion_is_one_announcement_and_many_are_few(
+    store: Store, scheduler: Scheduler, announcer: Announcer, everywhere: bool
+) -> None:
+    """Each that the scheduler is told of by itself costs one message, and what comes together goes together; the node is told nothing back."""
+    ids = [store.put(codecs.encode(number), f"o{number}").id for number in range(1200)]
+    await announcer.flush()
+    before = len(scheduler.said)
+
+    def delete(some: list[ObjectId]) -> None:
+        for each in some:
+            if everywhere:
+                store.bury([each])
+            else:
+                store.delete(each)
+
+    for each in ids[:20]:
+        delete([each])
+        await announcer.flush()
+    assert len(scheduler.said) == before + 20
+    delete(ids[20:])
+    await announcer.flush()
+    assert len(scheduler.said) == before + 20 + 3
+    assert scheduler.sees() == {}
+    assert scheduler.ordered == []
 
 
 async def test_how_bytes_are_divided_is_told_also_when_only_that_has_changed(

@@ -157,16 +157,20 @@ class Announcer:
     async def _say_changes(
         self, address: str, added: list[ObjectInfo], removed: list[ObjectId], deleted: Sequence[ObjectId]
     ) -> bool:
-        for some in announcements.tombstones(deleted):
-            if not await self._say(address, [], [], full=False, deleted=some):
-                return False
-        if not added and not removed and (self._store.catalog.used, self._gauge.parts) == self._told:
+        told = (self._store.catalog.used, self._gauge.parts) == self._told
+        if told and not added and not removed and not deleted:
             return True
         back = {info.id for info in added}
         gone_for_good = [object_id for object_id in removed if object_id not in back]
-        for page, gone in announcements.pages(added, gone_for_good):
-            if not await self._say(address, page, gone, full=False):
+        # An object that is deleted everywhere is told of once: its tombstone goes with its removal.
+        *earlier, last = [*announcements.tombstones(deleted)] or [()]
+        for some in earlier:
+            if not await self._say(address, [], [], full=False, deleted=some):
                 return False
+        for page, gone in announcements.pages(added, gone_for_good):
+            if not await self._say(address, page, gone, full=False, deleted=last):
+                return False
+            last = ()
         return True
 
     async def _say_everything(self, address: str, until: Version, deleted: Sequence[ObjectId]) -> bool:

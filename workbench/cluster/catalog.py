@@ -126,6 +126,10 @@ class ClusterCatalog:
             node.unseen = dict.fromkeys(node.objects)
         node.resyncing = said.full and not said.ends
         orders = [order for target in said.gone if target not in self.tombstones for order in self.delete(target)]
+        if orders:
+            # A store deletes what it notes as deleted in the same step: its own node need not be told.
+            done = set(said.gone)
+            orders = [order for order in orders if order.node != node.id or order.object not in done]
         # A name that moves from an object to the next one is known by the old object, which may be among the removed.
         before = {name: node.names.get(name) for info in said.added for name in info.names}
         added = {info.id for info in said.added}
