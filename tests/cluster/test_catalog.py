@@ -223,6 +223,17 @@ def test_what_one_node_knows_to_be_deleted_is_deleted_on_all(cluster: Cluster) -
     assert cluster.says(A, gone=(number(1),)) == []
 
 
+def test_a_running_node_that_did_not_hear_of_a_deletion_says_everything_and_is_told_again(cluster: Cluster) -> None:
+    """It never went away, so nothing else would make it tell what it has; its next change is answered with that wish."""
+    cluster.says(A, info(1), info(2))
+    assert cluster.catalog.delete(number(1)) == [Order(A, "delete", number(1))]
+    cluster.catalog.nodes[A].doubted = True
+    assert cluster.says(A, info(3)) is None
+    assert cluster.says(A, info(1), info(2), info(3), full=True) == [Order(A, "delete", number(1))]
+    assert cluster.says(A, info(4)) == []
+    assert {each.id for each in cluster.catalog.ls()} == {number(2), number(3), number(4)}
+
+
 def test_what_was_replaced_by_a_deleted_object_does_not_come_back_under_its_name(cluster: Cluster) -> None:
     """The node that still binds the name was away all the time: it is told to unbind it, and the name stays free, until it is bound anew."""
     cluster.says(B, info(1, "flights"))

@@ -153,6 +153,8 @@ class Merging(RuleBasedStateMachine):
         target = data.draw(st.sampled_from(found))
         orders = self.catalog.delete(target)
         hearing = {order.node for order in orders} - deaf
+        for node in {order.node for order in orders} & deaf:
+            self.catalog.nodes[node].doubted = True  # as orders.py does
         if deaf & {order.node for order in orders}:
             hearing.add(next(node for node in NODES if node not in deaf))  # a witness
         for node in hearing:

@@ -123,7 +123,7 @@ class ClusterCatalog:
             return None
         node.sequence, node.capacity, node.used, node.parts = said.sequence, said.capacity, said.used, said.parts
         if said.full and said.begins:
-            node.unseen = dict.fromkeys(node.objects)
+            node.unseen, node.doubted = dict.fromkeys(node.objects), False
         node.resyncing = said.full and not said.ends
         orders = [order for target in said.gone if target not in self.tombstones for order in self.delete(target)]
         if orders:
@@ -152,7 +152,7 @@ class ClusterCatalog:
     def _follows(node: Node, said: Announcement) -> bool:
         if said.full and said.begins:
             return said.sequence > node.sequence
-        return said.sequence == node.sequence + 1 and said.full == node.resyncing
+        return said.sequence == node.sequence + 1 and said.full == node.resyncing and not node.doubted
 
     def forget_unseen(self, node: Node) -> bool:
         """After a resync, forget some of what the node did not mention; return whether there is more of it.

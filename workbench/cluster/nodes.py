@@ -45,6 +45,8 @@ class Node:
     nbytes: Counter[str] = field(default_factory=Counter)
     unseen: dict[ObjectId, None] = field(default_factory=dict)
     resyncing: bool = False
+    doubted: bool = False
+    """It runs and did not hear an order: it shall say everything again, and then hears the order anew."""
     rack: str = ""
     """What its setting ``workbench.rack`` says: nodes of one rack are near to each other."""
     drained: bool = False

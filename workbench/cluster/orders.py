@@ -103,7 +103,7 @@ class Orders:
         await self._give([self._order(node, "tag", targets=ids, tag=tag, value=value) for node, ids in targets.items()])
 
     async def obey(self, orders: Iterable[Order], unknown: Iterable[ObjectId] = ()) -> None:
-        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back.
+        """Give orders to nodes, all at once; a node that cannot be reached will hear them when it comes back, or has said everything again.
 
         Parameters
         ----------
@@ -121,8 +121,10 @@ class Orders:
         deleting = [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
         *_, heard = await asyncio.gather(self._give(given), self._give(deleting))
         doubtful = dict.fromkeys(unknown)
-        for targets, obeyed in zip(deletions.values(), heard, strict=True):
-            doubtful |= {} if obeyed else dict.fromkeys(targets)
+        for (node, targets), obeyed in zip(deletions.items(), heard, strict=True):
+            if not obeyed:
+                doubtful |= dict.fromkeys(targets)
+                self._catalog.nodes[node].doubted = True
         if doubtful:
             await self._call_witnesses(list(doubtful))
 
