@@ -49,9 +49,9 @@ def running_cluster(home: Path, **options: Any) -> Iterator[LocalCluster]:
             mine.close()
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
     """Look again and again until something is true, and return it; fail when the deadline has passed."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"it did not happen: {what}"
         time.sleep(0.01)
