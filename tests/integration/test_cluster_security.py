@@ -177,6 +177,66 @@ def test_other_processes_join_with_certificates_from_the_configuration(lasting_c
     assert found[False].returncode == 1 and "has no certificate" in found[False].stderr
 
 
+def _without(kind: str, secure: Secure, scratch: Path) -> dict[str, str]:
+    """The environment of a process that lacks certificates in one way or another."""
+    if kind == "none":
+        return {}
+    settings, strange = secure.environment, Security.temporary()
+    for name in settings:
+        if kind == "strange":
+            path = scratch / f"{name}.pem"
+            path.write_text(getattr(strange, _attribute(name)))
+            settings[name] = str(path)
+        elif kind == "missing" and name.endswith("CA_FILE"):
+            settings[name] = str(scratch / "nowhere.pem")
+        elif kind == "damaged" and name.endswith("CLIENT__KEY"):
+            (scratch / "key.pem").write_text("nonsense")
+            settings[name] = str(scratch / "key.pem")
+    return settings
+
+
+def _attribute(variable: str) -> str:
+    """Which field of a Security a variable of the environment names."""
+    return "tls_" + variable.removeprefix("DASK_DISTRIBUTED__COMM__TLS__").replace("__", "_").lower()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("none", "this process has no certificate for it. Name its files in Dask's configuration"),
+        ("strange", "do not trust each other's certificates"),
+        ("missing", "cannot be used: there is no file"),
+        ("damaged", "cannot be used: SSLError"),
+    ],
+)
+def test_the_command_line_without_the_right_certificates_says_what_to_set(
+    lasting_cluster: Secure, tmp_path: Path, kind: str, said: str
+) -> None:
+    """Whatever is asked, it is one error, no traceback, and names the settings; what it looks at on this host alone still works."""
+    directory = lasting_cluster.cluster.directories[0]
+    more = _without(kind, lasting_cluster, tmp_path)
+    for command in (["ls"], ["nodes"], ["where", "x"], ["get", "x"], ["move", "x", "--to", "node-2"]):
+        done = run_command(directory, *command, **more)
+        assert done.returncode == 1, done.stderr
+        assert said in done.stderr
+        assert "distributed.comm.tls" in done.stderr
+        assert "Traceback" not in done.stderr and "--scheduler ADDRESS" not in done.stderr
+    for command in (["ls", "--local"], ["memory"], ["doctor"]):
+        assert run_command(directory, *command, **more).returncode == 0
+
+
+def run_command(directory: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line beside the store in `directory`."""
+    return subprocess.run(
+        [sys.executable, "-m", "workbench.cli", *arguments],
+        env=environment(directory, **more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_the_jupyter_server_joins_or_says_why_not(lasting_cluster: Secure) -> None:
     """With Dask's configuration it is connected; without, the panel's state says what is missing."""
     state = asyncio.run(_look(lasting_cluster.cluster.directories[0]))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dask.config
@@ -115,12 +116,28 @@ def find_security(address: str, security: Security | None = None) -> Security:
     certificate = security.get_tls_config_for_role("client")
     if address.startswith("tls://") and not (certificate["ca_file"] and certificate["cert"]):
         raise ClusterError(
-            f"The scheduler at {address} speaks TLS, and this process has no certificate for it. Give one with "
-            "wb.connect(address, security=Security(...)), or name its files in Dask's configuration: distributed.comm.tls.ca-file, .client.cert "
-            "and .client.key (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...__CLIENT__CERT, ...__CLIENT__KEY). The certificates of "
-            "Security.temporary() never leave the process that made them: there, say wb.connect(cluster)."
+            f"The scheduler at {address} speaks TLS, and this process has no certificate for it. Name its files in Dask's configuration: "
+            "distributed.comm.tls.ca-file, .client.cert and .client.key (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...__CLIENT__CERT, ...__CLIENT__KEY), or "
+            "give it in Python, as Security(...), to wb.connect. The certificates of Security.temporary() never leave the process that made them: "
+            "others can join a cluster that was started with certificates in files."
         )
+    if address.startswith("tls://"):
+        _check_files(address, security, certificate)
     return security
+
+
+def _check_files(address: str, security: Security, certificate: dict[str, Any]) -> None:
+    # A certificate is the name of a file, or what would be in it.
+    named = [text for text in certificate.values() if isinstance(text, str) and "\n" not in text]
+    missing = [path for path in named if path.startswith(("/", ".")) and not Path(path).is_file()]
+    try:
+        security.get_connection_args("client")
+    except (OSError, ValueError) as error:
+        why = f"there is no file {missing[0]}" if missing else f"{type(error).__name__}: {error}"
+        raise ClusterError(
+            f"The certificates that this process has for the scheduler at {address} cannot be used: {why}. They are what Dask's configuration or "
+            "wb.connect names as ca-file, .client.cert and .client.key of distributed.comm.tls."
+        ) from error
 
 
 def _configured_security(address: str) -> Security:
