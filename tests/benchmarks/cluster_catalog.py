@@ -75,7 +75,7 @@ class Cluster:
 
         def apply() -> None:
             arrived = msgpack.unpackb(message, use_list=False, strict_map_key=False)
-            assert self.catalog.announce(announcements.parse(arrived)) == []
+            assert self.catalog.announce(announcements.parse(arrived), time.monotonic()) == []
 
         took = seconds(apply)
         self.longest = max(self.longest, took)
