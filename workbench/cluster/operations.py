@@ -103,7 +103,7 @@ class Operation:
         return float(wire["done_nbytes"]) / float(wire["total_nbytes"])
 
     def wait(self, timeout: float | None = None) -> Operation:
-        """Wait until it is done.
+        """Wait until it is done. Ctrl-C ends the waiting alone: the operation goes on, and :meth:`cancel` ends it.
 
         Parameters
         ----------
