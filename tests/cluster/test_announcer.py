@@ -193,6 +193,35 @@ async def test_a_deletion_is_one_announcement_and_many_are_few(
     assert scheduler.ordered == []
 
 
+async def test_what_changes_faster_than_everything_is_said_does_not_begin_it_anew(
+    store: Store, scheduler: Scheduler, announcer: Announcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More happens meanwhile than the store's history holds: one resync is enough, and its end knows all of it."""
+    monkeypatch.setattr(announcements, "PAGE", 20)
+    first = [store.put(codecs.encode(number), f"o{number}").id for number in range(60)]
+    rounds, each = 4, 6000
+    made: list[ObjectId] = []
+
+    async def busy(verb: str, **arguments: Any) -> Any:
+        answer = await scheduler.ask(verb, **arguments)
+        if verb == "announce" and len(scheduler.said) <= rounds:
+            for object_id in made:
+                store.delete(object_id)
+            encoded = codecs.encode(1)
+            made[:] = [ref.id for ref in store.put_many([encoded] * each)]
+            store.delete(first.pop())
+            store.put(encoded, "o0")
+        return answer
+
+    announcer = Announcer(store, "north", lambda: ADDRESS, "tcp://scheduler:8786", busy)
+    await announcer.flush()
+    assert announcer.resyncs == 1
+    await announcer.flush()
+    assert announcer.resyncs == 1
+    assert scheduler.sees() == store.names() | {None: scheduler.sees()[None]}
+    assert {info.id for info in scheduler.catalog.ls()} == {info.id for info in store.ls()}
+
+
 async def test_how_bytes_are_divided_is_told_also_when_only_that_has_changed(
     store: Store, scheduler: Scheduler, announcer: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

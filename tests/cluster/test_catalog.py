@@ -234,6 +234,25 @@ def test_a_running_node_that_did_not_hear_of_a_deletion_says_everything_and_is_t
     assert {each.id for each in cluster.catalog.ls()} == {number(2), number(3), number(4)}
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_third_node_in_quick_turns_replaces_what_it_has_fetched(cluster: Cluster, fetched: bool) -> None:
+    """Within the second in which a binding is new, who has fetched the object knew it; from others it is kept."""
+    third = "c" * 32
+    cluster.catalog.join(third, "west", "tcp://c:1", "2")
+    cluster.sequence[third] = 0
+    cluster.says(third, full=True, now=10.0)
+    cluster.says(A, info(1, "flights"), now=10.0)
+    cluster.says(B, info(2, "flights"), now=12.0)
+    if fetched:
+        cluster.says(third, info(2, "flights"), now=12.1)
+    orders = cluster.says(third, info(3, "flights"), now=12.2)
+    assert orders is not None
+    assert {(order.node, order.object, order.keep) for order in orders if order.node == B} == {
+        (B, number(2), not fetched)
+    }
+    assert cluster.catalog.resolve("flights") == number(3)
+
+
 def test_what_was_replaced_by_a_deleted_object_does_not_come_back_under_its_name(cluster: Cluster) -> None:
     """The node that still binds the name was away all the time: it is told to unbind it, and the name stays free, until it is bound anew."""
     cluster.says(B, info(1, "flights"))

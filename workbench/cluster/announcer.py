@@ -6,8 +6,8 @@ Covers the watch over one store and the order of announcements; their form is ``
 while an announcement is under way is in the next one.
 
 Announcements are numbered. One that is lost, or comes twice, shows as a gap, and everything is said again: a resync. A large one is said in pages,
-read one after the other, so that neither side ever holds all of it as one message. What changes meanwhile follows as changes since the version that
-the resync began with. Who is interrupted in the middle, by an error or by its death, leaves a resync without an end, and the scheduler keeps what it knew
+read one after the other, so that neither side ever holds all of it as one message. What changes meanwhile is read after each page, because the store's history of
+changes is short, and follows when all pages are said: a store that changes faster than it is told of would else be told of from the beginning again and again. Who is interrupted in the middle, by an error or by its death, leaves a resync without an end, and the scheduler keeps what it knew
 until the next one is complete.
 """
 
@@ -144,15 +144,18 @@ class Announcer:
             await self._gauge.look(None)
         changes = await asyncio.to_thread(self._store.changes, self._since)
         # Asked for after the changes: an object may have gone that still seems to be here, and never the other way round.
-        gone = await asyncio.to_thread(self._store.buried, 0 if changes.full else self._buried)
-        self._buried = gone[-1][0] if gone else self._buried
-        deleted = [object_id for _, object_id in gone]
+        deleted = await self._newly_buried(0 if changes.full else self._buried)
         if changes.full:
-            known = await self._say_everything(address, changes.version, deleted)
+            self._since = await self._say_everything(address, changes.version, deleted)
         else:
             known = await self._say_changes(address, changes.added, changes.removed, deleted)
-        self._since = changes.version if known else None
-        return known
+            self._since = changes.version if known else None
+        return self._since is not None
+
+    async def _newly_buried(self, after: int) -> list[ObjectId]:
+        gone = await asyncio.to_thread(self._store.buried, after)
+        self._buried = gone[-1][0] if gone else self._buried
+        return [object_id for _, object_id in gone]
 
     async def _say_changes(
         self, address: str, added: list[ObjectInfo], removed: list[ObjectId], deleted: Sequence[ObjectId]
@@ -173,14 +176,17 @@ class Announcer:
             last = ()
         return True
 
-    async def _say_everything(self, address: str, until: Version, deleted: Sequence[ObjectId]) -> bool:
-        """Say everything that there was at a version, and what is deleted everywhere."""
+    async def _say_everything(self, address: str, until: Version, deleted: Sequence[ObjectId]) -> Version | None:
+        """Say everything that there was at a version, what is deleted everywhere, and what has changed meanwhile; return the version that is known then."""
         self.resyncs += 1
+        since = until
+        added: dict[ObjectId, ObjectInfo] = {}
+        removed: dict[ObjectId, None] = {}
         begins, after = True, 0
         last: int | None = 0
         for some in announcements.tombstones(deleted):
             if not await self._say(address, [], [], full=True, begins=begins, deleted=some):
-                return False
+                return None
             begins = False
         while last is not None:
             found, last = await asyncio.to_thread(self._store.page, after, until, announcements.PAGE)
@@ -189,9 +195,19 @@ class Announcer:
             for number, (page, _) in enumerate(pages, 1):
                 ends = last is None and number == len(pages)
                 if not await self._say(address, page, [], full=True, begins=begins, ends=ends):
-                    return False
+                    return None
                 begins = False
-        return True
+            changes = await asyncio.to_thread(self._store.changes, since)
+            if changes.full:
+                return None
+            since = changes.version
+            for object_id in changes.removed:
+                added.pop(object_id, None)
+                removed[object_id] = None
+            for info in changes.added:
+                added[info.id] = info
+        buried = await self._newly_buried(self._buried)
+        return since if await self._say_changes(address, list(added.values()), list(removed), buried) else None
 
     async def _say(
         self,

@@ -9,6 +9,7 @@ bindings together:
 
   - It was **replaced** if whoever bound the name anew could know it: the node itself bound the name to it before, even if the object was moved away
     since, or the binding had been known in the cluster for :data:`SETTLED` seconds. Then it goes as it does in one store: with its last name, unless it is pinned.
+    What its author had seen elsewhere, a put does not say: it asks nobody, and what is replaced wrongly is lost, what is kept wrongly is only left over.
   - Otherwise two bound the name **at once**, or on two sides of a partition that has healed. The loser stays, reachable by its id, and the
     order says so (``keep``): its node tags it with the name that it lost, and everybody is told.
 
