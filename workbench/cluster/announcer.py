@@ -184,7 +184,9 @@ class Announcer:
         removed: dict[ObjectId, None] = {}
         begins, after = True, 0
         last: int | None = 0
-        for some in announcements.tombstones(deleted):
+        # In one announcement as far as it goes: a client that has just connected shall see the objects as soon as the node is known.
+        *earlier, rest = [*announcements.tombstones(deleted)] or [()]
+        for some in earlier:
             if not await self._say(address, [], [], full=True, begins=begins, deleted=some):
                 return None
             begins = False
@@ -194,9 +196,9 @@ class Announcer:
             pages = list(announcements.pages(found, []))
             for number, (page, _) in enumerate(pages, 1):
                 ends = last is None and number == len(pages)
-                if not await self._say(address, page, [], full=True, begins=begins, ends=ends):
+                if not await self._say(address, page, [], full=True, begins=begins, ends=ends, deleted=rest):
                     return None
-                begins = False
+                begins, rest = False, ()
             changes = await asyncio.to_thread(self._store.changes, since)
             if changes.full:
                 return None

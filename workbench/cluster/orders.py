@@ -112,14 +112,17 @@ class Orders:
             What is deleted, too, although no node is known to have it.
         """
         deletions: dict[str, list[ObjectId]] = {}
-        given = []
+        given, told = [], []
         for order in orders:
             if order.verb == "delete":
                 deletions.setdefault(order.node, []).append(order.object)
             else:
                 given.append(self._order(order.node, "unbind", target=order.object, name=order.name, keep=order.keep))
+                told.append(order.node)
         deleting = [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
-        *_, heard = await asyncio.gather(self._give(given), self._give(deleting))
+        unbound, heard = await asyncio.gather(self._give(given), self._give(deleting))
+        for node, obeyed in zip(told, unbound, strict=True):
+            self._catalog.nodes[node].doubted |= not obeyed
         doubtful = dict.fromkeys(unknown)
         for (node, targets), obeyed in zip(deletions.items(), heard, strict=True):
             if not obeyed:
