@@ -95,9 +95,7 @@ def test_what_was_deleted_and_what_is_drained_stays_so_whoever_is_killed(by_hand
         by_hand.kill("scheduler", "east")
         by_hand.start("scheduler", "west")
         connect(kernel, by_hand, west="running")
-        assert kernel.do("result = sorted(name for info in wb.ls() for name in info.names)") == [
-            "z"
-        ]  # nobody here knows
+        until(lambda: names(kernel) == ["z"], "what west has is known, and nobody here knows that it is deleted")
         by_hand.start("east")
         until(lambda: "z" not in west.names(), "east has told")
         assert kernel.do("result = wb.exists('z')") is False
