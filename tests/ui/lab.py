@@ -180,6 +180,12 @@ class Lab:
         item = self.page.locator(".lm-Menu-item").filter(has_text=re.compile(rf"^{re.escape(command)}"))
         item.click()
 
+    def palette(self, command: str) -> None:
+        """Run a command of ours from JupyterLab's palette, on what is selected."""
+        self.page.keyboard.press("Control+Shift+c")
+        self.page.locator("#modal-command-palette input, #command-palette input").first.fill("workbench")
+        self.page.locator(f"#command-palette [data-command='workbench:{command}']").click()
+
     def accept(self, button: str, node: str | None = None) -> str:
         """Answer the dialog, choosing a node if one is given; return what the dialog said."""
         dialog = self.page.locator(".jp-Dialog")

@@ -111,6 +111,54 @@ def test_actions_with_the_keyboard_alone(lab: Lab, beside: Process, tmp_path: Pa
     assert beside.do("result = len(wb.ls())") == 0
 
 
+def test_what_needs_no_second_node_with_the_mouse(lab: Lab, beside: Process, tmp_path: Path) -> None:
+    """From the menu, the toolbar, the palette, and two by keys: pin, rename, spill, restore, save, copy the name, insert code and delete."""
+    beside.do("for at in range(2): wb.put(np.arange(1 << 18) + at, f'm{at}')")
+    lab.choose("m0", "Pin")
+    lab.notice("“m0” is pinned").get_by_role("button", name="Undo").click()
+    lab.notice("“m0” is no longer pinned")
+    assert not beside.do("result = wb.info('m0').pinned")
+    lab.dismiss()
+    lab.choose("m0", "Rename…")
+    lab.page.locator(".jp-Dialog input").fill("renamed")
+    lab.accept("Rename")
+    expect(lab.row("renamed")).to_be_visible()
+    lab.dismiss()
+    lab.choose("renamed", "Spill to Disk")
+    expect(lab.chips("renamed")).to_have_attribute("data-state", "disk")
+    lab.choose("renamed", "Restore to Memory")
+    expect(lab.chips("renamed")).to_have_attribute("data-state", "memory")
+    target = tmp_path / "m0.wb"
+    lab.choose("renamed", "Save to File…")
+    lab.page.locator(".jp-Dialog input").fill(str(target))
+    lab.accept("Save")
+    lab.notice("“renamed” was saved to")
+    assert target.stat().st_size > 1 << 20
+    lab.dismiss()
+
+    lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    lab.choose("renamed", "Copy Name")
+    assert lab.page.evaluate("navigator.clipboard.readText()") == "renamed"
+    lab.select("m1")
+    lab.press("m1", "Control+c")
+    assert lab.page.evaluate("navigator.clipboard.readText()") == "m1"
+
+    lab.new_notebook()
+    lab.select("renamed")
+    lab.panel.locator(".jp-Toolbar [data-command='workbench:insert-code']").click()
+    expect(lab.cells.filter(has_text='renamed = wb.get("renamed")')).to_have_count(1)
+    lab.select("m1")
+    lab.press("m1", "Control+Enter")
+    expect(lab.cells.filter(has_text='m1 = wb.get("m1")')).to_have_count(1)
+    lab.palette("pin")
+    lab.notice("“m1” is pinned")
+    lab.select("m1", "renamed")
+    lab.choose("renamed", "Delete…")
+    assert "2 objects" in lab.accept("Delete")
+    expect(lab.panel.locator("[data-workbench-object]")).to_have_count(0)
+    assert beside.do("result = len(wb.ls())") == 0
+
+
 def test_drag_onto_nodes_and_into_a_notebook(lab: Lab, beside: Process) -> None:
     """An object that falls onto a node moves there, with Shift gets a replica there; into a notebook it is a cell that runs."""
     beside.do("wb.put(np.arange(1 << 18), 'dragged'); wb.put(np.arange(1 << 18), 'other')")
