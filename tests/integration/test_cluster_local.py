@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,10 @@ def _cli(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def _capacity(home: Path) -> int:
+    return int(json.loads(_cli(home, "memory", "--json").stdout)["capacity"])
 
 
 def _workers_of(home: Path) -> list[str]:
@@ -131,9 +137,11 @@ def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: P
         wb.put(np.arange(1000), "survivor")
         wb.move("survivor", to="node-2").wait()
     """
+    before = wb.memory().capacity
     with Process(home / "store") as first:
         first.do(start)
         assert "store.node-2" not in _cli(home, "doctor").stdout
+        assert _capacity(home) == 64 << 20
         first.kill()
     for worker in _workers_of(home):
         with contextlib.suppress(ProcessLookupError):
@@ -151,10 +159,39 @@ def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: P
     assert "its connection file was removed" in shown.stdout
     assert f"{home}/store.node-2 is left by a cluster that does not run any more (1 object, 8" in shown.stdout
     assert connection.read(home / "store") is None
+    assert _capacity(home) == before != 64 << 20
     with running_cluster(home) as cluster:
         wb.connect(cluster)
         assert wb.get("survivor").sum() == 499500
     assert [path.name for path in home.iterdir()] == ["store"]
+
+
+def _sleeping(number: int) -> pd.DataFrame:
+    time.sleep(0.5 if number else 0)
+    return pd.DataFrame({"x": np.arange(1000) + number})
+
+
+def test_a_cluster_that_goes_in_the_middle_of_persist_shared(home: Path) -> None:
+    """The error says why; nothing has the name, and what was put goes when the host has a cluster again."""
+    with running_cluster(home) as cluster:
+        wb.connect(cluster)
+        session = wb.current_session()
+        made = dd.from_map(_sleeping, range(8), meta=_sleeping(0))
+
+        def close() -> None:
+            assert session.cluster is not None
+            until(lambda: len(wb.ls(unnamed=True, parts=True)) > 0, "a partition is there")
+            session.cluster.client.close()
+
+        closing = threading.Thread(target=close)
+        closing.start()
+        with pytest.raises(wb.ClusterError, match="did not end, and nothing of it stays. Dask says: .*cancelled"):
+            made.persist_shared("never")
+        closing.join()
+        with pytest.warns(UserWarning, match="has gone"):
+            assert not wb.exists("never")
+        wb.connect(cluster)
+        until(lambda: not wb.ls(parts=True), "what was put is deleted everywhere")
 
 
 async def _refused_worker(store: Path, first: str) -> None:

@@ -21,13 +21,14 @@ import distributed
 from dask.system import CPU_COUNT
 from distributed.worker_memory import parse_memory_limit
 
-from workbench import connection, leftovers
+from workbench import config, connection, leftovers
 from workbench.cluster import belonging, messages
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.errors import ClusterError
 from workbench.objects import ObjectId, format_nbytes, is_object_id
 from workbench.store import Store, default_directory
 from workbench.store.directory import DEFAULT_NAMESPACE, MINIMUM_CAPACITY
+from workbench.store.loans import Loan
 from workbench.texts import counted
 
 logger = logging.getLogger("workbench.local")
@@ -90,13 +91,15 @@ class LocalCluster(distributed.LocalCluster):
         self._siblings: list[_Sibling] = []
         own = Path(directory).expanduser().absolute() if directory is not None else default_directory()
         belonging.refuse_new(own, _security(kwargs.get("security")))
-        with Store.open(own) as store:
-            before = store.memory().capacity
-        with Store.open(own, capacity=capacity) as store:
-            self._capacities = before, store.memory().capacity
         self._directories = [own]
+        self._loan: Loan | None = None
+        with Store.open(own) as store:
+            before = store.catalog.capacity
+            if capacity is not None and (nbytes := config.get_nbytes("capacity", capacity)) is not None:
+                self._loan = Loan(own, before, nbytes)
         try:
-            share = capacity if capacity is not None else max(MINIMUM_CAPACITY, self._capacities[1] // nodes)
+            Store.open(own, capacity=capacity).close()
+            share = capacity if capacity is not None else max(MINIMUM_CAPACITY, before // nodes)
             for _ in range(nodes - 1):
                 self._siblings.append(_Sibling.claim(own, share, self._siblings))
             self._directories += [sibling.directory for sibling in self._siblings]
@@ -177,13 +180,14 @@ class LocalCluster(distributed.LocalCluster):
         self._remove_siblings()
 
     def _give_back_capacity(self) -> None:
-        before, during = self._capacities
-        if before == during or not self._directories[0].exists():
+        loan, self._loan = self._loan, None
+        if loan is None:
+            return
+        if not self._directories[0].exists():
+            loan.forget()
             return
         with Store.open(self._directories[0], create=False) as store:
-            unchanged = store.memory().capacity == during
-        if unchanged:  # nobody has wished for another one since
-            Store.open(self._directories[0], capacity=before, create=False).close()
+            loan.end(store.catalog)
 
     async def ending_objects(self) -> str:
         """Return which objects are only in the stores that closing removes, for people; empty if none is. Closing does not say it again."""

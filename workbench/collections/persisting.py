@@ -7,8 +7,10 @@ dataset visible. A dataset that had the name before stays whole until then. Noth
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sys
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench import codecs, progress
@@ -17,13 +19,15 @@ from workbench.collections.manifest import Manifest
 from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import current_store
 from workbench.current import current_session
-from workbench.errors import CodecError, ObjectNotFoundError, WorkbenchError
+from workbench.errors import ClusterError, CodecError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
 
 if TYPE_CHECKING:
     from workbench.cluster.client import ClusterClient
+
+logger = logging.getLogger("workbench.collections")
 
 _TURN: Final = 1.0
 """Seconds between two looks at how far it is."""
@@ -52,7 +56,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     CodecError
         What the partitions consist of cannot be shared or pickled; nothing was computed if the meta tells that already.
     ClusterError
-        A worker lacks the workbench's plugin, or there are fewer nodes than `replicas`.
+        A worker lacks the workbench's plugin, there are fewer nodes than `replicas`, or the cluster went before the end.
     """
     if not hasattr(type(collection), "persist_shared"):
         raise TypeError(
@@ -68,20 +72,23 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     if replicas > 1:
         session.require_nodes(replicas)
     dataset = new_object_id()
+    # Asked for once: a cluster that goes in between is an error, and no reason to put the rest of the dataset elsewhere.
+    cluster = session.cluster
     try:
-        manifest = _put_partitions(session, collection, dataset)
+        manifest = _put_partitions(cluster, collection, dataset)
     except BaseException:
-        _remove(session, dataset, npartitions(collection))
+        _remove(session, cluster, dataset, npartitions(collection))
         raise
     try:
-        _put_manifest(session, manifest, name)
+        _put_manifest(session, cluster, manifest, name)
     except WorkbenchError:  # the answer was no
-        _remove(session, dataset, len(manifest.partitions))
+        _remove(session, cluster, dataset, len(manifest.partitions))
         raise
     # Without an answer (the worker or the scheduler died, Ctrl-C) it may be there, in place of the dataset that had the name before: nothing
     # is taken back then, or both would be lost.
-    _spread(session, manifest)
-    if replicas > 1 and session.cluster is not None:
+    if cluster is not None:
+        _spread(cluster, manifest)
+    if replicas > 1:
         session.replicate(dataset, n=replicas).wait()
     return open_collection(manifest, name)
 
@@ -99,16 +106,14 @@ def _check_meta(collection: Any) -> None:
         ) from error
 
 
-def _put_partitions(session: Session, collection: Any, dataset: ObjectId) -> Manifest:
+def _put_partitions(cluster: ClusterClient | None, collection: Any, dataset: ObjectId) -> Manifest:
     put_tasks, manifest = (
         (arrays.put_tasks, arrays.manifest) if is_array(collection) else (frames.put_tasks, frames.manifest)
     )
     put = put_tasks(collection, dataset)
     total = npartitions(collection)
     with progress.working("persist_shared", total, "partitions") as work:
-        computed = (
-            _compute_here(put, work) if session.cluster is None else _compute(session.cluster, put, dataset, work)
-        )
+        computed = _compute_here(put, work) if cluster is None else _compute(cluster, put, dataset, work)
     return manifest(collection, dataset, computed)
 
 
@@ -138,8 +143,11 @@ def _compute(cluster: ClusterClient, put: Any, dataset: ObjectId, work: progress
             # As far as the catalog knows; whoever asks for one page only need not know of all.
             work.reach(len(cluster.members(dataset)))
         return future.result()
-    except BaseException:
-        future.cancel(reason="persist_shared did not end", msg="persist_shared was given up")
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # of a client that has closed; why it has is on its way
+            future.cancel(reason="persist_shared did not end", msg="persist_shared was given up")
+        if isinstance(error, CancelledError):
+            raise ClusterError(f"persist_shared did not end, and nothing of it stays. Dask says: {error}") from error
         raise
 
 
@@ -154,8 +162,7 @@ def is_array(collection: Any) -> bool:
     return module is not None and isinstance(collection, module.Array)
 
 
-def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> None:
-    cluster = session.cluster
+def _put_manifest(session: Session, cluster: ClusterClient | None, manifest: Manifest, name: str | None) -> None:
     running = [] if cluster is None else [node.id for node in cluster.nodes() if node.workers]
     if cluster is None or session.store.id in running:
         replaced = _members_of(session, name) if cluster is None and name is not None else []
@@ -168,12 +175,11 @@ def _put_manifest(session: Session, manifest: Manifest, name: str | None) -> Non
         cluster.client.submit(_put_from_worker, manifest, name, pure=False).result()
 
 
-def _spread(session: Session, manifest: Manifest) -> None:
+def _spread(cluster: ClusterClient, manifest: Manifest) -> None:
     """Give every node the manifest, so that a dataset can be opened wherever one of its names is known."""
-    if session.cluster is not None:
-        # A node that is lost at this moment fetches it when somebody asks there.
-        with contextlib.suppress(WorkbenchError):
-            session.cluster.bring(manifest.id, [node.id for node in session.cluster.nodes() if node.workers])
+    # A node that is lost at this moment fetches it when somebody asks there.
+    with contextlib.suppress(WorkbenchError):
+        cluster.bring(manifest.id, [node.id for node in cluster.nodes() if node.workers])
 
 
 def _put_from_worker(manifest: Manifest, name: str | None) -> None:
@@ -188,11 +194,16 @@ def _members_of(session: Session, name: str) -> list[ObjectId]:
     return [info.id for info in session.store.ls(dataset=old.id)]
 
 
-def _remove(session: Session, dataset: ObjectId, npartitions: int) -> None:
-    partitions = [partition_id(dataset, index) for index in range(npartitions)]
-    if session.cluster is not None:
-        session.cluster.forget([dataset, *partitions])
+def _remove(session: Session, cluster: ClusterClient | None, dataset: ObjectId, npartitions: int) -> None:
+    targets = [dataset, *(partition_id(dataset, index) for index in range(npartitions))]
+    if cluster is None:
+        for target in targets:
+            if session.store.exists(target):
+                session.store.delete(target)
         return
-    for target in [dataset, *partitions]:
-        if session.store.exists(target):
-            session.store.delete(target)
+    try:
+        cluster.forget(targets)
+    except ClusterError as error:
+        # It has gone. Its nodes will know from this host, if it is one of them, when they have a scheduler again.
+        logger.info("What was put of dataset %s could not be deleted in the cluster: %s", dataset, error)
+        session.store.bury(targets)

@@ -56,12 +56,13 @@ class Spanning(Opened):
         return cluster.client
 
     def _require_cluster(self, what: str) -> ClusterClient:
-        if self.cluster is None:
+        cluster = self.cluster
+        if cluster is None:
             raise ClusterError(
                 f"{what} needs a cluster, and this session is not connected to one. Connect with wb.connect(client), "
                 "or start one on this machine with wb.LocalCluster(nodes=2)."
             )
-        return self.cluster
+        return cluster
 
     def require_nodes(self, n: int) -> None:
         """Refuse a wish for more replicas than there are running nodes, before anything is done for it.
@@ -90,7 +91,8 @@ class Spanning(Opened):
         ClusterError
             The cluster does not answer any more.
         """
-        return Listing([finding.here(self.store)] if self.cluster is None else self.cluster.nodes(), of=NodeInfo)
+        cluster = self.cluster
+        return Listing([finding.here(self.store)] if cluster is None else cluster.nodes(), of=NodeInfo)
 
     def where(self, key: Key) -> Listing[Replica]:
         """List the replicas of an object: on which node, in memory or on disk, how many bytes.

@@ -211,8 +211,9 @@ class Sharing(Putting):
         """
         check_name(name)
         info = self._resolve(key)
-        if self.cluster is not None and finding.in_cluster(self.cluster, info.id) is not None:
-            self.cluster.rename(info.id, name, replace=replace)
+        cluster = self.cluster
+        if cluster is not None and finding.in_cluster(cluster, info.id) is not None:
+            cluster.rename(info.id, name, replace=replace)
         elif not replace and self.store.exists(name) and self.store.resolve(name) != info.id:
             raise NameConflictError(
                 f"Another object is called {name[:200]!r} already. Choose another name, or say replace=True to delete that one."

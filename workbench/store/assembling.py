@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workbench import config
 from workbench.errors import StoreError
-from workbench.store import commits, mappings, spill_directory
+from workbench.store import commits, loans, mappings, spill_directory
 from workbench.store import directory as places
 from workbench.store.allocation import Allocator
 from workbench.store.background import Background
@@ -108,7 +108,7 @@ class Settings:
 def assemble(place: Path, capacity: int | str | None, options: config.StoreOptions) -> Parts:
     """Open the store in a directory that was prepared; see :meth:`Store.open`."""
     settings = Settings.read(capacity, options)
-    catalog = _open_catalog(place, settings.capacity, asked=capacity is not None)
+    catalog, given_back = _open_catalog(place, settings.capacity, asked=capacity is not None)
     with contextlib.ExitStack() as undo:
         undo.callback(catalog.close)
         pool = Pool(settings.pool if settings.pool is not None else max(catalog.capacity // 4, sum(settings.warm)))
@@ -125,18 +125,24 @@ def assemble(place: Path, capacity: int | str | None, options: config.StoreOptio
         reader.on_disk = residence.on_mapped
         reader.put_right = functools.partial(reclaim, catalog, place)
         parts = Parts(place, catalog, allocator, process, background, upkeep, spiller, reader, writer, residence)
+        if given_back:
+            parts.reclaimed.append(given_back)
         _tidy(parts)
         undo.pop_all()
     upkeep.warm_up(settings.warm)
     return parts
 
 
-def _open_catalog(place: Path, wanted: int | None, *, asked: bool) -> Catalog:
-    """Open the catalog; a new store gets the capacity that is wanted, one that is there only if somebody asked for it, not merely set it."""
+def _open_catalog(place: Path, wanted: int | None, *, asked: bool) -> tuple[Catalog, str | None]:
+    """Open the catalog; a new store gets the capacity that is wanted, one that is there only if somebody asked for it, not merely set it.
+
+    The second value says that a capacity ended which a dead process had borrowed.
+    """
     default = places.default_capacity(place)
     new = not (place / places.CATALOG).exists()
     catalog = Catalog(place / places.CATALOG, lambda: places.new_store(place, wanted or default))
     try:
+        given_back = loans.end_dead(place, catalog)
         changed = asked and wanted is not None and wanted != catalog.capacity
         if wanted is not None and changed:
             catalog.set_capacity(wanted)
@@ -145,7 +151,7 @@ def _open_catalog(place: Path, wanted: int | None, *, asked: bool) -> Catalog:
     except BaseException:  # a warning is an error for who wishes so
         catalog.close()
         raise
-    return catalog
+    return catalog, given_back
 
 
 def _tidy(parts: Parts) -> None:

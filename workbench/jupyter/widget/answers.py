@@ -189,8 +189,9 @@ def _undrain(session: Session, node: str, _body: Body) -> None:
 
 
 def _cancel(session: Session, operation: str, _body: Body) -> None:
-    if session.cluster is not None:
-        session.cluster.cancel(operation)
+    cluster = session.cluster
+    if cluster is not None:
+        cluster.cancel(operation)
 
 
 def _on_host(verb: str) -> Handler:
