@@ -85,7 +85,7 @@ def check_number(name: str, value: Any, least: int, what: str) -> int:
 def check_pattern(pattern: Any) -> None:
     """Refuse what is no pattern for names, and not None."""
     if pattern is not None and not isinstance(pattern, str):
-        raise TypeError(f"pattern is {pattern!r}; it is text, such as 'runs/*'. To list only so many: limit=...")
+        raise TypeError(f"pattern is {pattern!r}; it is text, such as 'runs/*'.")
 
 
 def check_url(url: Any) -> None:

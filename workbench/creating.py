@@ -35,6 +35,17 @@ def _in_words(what: str, how: str, ref: Ref | None) -> str:
     return f"<new {what}, to be filled in a block: {how}>" if ref is None else f"<new {what}: {ref}>"
 
 
+def _dtype(shape: Any, dtype: Any) -> np.dtype[Any]:
+    order = "wb.create takes shape, dtype and name, in this order."
+    if isinstance(shape, str):
+        raise TypeError(f"shape is {shape!r}: {order}")
+    try:
+        made: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype is {dtype!r}, which is none ({error}): {order}") from error
+    return made
+
+
 class NewArray:
     """An array in the making; ``with`` gives the array, and its end seals the object.
 
@@ -47,7 +58,7 @@ class NewArray:
     def __init__(
         self, store: Store, shape: int | Sequence[int], dtype: npt.DTypeLike, order: Literal["C", "F"], seal: Seal
     ) -> None:
-        self._dtype = np.dtype(dtype)
+        self._dtype = _dtype(shape, dtype)
         if self._dtype.hasobject:
             raise TypeError(
                 f"An array of dtype {self._dtype} holds Python objects, which cannot be shared in place. Use wb.put."

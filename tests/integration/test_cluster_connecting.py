@@ -184,10 +184,11 @@ def test_a_cluster_that_is_not_there_is_an_error(store_directory: Path) -> None:
     connection.write(session.store.directory, "tcp://127.0.0.1:1", session.store.id)
     with pytest.raises(wb.ClusterError, match="Nothing listens at tcp://127.0.0.1:1: the scheduler has ended"):
         wb.connect()
-    with pytest.raises(wb.ClusterError, match="A dict is not a cluster"):
+    with pytest.raises(wb.ClusterError, match="{} is not a cluster"):
         wb.connect({})
-    with pytest.raises(wb.ClusterError, match="does not answer"):
-        wb.connect("no address", timeout=1)
+    for address in ("no address", "localhost"):
+        with pytest.raises(wb.ClusterError, match=f"'{address}' is not an address of a scheduler"):
+            wb.connect(address)
     wb.put(1, "x")
     with pytest.raises(wb.ClusterError, match="Moving an object needs a cluster, and this session is not connected"):
         wb.move("x", to="node-2")

@@ -49,17 +49,21 @@ def test_an_error_of_the_workbench_is_shown_where_the_user_called_it(
         ("wb.put(1, 'x', ttl=-1)", "ValueError: ttl is -1"),
         ("wb.put_many(5)", "TypeError: put_many takes several objects"),
         ("wb.LocalCluster(nodes=0)", "ValueError: nodes is 0"),
+        ("wb.create('c', (10,), 'float64')", "TypeError: shape is 'c': wb.create takes shape, dtype and name"),
+        ("wb.create((10,), 'nope')", "TypeError: dtype is 'nope', which is none"),
+        ("wb.load('/nope/x.wb', 'y')", "SavedFileError: /nope/x.wb cannot be read"),
+        ("wb.put(np.broadcast_to(np.zeros(1), 10**15))", "MemoryError"),
     ],
 )
 def test_an_error_in_an_argument_is_shown_where_the_user_called_it(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str], call: str, said: str
 ) -> None:
     """Also plain calls in a cell, of functions and classes: the user's own line and the message, without our frames."""
-    with pytest.raises((TypeError, ValueError)):
-        run(shell, f"import workbench as wb\n{call}")
+    with pytest.raises((TypeError, ValueError, MemoryError, wb.SavedFileError)):
+        run(shell, f"import numpy as np, workbench as wb\n{call}")
     shown = plain(capsys.readouterr().out)
     assert call in shown and said in shown
-    assert "workbench/" not in shown and len(shown.splitlines()) < 15
+    assert "workbench/" not in shown and "contextlib" not in shown and len(shown.splitlines()) < 15
 
 
 def test_ctrl_c_is_shown_where_the_user_called(

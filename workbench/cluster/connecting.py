@@ -84,7 +84,7 @@ def _find(where: Any, store: Store | None) -> str:
         address = getattr(where, "scheduler_address", None)
         if not isinstance(address, str) or not address:
             raise ClusterError(
-                f"A {type(where).__name__} is not a cluster: give wb.connect a Dask client, a running cluster, or the address of a "
+                f"{where!r:.100} is not a cluster: give wb.connect a Dask client, a running cluster, or the address of a "
                 "scheduler, such as 'tcp://host:8786'."
             )
         return address
@@ -191,6 +191,10 @@ def _new_client(where: Any, address: str, patience: float, starting: float, secu
             "the cluster was started with, or name its files in Dask's configuration (distributed.comm.tls)."
         ) from error
     except (OSError, TimeoutError, ValueError, TypeError, RuntimeError) as error:
+        if isinstance(error, ValueError):
+            raise ClusterError(
+                f"{address!r} is not an address of a scheduler ({error}). Give one such as 'tcp://host:8786'."
+            ) from error
         if connection.refuses(address):
             raise ClusterError(
                 f"Nothing listens at {address}: the scheduler has ended, or has not started yet. Start a cluster, or give the address of one that runs; "

@@ -27,8 +27,8 @@ _LIBRARIES: Final = tuple(
 )
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
-_PLAIN_ERRORS: Final = (TypeError, ValueError, KeyboardInterrupt)
-"""What comes out of the workbench and is Python's own: what it says of wrong arguments, and Ctrl-C."""
+_PLAIN_ERRORS: Final = (TypeError, ValueError, MemoryError, KeyboardInterrupt)
+"""What comes out of the workbench and is Python's own: what it says of wrong arguments and of too little memory, and Ctrl-C."""
 _HOOK: Final = "_render_traceback_"
 """IPython's own: what an error has under this name says how it looks."""
 
@@ -134,11 +134,13 @@ def _lines(shell: InteractiveShell, error: BaseException) -> list[str]:
     return lines
 
 
-def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+def _without_ours(traceback: TracebackType | None, *, below: bool = False) -> TracebackType | None:
+    """Leave out our own frames, and those of libraries that we call; code of the user's that we call stays."""
     if traceback is None:
         return None
-    rest = _without_ours(traceback.tb_next)
-    if _is_ours(traceback) or "IPython" in traceback.tb_frame.f_globals.get("__name__", ""):
+    ours = _is_ours(traceback)
+    rest = _without_ours(traceback.tb_next, below=below or ours)
+    if ours or (below and _is_librarys(traceback)) or "IPython" in traceback.tb_frame.f_globals.get("__name__", ""):
         return rest
     return TracebackType(rest, traceback.tb_frame, traceback.tb_lasti, traceback.tb_lineno)
 
@@ -147,10 +149,14 @@ def _is_ours(traceback: TracebackType) -> bool:
     return traceback.tb_frame.f_code.co_filename.startswith(_OURS)
 
 
+def _is_librarys(traceback: TracebackType) -> bool:
+    return traceback.tb_frame.f_code.co_filename.startswith(_LIBRARIES)
+
+
 def _has_users(error: BaseException | None) -> bool:
     """Tell whether code that is neither ours nor a library's had a part in an error."""
     frames = _frames(None if error is None else error.__traceback__)
-    return any(not each.tb_frame.f_code.co_filename.startswith((_OURS, *_LIBRARIES)) for each in frames)
+    return any(not _is_ours(each) and not _is_librarys(each) for each in frames)
 
 
 def _show(error: BaseException, lines: list[str] | Callable[[], list[str]]) -> None:

@@ -168,6 +168,10 @@ class Sharing(Putting):
         Listing of ObjectInfo
             A sequence that shows itself as a table; ``to_pandas()`` makes a DataFrame of it.
         """
+        if isinstance(pattern, int):
+            raise TypeError(
+                f"pattern is {pattern!r}; it is text, such as 'runs/*'. To list only so many: limit={pattern}."
+            )
         check_pattern(pattern)
         check_wanted_tags(tags)
         if limit is not None:
