@@ -430,11 +430,14 @@ class Manager:
 
 
 def left_behind(catalog: ClusterCatalog, refused: Iterable[Suggestion]) -> str:
-    """Name objects with their sizes and the reasons, the largest first."""
-    steps = sorted(refused, key=lambda step: -step.nbytes)
-    named = [
-        f"{catalog.title(step.object) or step.object} ({format_nbytes(step.nbytes)}: {step.reason})"
-        for step in steps[:_NAMED]
-    ]
-    more = len(steps) - len(named)
-    return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
+    """Name objects with their sizes, the largest first, by the reasons."""
+    reasons: dict[str, list[str]] = {}
+    for step in sorted(refused, key=lambda step: -step.nbytes):
+        title = f"{catalog.title(step.object) or step.object} ({format_nbytes(step.nbytes)})"
+        reasons.setdefault(step.reason, []).append(title)
+    said = []
+    for reason, titles in list(reasons.items())[:_NAMED]:
+        more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
+        said.append(f"{', '.join(titles[:_NAMED])}{more}: {reason}")
+    unsaid = sum(len(titles) for titles in list(reasons.values())[_NAMED:])
+    return "; ".join(said) + (f"; and {unsaid} more" if unsaid else "")

@@ -105,7 +105,7 @@ def _why_not(catalog: ClusterCatalog, object_id: ObjectId, nbytes: int, barred: 
     having = {*but, *(node.id for node in catalog.holders(object_id))}
     if any(node.takes_replicas and node.id not in having for node in catalog.nodes.values()):
         return f"no other node has a capacity of {format_nbytes(nbytes)}"
-    return "there is no other running node that could take it"
+    return "no other running node could take it"
 
 
 def _names(nodes: Iterable[Node]) -> str:
