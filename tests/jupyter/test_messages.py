@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import NoReturn
 
+import dask
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -83,6 +85,32 @@ def test_ctrl_c_is_shown_where_the_user_called(
     with pytest.raises(KeyboardInterrupt):
         run(shell, "def mine():\n    raise KeyboardInterrupt\nmine()")
     assert "in mine()" in plain(capsys.readouterr().out)
+
+
+def test_an_error_of_code_that_we_call_is_shown_without_us(
+    shell: InteractiveShell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's cell, and his function that failed; what looks like a fault of ours keeps its whole traceback."""
+    cell = """
+        import dask.array as da, numpy as np, workbench as wb
+        def fails(block):
+            return 1 / 0
+        da.ones(10).map_blocks(fails, dtype=float, meta=np.ones(0)).persist_shared('never')
+    """
+    with dask.config.set(scheduler="synchronous"), pytest.raises(ZeroDivisionError):
+        run(shell, textwrap.dedent(cell))
+    shown = plain(capsys.readouterr().out)
+    assert "persist_shared('never')" in shown and "return 1 / 0" in shown and "ZeroDivisionError" in shown
+    assert "workbench/" not in shown and "site-packages" not in shown
+
+    def faulty(*_: object, **__: object) -> NoReturn:
+        raise AttributeError
+
+    faulty.__code__ = faulty.__code__.replace(co_filename=messages.__file__)
+    monkeypatch.setattr(wb.Session, "load", faulty)
+    with pytest.raises(AttributeError):
+        run(shell, "import workbench as wb\nwb.load('x.wb')")
+    assert "workbench/functions.py" in plain(capsys.readouterr().out)
 
 
 def test_errors_of_others_are_shown_as_ever(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:

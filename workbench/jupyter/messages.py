@@ -27,8 +27,10 @@ _LIBRARIES: Final = tuple(
 )
 _RED: Final = "\x1b[31m"
 _PLAIN: Final = "\x1b[0m"
-_PLAIN_ERRORS: Final = (TypeError, ValueError, MemoryError, KeyboardInterrupt)
-"""What comes out of the workbench and is Python's own: what it says of wrong arguments and of too little memory, and Ctrl-C."""
+_PLAIN_ERRORS: Final = (TypeError, ValueError, MemoryError)
+"""What comes out of the workbench and is Python's own: what it says of wrong arguments and of too little memory."""
+_HANDLED: Final = (Exception, KeyboardInterrupt)
+"""What is looked at, as it may have come through the workbench: its own plain errors, those of the user's code that it called, and Ctrl-C."""
 _HOOK: Final = "_render_traceback_"
 """IPython's own: what an error has under this name says how it looks."""
 
@@ -79,8 +81,8 @@ def users_code(shell: InteractiveShell) -> Iterator[None]:
 def hide_our_frames(shell: InteractiveShell) -> None:
     """Let every error of the workbench be shown with the user's own frames only, those of whoever calls it.
 
-    Also what it says of wrong arguments, and Ctrl-C in the middle of it, which are plain Python errors: for these IPython has one handler, which is left to
-    whoever has set it.
+    Also what it says of wrong arguments, Ctrl-C in the middle of it, and what the user's code raises that it calls, which are anybody's errors: for these IPython
+    has one handler, which is left to whoever has set it.
     """
     known = weakref.ref(shell)
 
@@ -90,26 +92,29 @@ def hide_our_frames(shell: InteractiveShell) -> None:
 
     setattr(WorkbenchError, _HOOK, lines)
     if not shell.custom_exceptions:
-        shell.set_custom_exc(_PLAIN_ERRORS, _show_plain_error)
+        shell.set_custom_exc(_HANDLED, _show_any_error)
 
 
-def _show_plain_error(
+def _show_any_error(
     shell: InteractiveShell,
     kind: type[BaseException],
     error: BaseException,
     traceback: TracebackType | None,
     tb_offset: int | None = None,
 ) -> None:
-    # An argument is refused by our own code; what a function of the user raises that we call is his. Ctrl-C may come anywhere below us.
+    # Where it shows a fault of ours, or of a library that we call, all is shown.
     frames = list(_frames(traceback))
-    if any(map(_is_ours, frames if kind is KeyboardInterrupt else frames[-1:])):
+    last = frames[-1] if frames else None
+    refused = last is not None and _is_ours(last) and issubclass(kind, _PLAIN_ERRORS)
+    from_users = last is not None and not _is_ours(last) and not _is_librarys(last)
+    if any(map(_is_ours, frames)) and (refused or from_users or kind is KeyboardInterrupt):
         _show(error, lambda: _lines(shell, error))
     shell.showtraceback((kind, error, traceback), tb_offset=tb_offset, running_compiled_code=True)
 
 
 def show_all_frames(shell: InteractiveShell) -> None:
     """Undo :func:`hide_our_frames`."""
-    if shell.custom_exceptions is _PLAIN_ERRORS:
+    if shell.custom_exceptions is _HANDLED:
         shell.set_custom_exc((), None)
     with contextlib.suppress(AttributeError):
         delattr(WorkbenchError, _HOOK)
