@@ -230,8 +230,9 @@ class Writer:
         write.executemany("INSERT INTO uses VALUES (?, ?)", [(seq, each) for each in used])
         replaced = draft.name is not None and self.names.bind_row(write, draft.name, seq)
         has, _, others_replaced = self.names.adopt_rows(write, draft.adopts, seq)
-        if draft.adopts and not has and draft.name is None and not row.cached:
-            # In the same step: without a name and without a tag nobody would find it again, should this process die now.
+        if draft.adopts and not has and draft.name is None:
+            # In the same step: without a name and without a tag nobody would find it again, should this process die now. A cached one, too: it may be
+            # the one that is kept, when the object was replaced elsewhere while it was on its way.
             self.names.tag_conflict(write, draft.adopts[0], seq, rows.object_id(seq, values[1]))
         replaced |= others_replaced
         return rows.object_id(seq, values[1]), replaced
