@@ -182,8 +182,9 @@ class Lab:
 
     def palette(self, command: str) -> None:
         """Run a command of ours from JupyterLab's palette, on what is selected."""
-        self.page.keyboard.press("Control+Shift+c")
-        self.page.locator("#modal-command-palette input, #command-palette input").first.fill("workbench")
+        self.page.get_by_role("menuitem", name="View", exact=True).click()
+        self.page.locator(".lm-Menu-item").filter(has_text="Activate Command Palette").click()
+        self.page.locator(".lm-CommandPalette-input").fill("workbench")
         self.page.locator(f"#command-palette [data-command='workbench:{command}']").click()
 
     def accept(self, button: str, node: str | None = None) -> str:

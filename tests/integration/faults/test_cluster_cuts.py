@@ -31,7 +31,12 @@ from workbench.cluster.messages import PROTOCOL
 from workbench.cluster.operations import Operation
 from workbench.testing import inconsistencies
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_store", "workbench_directory")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("own_store", "workbench_directory"),
+    # Tornado's, which was connected in the moment in which Dask gave up waiting for that; nobody else has it.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 NBYTES: Final = 64 << 20
 BOUND: Final = 60.0
