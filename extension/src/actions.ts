@@ -275,8 +275,20 @@ export class Actions {
           ? trans._n('Move Object', 'Move %1 Objects', objects.length)
           : trans._n('Replicate Object', 'Replicate %1 Objects', objects.length),
         text: move
-          ? trans.__('%1 (%2): other replicas are dropped when it is there.', name, nbytes)
-          : trans.__('%1 (%2): one more replica is made.', name, nbytes),
+          ? trans._n(
+              '%2 (%3): other replicas are dropped when it is there.',
+              '%2 (%3): other replicas are dropped when they are there.',
+              objects.length,
+              name,
+              nbytes
+            )
+          : trans._n(
+              '%2 (%3): one more replica is made.',
+              '%2 (%3): one more replica of each is made.',
+              objects.length,
+              name,
+              nbytes
+            ),
         label: move ? trans.__('To node') : trans.__('On node'),
         accept: move ? trans.__('Move') : trans.__('Replicate'),
         nodes: this._roomiestFirst(objects),
