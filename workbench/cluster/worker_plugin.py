@@ -142,21 +142,25 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             _here.remove(self)
         if not hasattr(self, "_executor"):
             return
+        await self._end(self._end_all())
+        with contextlib.suppress(OSError, ClusterError, TimeoutError):  # the scheduler may have gone first
+            async with asyncio.timeout(_GOODBYE):
+                await self._ask_scheduler("leave", worker=worker.contact_address or worker.address)
         if worker.handlers.get(messages.OP) == self._handle:
             del worker.handlers[messages.OP]
             worker.handlers.pop(visiting.OP, None)
             worker.handlers.pop(lines.OP, None)
-        _, late = await asyncio.wait({asyncio.create_task(self._end_all())}, timeout=_ENDING)
-        if late:
-            logger.error("What this worker does for others has not ended within %.0f s. It is left behind.", _ENDING)
-        with contextlib.suppress(OSError, ClusterError, TimeoutError):  # the scheduler may have gone first
-            async with asyncio.timeout(_GOODBYE):
-                await self._ask_scheduler("leave", worker=worker.contact_address or worker.address)
         for undo in self._undo:
             undo()
+        # In threads, as both wait for what other threads have begun; those may wait for this one.
+        await self._end(asyncio.to_thread(self._executor.shutdown))
         connection.remove(self.store.directory)
-        # In a thread, as it waits for what other threads have begun; those may wait for this one.
         await asyncio.to_thread(self.store.close)
+
+    async def _end(self, ending: Coroutine[Any, Any, None]) -> None:
+        _, late = await asyncio.wait({asyncio.create_task(ending)}, timeout=_ENDING)
+        if late:
+            logger.error("What this worker does for others has not ended within %.0f s. It is left behind.", _ENDING)
 
     async def _end_all(self) -> None:
         tasks = self._tasks.copy()
@@ -167,7 +171,6 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             _, tasks = await asyncio.wait(tasks, timeout=1.0)
         await self._fetching.close()
         await self._server.close()
-        await asyncio.to_thread(self._executor.shutdown)
 
     @property
     def worker_name(self) -> str:
