@@ -163,10 +163,11 @@ frame.map_partitions(slow, {str(wait)!r}, meta=frame._meta).persist_shared('rows
         interrupt(kernel, code, lambda: {info.id for info in wb.ls(parts=True)} - before)
     finally:
         wait.unlink()
-    # A task that runs cannot be stopped by Dask: what it puts afterwards is refused.
-    until(lambda: kernel.do("result = sum(map(len, client.processing().values()))") == 0, "the tasks have ended")
+    # A task that runs cannot be stopped by Dask, which forgets it before it ends: what it puts afterwards is refused.
+    kernel.do("def busy(dask_worker): return len(dask_worker.active_threads)")
+    until(lambda: kernel.do("result = sum(client.run(busy).values())") == 0, "the tasks have ended")
     until(lambda: {info.id for info in wb.ls(parts=True)} == before, "nothing of it is left")
-    assert writing(lasting_cluster) == 0
+    until(lambda: writing(lasting_cluster) == 0, "nothing of it is being written")
     if known:
         assert kernel.do("result = wb.get('rows').x.sum()") == sum(range(40_000))
 

@@ -182,10 +182,16 @@ class Lab:
 
     def palette(self, command: str) -> None:
         """Run a command of ours from JupyterLab's palette, on what is selected."""
-        self.page.get_by_role("menuitem", name="View", exact=True).click()
-        self.page.locator(".lm-Menu-item").filter(has_text="Activate Command Palette").click()
-        self.page.locator(".lm-CommandPalette-input").fill("workbench")
-        self.page.locator(f"#command-palette [data-command='workbench:{command}']").click()
+        for _ in range(10):
+            self.page.get_by_role("menuitem", name="View", exact=True).click()
+            self.page.locator(".lm-Menu-item").filter(has_text="Activate Command Palette").click()
+            try:
+                self.page.locator(".lm-CommandPalette-input").fill("workbench", timeout=3000)
+                self.page.locator(f"#command-palette [data-command='workbench:{command}']").click(timeout=3000)
+            except TimeoutError:  # it closes when something else takes the focus, such as a cell that was inserted a moment ago
+                continue
+            return
+        raise AssertionError("the palette does not stay open")
 
     def accept(self, button: str, node: str | None = None) -> str:
         """Answer the dialog, choosing a node if one is given; return what the dialog said."""
