@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["FILE", "Connection", "is_kept", "read", "remove", "why_dead", "write"]
+__all__ = ["FILE", "Connection", "hint", "how_to_connect", "is_kept", "read", "remove", "why_dead", "write"]
 
 FILE: Final = "connection.json"
 _KNOCKABLE: Final = frozenset({"tcp", "tls", "ws", "wss"})
@@ -95,6 +95,19 @@ def is_kept(directory: Path) -> bool:
     """Tell whether there is a file whose writer lives, or may live, and will remove it."""
     found = read(directory)
     return found is not None and _writer_lives(found) is not False
+
+
+def how_to_connect(directory: Path) -> str:
+    """Return the call that connects a process with the cluster that it lacks: the one of its host, where there is one, needs no argument."""
+    return "wb.connect(client)" if read(directory) is None else "wb.connect()"
+
+
+def hint(directory: Path) -> str:
+    """Return what to say to a process that is not connected with the cluster that runs on its host; empty if none does."""
+    found = read(directory)
+    if found is None or why_dead(found) is not None:
+        return ""
+    return f"A cluster runs on this host, at {found.scheduler}, and this session is not connected with it: wb.connect() reaches its other nodes, too."
 
 
 def why_dead(found: Connection) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from workbench import connection
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
 from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets, format_nbytes
 from workbench.store import Store, node_name
@@ -56,8 +57,15 @@ def resolve(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo
         return info if found is None else _as_here(found, info)
     found = in_cluster(cluster, key)
     if found is None:
-        raise store.not_found(key)
+        raise not_here(store, cluster, key)
     return found
+
+
+def not_here(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectNotFoundError:
+    """Return the error that says that `key` names nothing in reach; to a session that is not connected, where else to look."""
+    error = store.not_found(key)
+    hint = "" if cluster is not None else connection.hint(store.directory)
+    return ObjectNotFoundError(f"{error} {hint}") if hint else error
 
 
 def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo:
@@ -127,7 +135,7 @@ def incomplete(store: Store, cluster: ClusterClient | None, dataset: ObjectId) -
         )
     return ObjectNotFoundError(
         f"{title} has {total} partitions, of which this host's store, {store.directory}, has {len(store.ls(dataset=info.id))}. Connect to the "
-        "cluster that has the others, with wb.connect(client), and get it again. If it has ended together with its nodes, compute the dataset anew."
+        f"cluster that has the others, with {connection.how_to_connect(store.directory)}, and get it again. If it has ended together with its nodes, compute the dataset anew."
     )
 
 
@@ -338,7 +346,7 @@ def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout:
             return store.read(key)
         except ObjectNotFoundError as error:
             if timeout is None:
-                raise
+                raise not_here(store, cluster, key) from None
             if time.monotonic() >= deadline:
                 said = _missed(store, cluster, key, missed or error)
                 raise ObjectNotFoundError(f"{said} It was waited for, {timeout:g} seconds long.") from None

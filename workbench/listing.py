@@ -217,6 +217,8 @@ class Listing(Sequence[T], Generic[T]):
         Values of one type of ``objects.py``.
     of : type, optional
         The type of the values, so that an empty listing can say what there is none of.
+    hint : str
+        What to say below the table, such as where there may be more.
 
     Examples
     --------
@@ -224,10 +226,11 @@ class Listing(Sequence[T], Generic[T]):
     no objects
     """
 
-    __slots__ = ("_items", "_of")
+    __slots__ = ("_items", "_of", "hint")
 
-    def __init__(self, items: Iterable[T] = (), of: type | None = None) -> None:
+    def __init__(self, items: Iterable[T] = (), of: type | None = None, *, hint: str = "") -> None:
         self._items = tuple(items)
+        self.hint = hint
         self._of = of if of is not None else type(self._items[0]) if self._items else object
 
     def __len__(self) -> int:
@@ -251,20 +254,20 @@ class Listing(Sequence[T], Generic[T]):
     __hash__ = None  # type: ignore[assignment]  # what is listed holds dicts
 
     def __str__(self) -> str:
-        if not self._items:
-            return _NOTHING.get(self._of, "nothing")
-        return text_table(*rows_of(self._items))
+        table = text_table(*rows_of(self._items)) if self._items else _NOTHING.get(self._of, "nothing")
+        return "\n".join(filter(None, (table, self.hint)))
 
     def __repr__(self) -> str:
         if len(self._items) <= _MOST_ROWS:
             return str(self)
-        return f"{text_table(*rows_of(self._items[:_MOST_ROWS]))}\n{self._more()}"
+        return "\n".join(filter(None, (text_table(*rows_of(self._items[:_MOST_ROWS])), self._more(), self.hint)))
 
     def _repr_html_(self) -> str:
         if not self._items:
             return f"<p>{html.escape(str(self))}</p>"
         more = self._more() if len(self._items) > _MOST_ROWS else ""
-        return html_table(*rows_of(self._items[:_MOST_ROWS]), more=more)
+        below = f"<p>{html.escape(self.hint)}</p>" if self.hint else ""
+        return html_table(*rows_of(self._items[:_MOST_ROWS]), more=more) + below
 
     def _more(self) -> str:
         return (
@@ -273,7 +276,7 @@ class Listing(Sequence[T], Generic[T]):
 
     def _repr_mimebundle_(self, **_asked: Any) -> dict[str, Any]:
         kind = _CARDS.get(self._of)
-        if kind is None or not self._items:
+        if kind is None or not self._items or self.hint:  # a card has no place for it
             return {}
         return card(kind, (to_json(item) for item in self._items), len(self._items))
 

@@ -163,6 +163,32 @@ def test_a_replaced_object_that_arrives_on_a_node_with_its_name_goes(cluster: Cl
     ]
 
 
+def test_a_renaming_in_one_store_is_followed_by_the_nodes_that_bind_the_old_name(cluster: Cluster) -> None:
+    """A process that is not connected renames: other replicas are renamed where they lie, and the answer of the other node gives no further order."""
+    cluster.says(A, info(1, "old", "older"))
+    cluster.says(B, info(1, "older"))
+    assert cluster.says(A, info(1, "new")) == [Order(B, "rename", number(1), "new", was="older")]
+    assert cluster.says(B, info(1, "new")) == []
+    assert cluster.catalog.info(number(1)).names == ("new",)
+
+
+def test_two_renamings_at_once_are_no_chase(cluster: Cluster) -> None:
+    """Who has been renamed meanwhile is not told again: the object has both names."""
+    cluster.says(A, info(1, "old"))
+    cluster.says(B, info(1, "old"))
+    assert cluster.says(A, info(1, "north")) == [Order(B, "rename", number(1), "north", was="old")]
+    assert cluster.says(B, info(1, "south")) == []
+    assert cluster.catalog.info(number(1)).names == ("north", "south")
+
+
+def test_a_renaming_to_a_name_that_a_newer_object_has_is_not_followed(cluster: Cluster) -> None:
+    """The node that renamed loses the name again; the others keep what they have."""
+    cluster.says(A, info(1, "old"))
+    cluster.says(B, info(1, "old"), info(2, "new"))
+    assert cluster.says(A, info(1, "new")) == [Order(A, "unbind", number(1), "new", keep=True, winner=number(2))]
+    assert cluster.catalog.info(number(1)).names == ("old",)
+
+
 def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
     """A name lives as long as one node binds it."""
     cluster.says(A, info(1, "flights"))

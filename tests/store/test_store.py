@@ -151,6 +151,25 @@ def test_unbind_takes_only_the_name_that_is_meant(store: Store) -> None:
     assert store.names() == {}
 
 
+def test_rename_puts_one_name_in_place_of_all_and_does_it_only_if_the_object_has_the_name_it_is_taken_for(
+    store: Store,
+) -> None:
+    """Who had the new name goes; who reads the changes sees one step."""
+    ref = store.put(encoded(10, seed=1), "x")
+    store.bind("y", ref)
+    taken = store.put(encoded(10, seed=2), "z")
+    before = store.changes(None).version
+    store.rename("x", "z", was="other")
+    assert store.names() == {"x": ref.id, "y": ref.id, "z": taken.id}
+    store.rename("x", "z", was="y")
+    assert store.names() == {"z": ref.id}
+    assert not store.exists(taken)
+    store.rename(ref, "z")
+    assert store.names() == {"z": ref.id}
+    changes = store.changes(before)
+    assert ([info.names for info in changes.added], changes.removed) == ([("z",)], [taken.id])
+
+
 def test_bind_to_the_same_object_changes_nothing(store: Store) -> None:
     """Binding a name again to its own object must not delete it."""
     ref = store.put(encoded(10), "x")

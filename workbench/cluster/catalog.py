@@ -11,6 +11,7 @@ What was deleted or rebound in a store while no worker ran there is gone from th
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -201,16 +202,29 @@ class ClusterCatalog:
         now: float,
     ) -> list[Order]:
         copy = node.objects[entry.id]
-        for name in copy.names:
-            if name not in names and node.names.get(name) is entry:
-                self.names.unbind(node, name, now)
+        lost = [name for name in copy.names if name not in names and node.names.get(name) is entry]
+        gained = [name for name in names if name not in copy.names]
+        for name in lost:
+            self.names.unbind(node, name, now)
         orders = []
         for name in names:
             if not resync and name in copy.names and name not in node.names:
                 continue  # it was taken from the object, which the node has not heard yet
             orders += self.names.bind(node, name, entry, before[name], resync=resync, arrived=arrived, now=now)
         copy.names = entry.names if entry.names == names else names
+        if lost and gained and not resync and self.names.holder(gained[0]) is entry:
+            orders += self._follow_renaming(node, entry, lost, gained[0])
         return orders
+
+    def _follow_renaming(self, node: Node, entry: Entry, lost: Sequence[str], name: str) -> Iterator[Order]:
+        """Have the other nodes follow a renaming that was made in one node's store, by a process that is not connected.
+
+        Only those that bind an old name now, and if they still do when they hear it: so two renamings at once end with both names, and not in a chase.
+        """
+        for copy in entry.copies:
+            was = next((each for each in lost if copy.node.names.get(each) is entry), None)
+            if was is not None and copy.node is not node:
+                yield Order(copy.node.id, "rename", entry.id, name, was=was)
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a node must do: ``delete`` an object, which is deleted everywhere, or ``unbind`` a name from it.
+    """What a node must do: ``delete`` an object, which is deleted everywhere, ``unbind`` a name from it, or ``rename`` it if it has the name `was`.
 
     `keep`: the object lost a conflict and stays without the name, for whoever put it did not mean to replace it, nor to be replaced. `winner` is the
     object that has the name.
@@ -130,3 +130,4 @@ class Order:
     name: str | None = None
     keep: bool = False
     winner: ObjectId | None = None
+    was: str | None = None

@@ -116,9 +116,10 @@ class Orders:
         for order in orders:
             if order.verb == "delete":
                 deletions.setdefault(order.node, []).append(order.object)
-            else:
-                given.append(self._order(order.node, "unbind", target=order.object, name=order.name, keep=order.keep))
-                told.append(order.node)
+                continue
+            how = {"was": order.was} if order.verb == "rename" else {"keep": order.keep}
+            given.append(self._order(order.node, order.verb, target=order.object, name=order.name, **how))
+            told.append(order.node)
         deleting = [self._order(node, "delete", targets=targets) for node, targets in deletions.items()]
         unbound, heard = await asyncio.gather(self._give(given), self._give(deleting))
         for node, obeyed in zip(told, unbound, strict=True):

@@ -297,8 +297,13 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             self.store.unbind, messages.name(name), messages.object_id(target), keep=messages.flag(keep)
         )
 
-    async def _rename(self, target: Any, name: Any) -> None:
-        await asyncio.to_thread(self.store.rename, messages.object_id(target), messages.name(name))
+    async def _rename(self, target: Any, name: Any, was: Any = None) -> None:
+        object_id, to = messages.object_id(target), messages.name(name)
+        if was is None:
+            await asyncio.to_thread(self.store.rename, object_id, to)
+        else:
+            with contextlib.suppress(ObjectNotFoundError):  # it was deleted just now
+                await asyncio.to_thread(self.store.rename, object_id, to, was=messages.name(was))
         await self._announcer.flush()
 
     async def _flush(self) -> None:

@@ -42,7 +42,7 @@ def open_dataset(key: Key) -> Any:
 def _warn_if_incomplete(session: Session, info: ObjectInfo) -> None:
     if note := finding.missing_note(info, len(finding.members(session.store, None, info))):
         warnings.warn(
-            f"Of the dataset {info.name or info.id!r}, {note}. Connect to the cluster that has them, with wb.connect(client), or compute the dataset anew.",
+            f"Of the dataset {info.name or info.id!r}, {note}. Connect to the cluster that has them, with {connection.how_to_connect(session.store.directory)}, or compute the dataset anew.",
             stacklevel=5,
         )
 

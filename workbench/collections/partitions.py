@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench import codecs
+from workbench import codecs, connection
 from workbench.cluster import mapping
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, Ref, partition_id
@@ -169,6 +169,6 @@ def _unreachable(error: WorkbenchError, session: Session, source: Source) -> Wor
     here = len(session.store.ls(dataset=source.id))
     return ObjectNotFoundError(
         f"{source.title} has {total} partitions, of which this host's store, {session.store.directory}, has {here}; they were put on "
-        f"{source.places}. Connect to the cluster that has them, with wb.connect(client), and compute again. If it has ended together with its "
+        f"{source.places}. Connect to the cluster that has them, with {connection.how_to_connect(session.store.directory)}, and compute again. If it has ended together with its "
         "nodes, compute the dataset anew."
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from workbench import finding
+from workbench import connection, finding
 from workbench.arguments import check_number, check_seconds
 from workbench.errors import ClusterError
 from workbench.listing import Listing
@@ -59,8 +59,11 @@ class Spanning(Opened):
         cluster = self.cluster
         if cluster is None:
             raise ClusterError(
-                f"{what} needs a cluster, and this session is not connected to one. Connect with wb.connect(client), "
-                "or start one on this machine with wb.LocalCluster(nodes=2)."
+                f"{what} needs a cluster, and this session is not connected with one. "
+                + (
+                    connection.hint(self.store.directory)
+                    or "Connect with wb.connect(client), or start one on this machine with wb.LocalCluster(nodes=2)."
+                )
             )
         return cluster
 
@@ -92,7 +95,9 @@ class Spanning(Opened):
             The cluster does not answer any more.
         """
         cluster = self.cluster
-        return Listing([finding.here(self.store)] if cluster is None else cluster.nodes(), of=NodeInfo)
+        if cluster is not None:
+            return Listing(cluster.nodes(), of=NodeInfo)
+        return Listing([finding.here(self.store)], of=NodeInfo, hint=connection.hint(self.store.directory))
 
     def where(self, key: Key) -> Listing[Replica]:
         """List the replicas of an object: on which node, in memory or on disk, how many bytes.

@@ -96,8 +96,12 @@ class Opened:
 
     @property
     def deletes_everywhere(self) -> bool:
-        """Whether what is deleted shall go from every node: of the cluster, or of one that has gone, when it is there again and this host joins it."""
-        return self.cluster is not None or self._bereft
+        """Whether what is deleted shall go from every node.
+
+        Of the cluster; of the one that this host is a node of, although this session is not connected with it; or of one that has gone, when it is there
+        again and this host joins it.
+        """
+        return self.cluster is not None or self._bereft or connection.read(self.store.directory) is not None
 
     def close(self) -> None:
         """Close the store and leave the cluster; objects that were got stay valid."""

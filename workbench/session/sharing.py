@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import codecs, finding
+from workbench import codecs, connection, finding
 from workbench.arguments import check_keys, check_number, check_pattern, check_seconds, check_wanted_tags
 from workbench.errors import NameConflictError, ObjectNotFoundError
 from workbench.finding import SortOrder
@@ -188,7 +188,8 @@ class Sharing(Putting):
             unnamed=unnamed,
             limit=limit,
         )
-        return Listing(found, of=ObjectInfo)
+        alone = not found and self.cluster is None
+        return Listing(found, of=ObjectInfo, hint=connection.hint(self.store.directory) if alone else "")
 
     def rename(self, key: Key, name: str, *, replace: bool = False) -> Ref:
         """Give an object another name, in place of those that it has; when connected, on all nodes. Who has it mapped notices nothing.
@@ -245,7 +246,7 @@ class Sharing(Putting):
         here = self.store.info(key) if self.store.exists(key) else None
         there = finding.in_cluster(cluster, key)
         if here is None and there is None:
-            raise self.store.not_found(key)
+            raise finding.not_here(self.store, cluster, key)
         # A moment after it was bound on another node, a name may still mean an older object here: then both go.
         targets = list({info.id: None for info in (here, there) if info is not None})
         if cluster is not None:

@@ -26,6 +26,7 @@ _HOLDER: Final = """
 SELECT object, created > (SELECT created FROM objects WHERE seq = ?)
 FROM names JOIN objects ON seq = object WHERE name = ?"""
 """Who has a name, and whether that is newer than an object."""
+_HAS: Final = "SELECT 1 FROM names WHERE name = ? AND object = ?"
 _LONGEST_NAME: Final = 10_000
 """Characters."""
 
@@ -54,6 +55,26 @@ class Names:
         with self.catalog.write() as write:
             seq, object_id = self.find(write, key)
             replaced = self.bind_row(write, name, seq)
+            write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
+        if replaced:
+            self.trim()
+
+    def rename(self, key: Key, name: str, *, was: str | None = None) -> None:
+        """Give an object a name in place of those that it has, in one step; with `was`, only if it has that name now.
+
+        If another object had the name, that goes as with :meth:`bind`.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        check_name(name)
+        with self.catalog.write() as write:
+            seq, object_id = self.find(write, key)
+            if was is not None and write.execute(_HAS, (was, seq)).fetchone() is None:
+                return
+            replaced = self.bind_row(write, name, seq)
+            write.execute("DELETE FROM names WHERE object = ? AND name != ?", (seq, name))
             write.execute("INSERT INTO changes (object, what) VALUES (?, 'named')", (object_id,))
         if replaced:
             self.trim()

@@ -262,13 +262,12 @@ class Store:
         """Give an object a name, atomically taking it from the object that had it."""
         self.writer.names.bind(name, key)
 
-    def rename(self, key: Key, name: str) -> None:
-        """Give an object a name in place of those that it has; if another object had it, that goes as with :meth:`bind`."""
-        info = self.info(key)
-        self.bind(name, info.id)
-        for other in info.names:
-            if other != name:
-                self.unbind(other, info.id)
+    def rename(self, key: Key, name: str, *, was: str | None = None) -> None:
+        """Give an object a name in place of those that it has, in one step; with `was`, only if it has that name now.
+
+        If another object had the name, that goes as with :meth:`bind`.
+        """
+        self.writer.names.rename(key, name, was=was)
 
     def adopt(self, key: Key, names: Sequence[str]) -> int:
         """Give a replica the names that its object has on other nodes, but none that a newer object has here; return how many it has."""
