@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -164,6 +165,88 @@ def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: P
         wb.connect(cluster)
         assert wb.get("survivor").sum() == 499500
     assert [path.name for path in home.iterdir()] == ["store"]
+
+
+_INTERRUPTED = """
+    import time, dask, os, pathlib
+    import workbench as wb
+    cluster = wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
+    def slow(path):
+        pathlib.Path(path).touch()
+        while not pathlib.Path(path).with_name("go").exists():
+            time.sleep(0.01)
+    def pids():
+        return sorted(wb.current_session().cluster.client.run(os.getpid).values())
+"""
+
+
+def test_an_interrupt_of_the_whole_group_leaves_the_cluster_at_work(home: Path) -> None:
+    """Jupyter's Stop and a terminal's Ctrl-C reach each process of the group; the workers go on, and end when who started them is killed."""
+    with Process(home / "store", via=["setsid"]) as kernel:
+        kernel.do(_INTERRUPTED)
+        before = kernel.do("result = pids()")
+        kernel.do("wb.put(b'x' * 100_000, 'there'); wb.move('there', to='node-2').wait()")
+        kernel.start(f"dask.delayed(slow)({str(home / 'begun')!r}).compute()")
+        until((home / "begun").exists, "a worker is in the middle")
+        os.killpg(kernel.pid, signal.SIGINT)
+        with pytest.raises(RuntimeError, match="^KeyboardInterrupt"):
+            kernel.finish()
+        (home / "go").touch()
+        assert kernel.do("result = pids()") == before
+        assert kernel.do("result = dask.delayed(sum)([1, 2]).compute()") == 3
+        assert kernel.do("result = len(wb.get('there'))") == 100_000
+        kernel.kill()
+        until(lambda: not _workers_of(home), "the workers of the killed process end")
+
+
+def test_a_cluster_that_was_interrupted_is_closed_as_any_other(home: Path) -> None:
+    """What ends with it is named, its workers end, and its stores go."""
+    with Process(home / "store", via=["setsid"]) as kernel:
+        kernel.do(_INTERRUPTED)
+        kernel.do("wb.put(b'x' * 100_000, 'there'); wb.move('there', to='node-2').wait()")
+        kernel.start(f"dask.delayed(slow)({str(home / 'begun')!r}).compute()")
+        until((home / "begun").exists, "a worker is in the middle")
+        os.killpg(kernel.pid, signal.SIGINT)
+        with pytest.raises(RuntimeError, match="^KeyboardInterrupt"):
+            kernel.finish()
+        (home / "go").touch()
+        warned = kernel.do("""
+            import warnings
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                cluster.close()
+            result = [str(warning.message) for warning in caught]
+        """)
+        assert any(
+            "1 object was only on other nodes of this cluster, and ended with it: 'there'" in text for text in warned
+        )
+        until(lambda: not _workers_of(home), "its workers end")
+        assert {path.name for path in home.iterdir()} == {"store", "begun", "go"}
+
+
+def test_a_script_that_ends_by_ctrl_c_takes_its_cluster_with_it(home: Path) -> None:
+    """Nothing of it goes on when who started it has ended."""
+    script = home / "script.py"
+    script.write_text(
+        f"if __name__ == '__main__':\n{textwrap.indent(textwrap.dedent(_INTERRUPTED), '    ')}\n    dask.delayed(slow)({str(home / 'begun')!r}).compute()\n"
+    )
+    running = subprocess.Popen(
+        [sys.executable, str(script)],
+        env=environment(home / "store"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        until((home / "begun").exists, "a worker is in the middle")
+        os.killpg(running.pid, signal.SIGINT)
+        _, shown = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == -signal.SIGINT
+    assert "\nKeyboardInterrupt" in shown
+    until(lambda: not _workers_of(home), "its workers end")
+    assert {path.name for path in home.iterdir()} == {"store", "begun", "script.py"}
 
 
 def _sleeping(number: int) -> pd.DataFrame:

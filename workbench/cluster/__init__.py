@@ -6,7 +6,7 @@ cluster of hosts that share objects. ``wb.connect`` does the same to a cluster t
 Reading order: ``nodes.py``, ``catalog.py`` (with ``records.py``, ``inventory.py``, ``indexes.py`` and ``names.py``), ``placement.py`` and ``policies.py`` (all pure),
 ``scheduler_plugin.py``, ``actions.py``, ``manager.py``, ``keeper.py``, ``worker_plugin.py``, ``announcer.py`` and ``announcements.py``, ``fetching.py``, ``transfer.py``, ``ranges.py``, ``lines.py``, ``guarding.py``, ``client.py``, ``operations.py``;
 beside them ``visiting.py`` (hosts without a worker), ``locality.py`` (tasks run where their objects are), ``memory.py`` (what
-Dask counts as a worker's memory), ``connecting.py``, ``connection.py``, ``belonging.py``, ``local.py`` and ``messages.py``.
+Dask counts as a worker's memory), ``connecting.py``, ``connection.py``, ``belonging.py``, ``local.py`` (with ``interrupts.py``) and ``messages.py``.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from workbench.texts import counted
 logger = logging.getLogger("workbench.local")
 
 _PRELOAD: Final = "workbench.cluster"
+_PRELOAD_OF_WORKERS: Final = "workbench.cluster.interrupts"
 _NAMED: Final = 5
 """Objects that a warning names."""
 _START_TIMEOUT: Final = 60.0
@@ -107,8 +108,10 @@ class LocalCluster(distributed.LocalCluster):
             if not self.asynchronous:
                 self.sync(self._joined)
         except BaseException:
-            if getattr(self, "status", None) is not None and not self.asynchronous:
-                self.close()
+            # Dask raises these where workers ended before they had begun, as by Ctrl-C; what counts is the error that was first.
+            with contextlib.suppress(AssertionError, RuntimeError):
+                if getattr(self, "status", None) is not None and not self.asynchronous:
+                    self.close()
             self._give_back_capacity()
             self._remove_siblings()
             raise
@@ -120,7 +123,7 @@ class LocalCluster(distributed.LocalCluster):
             options["memory_limit"] = parse_memory_limit("auto", 1, number, logger=logger)
         scheduler = dict(options.pop("scheduler_kwargs", None) or {})
         scheduler["preload"] = [*_as_list(scheduler.get("preload")), _PRELOAD]
-        options["preload"] = [*_as_list(options.get("preload")), _PRELOAD]
+        options["preload"] = [*_as_list(options.get("preload")), _PRELOAD, _PRELOAD_OF_WORKERS]
         return {**options, "scheduler_kwargs": scheduler}
 
     @property
