@@ -277,6 +277,12 @@ class NodeInfo(Shown):
         return card("nodes", [to_json(self)], 1)
 
 
+def name_drained(nodes: Iterable[NodeInfo]) -> str:
+    """Write which nodes are drained and how each is given back, as sentences that follow others; empty if none is."""
+    names = (node.name for node in nodes if node.state in ("draining", "drained"))
+    return "".join(f" {name} is drained: wb.undrain({name!r}) gives it back." for name in names)
+
+
 @dataclass(frozen=True, slots=True)
 class OperationInfo(Shown):
     """A move, a replication, a drop, a drain, a rebalancing or a keeping-up of replicas, as it was when it was asked about.

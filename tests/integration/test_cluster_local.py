@@ -249,6 +249,33 @@ def test_a_script_that_ends_by_ctrl_c_takes_its_cluster_with_it(home: Path) -> N
     assert {path.name for path in home.iterdir()} == {"store", "begun", "script.py"}
 
 
+def test_a_drain_ends_with_its_cluster_also_with_a_killed_one(home: Path) -> None:
+    """The nodes of the next cluster run; as long as it lasts, what needs the node says so."""
+    drained = """
+        import workbench as wb
+        cluster = wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
+        wb.drain("node-1").wait()
+    """
+    with Process(home / "store") as first:
+        first.do(drained)
+        said = _cli(home, "rebalance").stdout
+        assert "evenly full" in said and "node-1 is drained: `workbench drain node-1 --undo` gives it back" in said
+        with pytest.raises(RuntimeError, match=r"node-1 is drained: wb.undrain\('node-1'\) gives it back"):
+            first.do("wb.put(b'x' * 100_000, 'x', replicas=2)")
+        first.do("result = repr(wb.rebalance().wait())")
+        assert "wb.undrain('node-1')" in first.do("result = repr(wb.rebalance().wait())")
+        first.do("cluster.close()")
+        assert not wb.current_session().store.drained
+    with Process(home / "store") as second:
+        second.do(drained)
+        second.kill()
+    assert wb.current_session().store.drained
+    until(lambda: not _workers_of(home), "the workers of the killed cluster end")
+    with running_cluster(home) as cluster:
+        wb.connect(cluster)
+        assert [node.state for node in wb.nodes()] == ["running", "running"]
+
+
 def _sleeping(number: int) -> pd.DataFrame:
     time.sleep(0.5 if number else 0)
     return pd.DataFrame({"x": np.arange(1000) + number})

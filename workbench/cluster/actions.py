@@ -21,7 +21,7 @@ from workbench.cluster.nodes import Node
 from workbench.cluster.placement import Suggestion
 from workbench.cluster.running import Running
 from workbench.errors import ClusterError, NameConflictError, NodeStateError, TransferError
-from workbench.objects import REPLICAS_TAG, ObjectId, to_json
+from workbench.objects import REPLICAS_TAG, ObjectId, name_drained, to_json
 from workbench.store import check_name
 from workbench.texts import are
 
@@ -235,7 +235,10 @@ class Actions:
         steps = list(policies.rebalance(self._catalog, mapped))
         if dry_run:
             return await self._preview("rebalance", None, steps, "all nodes")
-        return self._manager.start_many("rebalance", "all nodes", lambda _: steps, again=False).to_wire()
+        operation = self._manager.start_many("rebalance", "all nodes", lambda _: steps, again=False)
+        if drained := name_drained(node.info for node in self._catalog.nodes.values()):
+            operation.notes.append(drained.strip())
+        return operation.to_wire()
 
     # -- operations ------------------------------------------------------------------------------------------------
 

@@ -510,7 +510,8 @@ class ClusterClient:
         meta = describe(ref.id, encoded, pin=pin, ttl=ttl, tags=tags)
         offers = self.call("offer", nbytes=encoded.nbytes)
         failed: WorkbenchError = ClusterError(
-            "No node of the cluster can take an object: none runs that is not drained, and the store of this process is none. Start a worker."
+            "No node of the cluster can take an object: none runs that is not drained, and the store of this process is none. Start a worker, or "
+            "give one back with wb.undrain(node)."
         )
         for offer in offers:
             try:

@@ -96,6 +96,7 @@ class LocalCluster(distributed.LocalCluster):
         self._loan: Loan | None = None
         with Store.open(own) as store:
             before = store.catalog.capacity
+            _give_back(store)
             if capacity is not None and (nbytes := config.get_nbytes("capacity", capacity)) is not None:
                 self._loan = Loan(own, before, nbytes)
         try:
@@ -179,6 +180,9 @@ class LocalCluster(distributed.LocalCluster):
         if not self._asked and (lost := await self.ending_objects()):
             logger.warning(lost)
         await super()._close()
+        if self._directories[0].exists():
+            with Store.open(self._directories[0], create=False) as store:
+                _give_back(store)
         self._give_back_capacity()
         self._remove_siblings()
 
@@ -245,6 +249,8 @@ class _Sibling:
             Store.open(directory, capacity=capacity).close()
             lock = leftovers.claim(directory)
             if lock is not None:
+                with Store.open(directory) as store:
+                    _give_back(store)
                 return cls(directory, lock)
             if not directory.exists():
                 number -= 1  # the doctor has just removed it
@@ -254,6 +260,12 @@ class _Sibling:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.directory)
         os.close(self._lock)
+
+
+def _give_back(store: Store) -> None:
+    """End that a node is drained: that is remembered for the next scheduler of its cluster, and this cluster ends with its scheduler."""
+    if store.drained:
+        store.drained = False
 
 
 def _security(value: Any) -> distributed.Security:

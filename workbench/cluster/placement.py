@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.nodes import Node
 from workbench.errors import LastReplicaError, NodeStateError, ObjectNotFoundError, TransferError
-from workbench.objects import ObjectId, format_nbytes
+from workbench.objects import ObjectId, format_nbytes, name_drained
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ def replicate_n(catalog: ClusterCatalog, objects: Collection[ObjectId], n: int) 
     if not 1 <= n <= len(running):
         names = ", ".join(node.name for node in running) or "none"
         raise NodeStateError(
-            f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({names}). Ask for fewer."
+            f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({names})."
+            f"{name_drained(node.info for node in catalog.nodes.values())} Ask for fewer."
         )
     planned: Counter[str] = Counter()
     for object_id in objects:

@@ -12,7 +12,7 @@ from workbench import connection, finding
 from workbench.arguments import check_number, check_seconds
 from workbench.errors import ClusterError
 from workbench.listing import Listing
-from workbench.objects import Key, NodeInfo, Replica
+from workbench.objects import Key, NodeInfo, Replica, name_drained
 from workbench.session.opened import Opened
 
 if TYPE_CHECKING:
@@ -76,10 +76,12 @@ class Spanning(Opened):
             This session is not connected, or there are fewer nodes.
         """
         cluster = self._require_cluster(f"Keeping {n} replicas")
-        running = [node.name for node in cluster.nodes() if node.state == "running"]
+        nodes = cluster.nodes()
+        running = [node.name for node in nodes if node.state == "running"]
         if len(running) < n:
             raise ClusterError(
-                f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({', '.join(running) or 'none'}). Nothing was changed. Ask for fewer."
+                f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({', '.join(running) or 'none'}). Nothing was changed."
+                f"{name_drained(nodes)} Ask for fewer."
             )
 
     def nodes(self) -> Listing[NodeInfo]:
@@ -235,7 +237,7 @@ class Spanning(Opened):
 
         The node gets no replicas any more, and what is put there later is copied elsewhere, too. Its own replicas stay, so its readers go on. The
         operation fails, and names them, if objects cannot be copied. Cancelling it, or :meth:`undrain`, gives the node back. Its store remembers that it is
-        drained, for a scheduler that starts anew.
+        drained, for a scheduler that starts anew; that of a ``wb.LocalCluster`` only as long as the cluster lasts.
 
         Parameters
         ----------

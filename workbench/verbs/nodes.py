@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import completion
 from workbench.listing import Listing
-from workbench.objects import NodeInfo, OperationInfo, Replica
+from workbench.objects import NodeInfo, OperationInfo, Replica, name_drained
 from workbench.verbs.verb import Verb, add_key, complete, count
 
 if TYPE_CHECKING:
@@ -109,12 +109,13 @@ def _rebalance(session: Session, args: argparse.Namespace) -> Any:
     begun = session.rebalance(dry_run=args.dry_run)
     answer = _finish(session, begun)
     args.nothing_to_do = not args.dry_run and not begun.last_known.total_nbytes
+    args.drained = name_drained(session.nodes()) if args.nothing_to_do else ""
     return answer
 
 
 def _why_nothing(_answer: Any, args: argparse.Namespace) -> str:
     return (
-        "nothing was moved: the nodes are evenly full, or what could move is pinned or mapped"
+        f"nothing was moved: the nodes are evenly full, or what could move is pinned or mapped{args.drained and '.'}{args.drained}"
         if args.nothing_to_do
         else ""
     )
