@@ -188,9 +188,8 @@ class Lab:
             try:
                 self.page.locator(".lm-CommandPalette-input").fill("workbench", timeout=3000)
                 self.page.locator(f"#command-palette [data-command='workbench:{command}']").click(timeout=3000)
-            except (
-                TimeoutError
-            ):  # it closes when something else takes the focus, such as a cell that was inserted a moment ago
+            except TimeoutError:
+                # It closes when something else takes the focus, such as a cell that was inserted a moment ago.
                 continue
             return
         raise AssertionError("the palette does not stay open")
