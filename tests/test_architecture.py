@@ -43,7 +43,7 @@ BELOW: dict[str, set[str]] = {
         "texts",
         "progress",
     },
-    "finding": {"objects", "errors", "store", "cluster"},
+    "finding": {"connection", "objects", "errors", "store", "cluster"},
     "lazy": {"objects"},
     "archive": {"errors", "progress"},
     "urls": {"errors", "progress"},

@@ -26,7 +26,10 @@ SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder, and say in one line what is missing where they cannot run."""
+    """Mark the tests of this folder, and say in one line what is missing where they cannot run.
+
+    One that has waited in vain for the browser is tried once more, as JupyterLab's own are, and the summary says so; one that has seen something wrong is not.
+    """
     reason = None
     if CHROMIUM is None:
         reason = "Chromium is missing: apt-get install chromium"
@@ -36,6 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.ui)
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError", "Locator expected"]))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
