@@ -201,7 +201,7 @@ def test_save_is_an_operation(ask: Ask, session: wb.Session, tmp_path: Path) -> 
     def save(url: str) -> dict[str, Any]:
         status, operation = ask("POST", f"objects/{ref.id}/save", {"url": url})
         assert (status, operation["verb"], operation["object"]) == (202, "save", ref.id)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while True:
             listed = ask("GET", "state")[1]["operations"]
             (found,) = [one for one in listed if one["id"] == operation["id"]]
@@ -252,7 +252,7 @@ def test_what_was_deleted_is_given_back_when_nobody_maps_it(
         assert [(one["pid"], one["name"]) for one in answer["kept"]] == [(process.pid, "held")]
         assert ask("GET", "state")[1]["nodes"][0]["held"] >= 8 << 20
         process.do("del kept")
-    deadline = time.monotonic() + 10  # for a frame of the other process that still refers to it
+    deadline = time.monotonic() + 30  # for a frame of the other process that still refers to it
     while ask("POST", "deleted/free", {})[1]["kept"] and time.monotonic() < deadline:
         time.sleep(0.05)
     assert session.memory().used == 0
@@ -437,7 +437,7 @@ def test_any_name_goes_through_every_route_as_text(ask: Ask, session: wb.Session
     for key in (escaped(name), escaped(name[:200])):
         assert ask("DELETE", f"objects/{key}", operation="delete")[0] == 404
     with _Held(session, ref):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not (holders := ask("GET", path, operation="object")[1]["holders"]):
             assert time.monotonic() < deadline
             time.sleep(0.05)

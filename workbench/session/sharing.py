@@ -254,7 +254,7 @@ class Sharing(Putting):
             cluster.forget(targets)
         for target in targets:
             if self.store.exists(target):
-                self._delete_here(self.store.info(target))
+                self.store.delete_whole(target, everywhere=self.deletes_everywhere)
 
     def delete_all(self, objects: Iterable[ObjectInfo]) -> Listing[ObjectInfo]:
         """Delete several objects everywhere; return those that this call deleted, without those that were gone already."""
@@ -289,13 +289,3 @@ class Sharing(Putting):
         Listing of ObjectInfo
         """
         return self.delete_all(finding.clearable(self.ls(unnamed=True)))
-
-    def _delete_here(self, info: ObjectInfo) -> None:
-        members = [member.id for member in self.store.ls(dataset=info.id)] if info.kind == "dataset" else []
-        if self.deletes_everywhere:
-            self.store.bury([info.id, *members])
-            return
-        for member in members:
-            with contextlib.suppress(ObjectNotFoundError):
-                self.store.delete(member)
-        self.store.delete(info.id)

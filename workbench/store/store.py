@@ -287,6 +287,22 @@ class Store:
         """
         self.writer.names.delete(key)
 
+    def delete_whole(self, object_id: ObjectId, *, everywhere: bool) -> None:
+        """Delete an object, a dataset with the partitions that are here; `everywhere`: in the whole cluster, as :meth:`bury` does.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        """
+        parts = [part.id for part in self.ls(dataset=object_id)] if self.info(object_id).kind == "dataset" else []
+        if everywhere:
+            self.bury([object_id, *parts])
+            return
+        for part in parts:
+            with contextlib.suppress(ObjectNotFoundError):
+                self.delete(part)
+        self.delete(object_id)
+
     def bury(self, targets: Sequence[ObjectId]) -> None:
         """Delete objects, of which some may not be here, and remember that they are deleted everywhere: none of them comes here again."""
         burying.bury(self.writer.names, targets)

@@ -61,7 +61,7 @@ class Stage:
 
     def _open_anew(self) -> None:
         # Whoever looks into /proc at this moment keeps the locks of the dead alive.
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while True:
             Store.open(self.store.directory).close()
             if not inconsistencies(self.store) or time.monotonic() > deadline:

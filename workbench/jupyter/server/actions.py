@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from workbench import saving
+from workbench import connection, saving
 from workbench.errors import ClusterError, NameConflictError, ObjectNotFoundError, StoreError, StoreFullError
 from workbench.jupyter.server.hub import Hub
 from workbench.jupyter.server.problems import BadRequestError, ElsewhereError, NotPossibleError, OperationNotFoundError
@@ -272,11 +271,8 @@ def _title(info: ObjectInfo | None, object_id: ObjectId) -> str:
 
 
 def _delete_here(store: Store, object_id: ObjectId) -> None:
-    parts = store.ls(dataset=object_id) if store.info(object_id).kind == "dataset" else []
-    store.delete(object_id)
-    for part in parts:
-        with suppress(ObjectNotFoundError):
-            store.delete(part.id)
+    # Also of a cluster that does not answer now: it hears of it when it does.
+    store.delete_whole(object_id, everywhere=connection.read(store.directory) is not None)
 
 
 def _spill(store: Store, object_id: ObjectId) -> None:
