@@ -154,7 +154,7 @@ def test_operations_without_a_cluster_are_none(shell: InteractiveShell) -> None:
     """There are none, and a line says where there would be."""
     with capture_output() as shown:
         assert run(shell, "%wb operations") == []
-    assert "wb.connect() joins one" in shown.stdout
+    assert "`%wb connect` joins one" in shown.stdout
 
 
 def test_a_lazy_collection_gets_a_hint(shell: InteractiveShell) -> None:

@@ -13,21 +13,30 @@ import workbench
 from workbench import completion
 from workbench.current import current_session
 from workbench.jupyter import causes
-from workbench.listing import Listing
 from workbench.session import Session
 from workbench.verbs import VERBS, Verb, complete
+from workbench.verbs.verb import seconds
 
 __all__ = ["MAGIC_VERBS"]
 
 
 def _connect(_session: Session, args: argparse.Namespace) -> Any:
-    workbench.connect(args.where)
-    return Listing(workbench.nodes())
+    where, timeout = args.where, args.timeout
+    if where is not None and where.isidentifier() and where in args.shell.user_ns:
+        where = args.shell.user_ns[where]  # a client, a cluster, or an address
+    workbench.connect(where, timeout=timeout)
+    return workbench.nodes()
 
 
 def _connect_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "where", metavar="ADDRESS", nargs="?", help="scheduler (default: the cluster found on this host)"
+        "where",
+        metavar="WHERE",
+        nargs="?",
+        help="address of a scheduler, or variable with a client or a cluster (default: the cluster found on this host)",
+    )
+    parser.add_argument(
+        "--timeout", type=seconds, metavar="SECONDS", help="how long a scheduler that is starting is waited for"
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -15,7 +16,7 @@ import inspect
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -37,10 +38,11 @@ from workbench.session import Session
 from workbench.texts import format_nbytes as size
 from workbench.texts import printable, shape_text
 from workbench.verbs import add_verbs, no_such_verb, overview, parse
-from workbench.verbs.wording import in_words_of
+from workbench.verbs.wording import answer_in_words_of, in_words_of
 
 __all__ = ["WorkbenchMagics", "register", "unregister"]
 
+_VERBS: Final = tuple(verb.name for verb in MAGIC_VERBS)
 _ALL: Final = 0.99
 """Part of an object's bytes that is said to be all of it."""
 _HELP = """\
@@ -105,8 +107,13 @@ class WorkbenchMagics(Magics):
             return None
         with one_message(self._ip):
             wish = parse_share(line, cell=cell is not None)
-            values = {wish.name: self._run(cell)} if cell is not None else self._values(wish)
-        with one_message(self._ip):
+            values = self._values(wish) if cell is None else {wish.name: self._run(cell)}
+            if cell is not None and values[wish.name] is None:
+                raise MagicError(
+                    f"The value of the cell's last line is None, as that of print(...) is. Nothing was shared as {wish.name!r}. End the cell with the "
+                    f"value to share; None itself: %share None as {wish.name!r}."
+                )
+        with one_message(self._ip), _words_of_magics():
             session = current_session()
             refs = []
             for name, value in values.items():
@@ -136,7 +143,7 @@ class WorkbenchMagics(Magics):
         if _asks_for_help(line, WorkbenchMagics.fetch):
             return
         fetched: dict[str, tuple[Any, str]] = {}
-        with one_message(self._ip):
+        with one_message(self._ip), _words_of_magics():
             wish = parse_fetch(line)
             session = current_session()
             try:
@@ -165,7 +172,7 @@ class WorkbenchMagics(Magics):
     @line_magic
     def wb(self, line: str) -> Any:
         """Ask the workbench: %wb ls, %wb where NAME, %wb replicate NAME -n 2; %wb alone shows all verbs."""
-        with one_message(self._ip):
+        with one_message(self._ip), _words_of_magics():
             return self._answer(split(line))
 
     def _answer(self, words: list[str]) -> Any:
@@ -191,12 +198,13 @@ class WorkbenchMagics(Magics):
         args.shell, args.confirm = self._ip, _confirm
         try:
             answer = args.verb.run(current_session(), args)
-        except WorkbenchError as error:
-            error.message = in_words_of("%wb", [verb.name for verb in MAGIC_VERBS], error.message)
+        except WorkbenchError:
             raise
+        except ValueError as error:
+            raise MagicError(_in_words_of_magics(str(error))) from error
         if said := args.verb.says(answer, args):
-            print(printable(said))  # noqa: T201  # above the answer
-        return answer
+            print(printable(_in_words_of_magics(said)))  # noqa: T201  # above the answer
+        return answer_in_words_of("%wb", _VERBS, answer)
 
     def _values(self, wish: ShareWish) -> dict[str | None, Any]:
         if wish.expression is not None:
@@ -215,8 +223,9 @@ class WorkbenchMagics(Magics):
         """Run a cell and return the value of its last line: an expression, or an assignment to one variable."""
         shell = self._ip
         source = f"\n{shell.transform_cell(cell)}"  # the first line of the cell was the magic
+        filename = shell.compile.cache(source, _number(shell))
         with users_code(shell):
-            tree = shell.transform_ast(shell.compile.ast_parse(source))
+            tree = shell.transform_ast(shell.compile.ast_parse(source, filename))
         last = tree.body[-1] if tree.body else None
         match last:
             case ast.Expr(value=value):
@@ -225,10 +234,23 @@ class WorkbenchMagics(Magics):
                 value = ast.copy_location(ast.Name(name, ast.Load()), last)
             case _:
                 raise MagicError("The last line of the cell has no value; end it with an expression or an assignment.")
-        name = shell.compile.cache(source, _number(shell))
         with users_code(shell):
-            exec(compile(tree, name, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
-            return eval(compile(ast.Expression(value), name, "eval"), shell.user_ns)  # noqa: S307  # likewise
+            exec(compile(tree, filename, "exec"), shell.user_ns)  # noqa: S102  # the user's own cell
+            return eval(compile(ast.Expression(value), filename, "eval"), shell.user_ns)  # noqa: S307  # likewise
+
+
+def _in_words_of_magics(message: str) -> str:
+    return in_words_of("%wb", _VERBS, message)
+
+
+@contextlib.contextmanager
+def _words_of_magics() -> Iterator[None]:
+    """Let an error of the workbench say what to do next by magics."""
+    try:
+        yield
+    except WorkbenchError as error:
+        error.message = _in_words_of_magics(error.message)
+        raise
 
 
 def _number(shell: InteractiveShell) -> int:

@@ -109,7 +109,9 @@ def _show_any_error(
     from_users = last is not None and not _is_ours(last) and not _is_librarys(last)
     if any(map(_is_ours, frames)) and (refused or from_users or kind is KeyboardInterrupt):
         _show(error, lambda: _lines(shell, error))
-    shell.showtraceback((kind, error, traceback), tb_offset=tb_offset, running_compiled_code=True)
+    # Of a syntax error IPython shows all frames, or only the place in the text, which is in a line of a magic, not in what ran it.
+    in_magic = issubclass(kind, SyntaxError) and _HOOK in error.__dict__
+    shell.showtraceback((kind, error, traceback), tb_offset=tb_offset, running_compiled_code=not in_magic)
 
 
 def show_all_frames(shell: InteractiveShell) -> None:

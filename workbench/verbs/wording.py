@@ -5,18 +5,24 @@ Covers turning the one into the other in a finished message. What has no verb, s
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["in_words_of"]
+from workbench.listing import Listing
+from workbench.objects import OperationInfo
 
+__all__ = ["answer_in_words_of", "in_words_of"]
+
+_WAITING: Final = "; wb.connect(address, timeout=60) waits for one that is starting."
+"""A command line does not wait: it can be run again."""
 _OPTIONS: Final = (
+    (re.compile(re.escape(_WAITING)), "."),
     (re.compile(r"say (replace|force)=True"), r"add --\1"),
     (re.compile(r"\bwb\.connect\([^()]*\)"), "--scheduler ADDRESS"),
     (re.compile(r"\bwb\.use\(capacity=\.\.\.\), of a namespace with (?=wb\.use)"), ""),
-    (re.compile(r"\bwb\.undrain\(([^()]*)\)"), r"wb.drain(\1, --undo)"),
 )
 _CALL: Final = re.compile(r"(?P<quote>`?)\bwb\.(?P<verb>[a-z_]+)\b(?P<call>\((?P<args>[^()]*)\))?(?P=quote)")
 _VERBS: Final = {"delete": "rm", "remove_namespace": "remove-namespace"}
@@ -35,7 +41,7 @@ def in_words_of(prefix: str, verbs: Sequence[str], message: str) -> str:
     message : str
     """
     if prefix == "%wb":  # a notebook has wb.connect, and wb.use, too
-        patterns: Sequence[tuple[re.Pattern[str], str]] = _OPTIONS[:1]
+        patterns: Sequence[tuple[re.Pattern[str], str]] = _OPTIONS[1:2]
     else:
         patterns = _OPTIONS
     for pattern, words in patterns:
@@ -51,8 +57,28 @@ def in_words_of(prefix: str, verbs: Sequence[str], message: str) -> str:
     return _CALL.sub(as_verb, message)
 
 
+def answer_in_words_of(prefix: str, verbs: Sequence[str], answer: Any) -> Any:
+    """Return what a verb answers, with what it says to do next in the words of who reads it."""
+
+    def words(text: str) -> str:
+        return in_words_of(prefix, verbs, text)
+
+    if not isinstance(answer, Listing):
+        return answer
+    answer.hint = words(answer.hint)
+    if not all(isinstance(each, OperationInfo) for each in answer) or not answer:
+        return answer
+    said = (
+        dataclasses.replace(each, error=words(each.error), reasons=tuple(map(words, each.reasons))) for each in answer
+    )
+    return Listing(said, of=OperationInfo, hint=answer.hint)
+
+
 def _word(argument: str) -> str:
     """Write an argument as a shell wants it; what stands for one is in capitals."""
+    name, equals, value = argument.partition("=")
+    if equals and name.isidentifier():
+        return f"--{name} {_word(value)}" if len(name) > 1 else f"-{name} {_word(value)}"
     if argument[:1] in "\"'" and argument[-1:] == argument[:1]:
         return shlex.quote(argument[1:-1])
     return argument.upper() if argument.isidentifier() else argument
