@@ -22,8 +22,10 @@ import pytest
 import workbench as wb
 from tests.processes import Process, environment
 from workbench.cli import CLI_VERBS, build_parser, main
+from workbench.listing import Listing
+from workbench.objects import OperationInfo
 from workbench.verbs import Verb
-from workbench.verbs.wording import in_words_of
+from workbench.verbs.wording import answer_in_words_of, in_words_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -100,7 +102,8 @@ def test_rm_deletes_names_and_patterns(cli: Run) -> None:
     assert [info.name for info in wb.ls()] == ["x1"]
     ended = cli("rm", "runs/*")
     assert ended.returncode == 1 and "No object has a name that fits 'runs/*'" in ended.stderr
-    assert "Say which objects to delete" in cli("rm").stderr
+    ended = cli("rm")
+    assert ended.returncode == 2 and "say which objects to delete" in ended.stderr
 
 
 def test_a_wrong_word_gets_the_right_one(main_here: Run) -> None:
@@ -110,7 +113,9 @@ def test_a_wrong_word_gets_the_right_one(main_here: Run) -> None:
     assert "did you mean 'ls'" in main_here("LS").stderr
     ended = main_here("ls", "--bogus")
     assert ended.returncode == 2 and "unrecognized arguments: --bogus" in ended.stderr and "PATTERN" in ended.stderr
-    assert main_here("ls", "runs/").stdout == "no name is 'runs/'; names that begin so: ls 'runs/*'\nno objects\n"
+    assert main_here("ls", "runs/").stdout == (
+        "no objects\nNo name is 'runs/'. `workbench ls 'runs/*'` lists the names that begin so.\n"
+    )
     for words in (("node-2",), ("--from", "node-2"), ("--node", "node-2")):
         args = build_parser().parse_args(["drop", "runs/1", *words])
         assert (args.node or args.source) == "node-2"
@@ -146,7 +151,7 @@ def test_what_keeps_objects_takes_patterns(main_here: Run, tmp_path: Path, monke
     wb.put(np.arange(100_000), "runs/3")
     monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path))
     assert "not done: " in main_here("spill", "runs/*").stdout
-    with pytest.raises(wb.ObjectNotFoundError, match="2 names of this store fit it as a pattern"):
+    with pytest.raises(wb.ObjectNotFoundError, match="A key names one object"):
         wb.delete("runs/[12]")
 
 
@@ -441,7 +446,9 @@ def test_errors_name_verbs_and_options(main_here: Run) -> None:
             "Undo that with `workbench unpin` first: `workbench unpin 'a b'`",
         ),
         ("Give a name: wb.load(url, name); and", "Give a name: `workbench load URL NAME`; and"),
-        ("wb.undrain('node-2') gives it back", "`workbench drain node-2 --undo` gives it back"),
+        ("of one that runs; wb.connect(address, timeout=60) waits for one that is starting.", "of one that runs."),
+        ("wb.replicate(key, n=2)", "`workbench replicate KEY -n 2`"),
+        ("wb.undrain('node-2') gives it back", "`workbench undrain node-2` gives it back"),
         ("put it with wb.put(obj, 'x'), see wb.memory()", "put it with wb.put(obj, 'x'), see `workbench memory`"),
         ("wb.remove_namespace('x')", "`workbench remove-namespace x`"),
         ("An object is called 'say force=false' already", "An object is called 'say force=false' already"),
@@ -450,6 +457,15 @@ def test_errors_name_verbs_and_options(main_here: Run) -> None:
 def test_python_in_a_message_becomes_words(message: str, words: str) -> None:
     """Functions that have a verb become that, keywords options; the rest stays as it is."""
     assert in_words_of("workbench", [verb.name for verb in CLI_VERBS], message) == words
+
+
+def test_reasons_of_operations_are_said_in_words_too() -> None:
+    """What a table of operations says to do next is a verb; JSON has what the cluster said."""
+    failed = OperationInfo(
+        *("1", "drain", "", "n", (), "failed", 0, 0, None, None, 0.0, 1.0), ("wb.memory()",), "wb.undrain('n')"
+    )
+    said = answer_in_words_of("workbench", ["undrain", "memory"], Listing([failed]))
+    assert [(each.error, each.reasons) for each in said] == [("`workbench undrain n`", ("`workbench memory`",))]
 
 
 def test_what_a_verb_acts_on_is_what_its_summary_says() -> None:
@@ -469,12 +485,27 @@ def test_what_a_verb_acts_on_is_what_its_summary_says() -> None:
         (("replicate", "x"), 2, "required"),
         (("fly",), 2, "there is no verb 'fly'; see workbench --help"),
         (("lss",), 2, "did you mean 'ls'?"),
+        (("rm",), 2, "say which objects to delete"),
+        (("ls", "--limit", "x"), 2, "argument --limit: must be a whole number, at least 1, not 'x'"),
+        (("watch", "--timeout", "x"), 2, "argument --timeout: must be a number of seconds, not 'x'"),
+        (("bench", "--size", "10 GIG"), 2, "argument --size: must be a size from 1 byte on, such as"),
+        (("bench", "--size", "0"), 2, "not '0'"),
+        (
+            ("bench", "--size", "10 PiB"),
+            1,
+            "An array of 10240.0 TiB is too large to measure with: this host has room for",
+        ),
+        (("remove-namespace", "none-such"), 1, "'none-such'. `workbench namespaces` lists those"),
+        (("get", "f", "-o", "f.pkl"), 1, "cannot be written as .pkl"),
+        (("undrain", "node-2"), 1, "Giving a node back needs a cluster"),
+        (("ls", "--scheduler", "tcp://127.0.0.1:1"), 1, "give the address of one that runs.\n"),
         ((), 2, "VERB"),
     ],
 )
 def test_errors_are_a_message_and_an_exit_code(cli: Run, words: tuple[str, ...], code: int, message: str) -> None:
     """A failure is 1 and one line, a wrong call is 2 and how it is right; never a traceback."""
     wb.put(np.arange(10), "x")
+    wb.put(lambda: 1, "f")
     ended = cli(*words)
     assert ended.returncode == code
     assert ended.stdout == ""

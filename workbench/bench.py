@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from workbench.objects import Figure, format_nbytes
 from workbench.session import Session
 from workbench.store import default_directory
+from workbench.store.headroom import headroom
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,31 +26,52 @@ if TYPE_CHECKING:
 __all__ = ["measure"]
 
 _GIB: Final = float(1 << 30)
+_DEFAULT: Final = 256 << 20
+_PART: Final = 8 << 20
+"""Numbers that are filled in at once."""
 _SMALL: Final = 2000
 """Objects of 1 KiB."""
 
 
-def measure(size: int | str = "256 MiB") -> list[Figure]:
+def measure(nbytes: int | None = None) -> list[Figure]:
     """Measure this host.
 
     Parameters
     ----------
-    size : int or str
-        Bytes of the large array; less where the file system has no room for three of them.
+    nbytes : int, optional
+        Bytes of the large array; None: 256 MiB, or less where there is no room for four of them.
 
     Returns
     -------
     list of Figure
+
+    Raises
+    ------
+    ValueError
+        There is no room for four arrays of so many bytes.
     """
-    import dask.utils
     import numpy as np
 
     with _directory() as directory:
         status = os.statvfs(directory)
-        nbytes = min(int(dask.utils.parse_bytes(size)), status.f_bavail * status.f_frsize // 4)
-        array = np.random.default_rng(0).random(max(nbytes // 8, 1))
+        most = min(status.f_bavail * status.f_frsize, headroom()) // 4
+        if nbytes is not None and nbytes > most:
+            raise ValueError(
+                f"An array of {format_nbytes(nbytes)} is too large to measure with: this host has room for four of {format_nbytes(most)} now. "
+                "Choose a smaller size."
+            )
+        array = np.empty(max(min(nbytes or _DEFAULT, most) // 8, 1))
+        random = np.random.default_rng(0)
+        for part in _parts(array):
+            random.random(out=part)
         with Session(directory / "store", capacity=4 * array.nbytes + (64 << 20)) as session:
             return [*_large(session, array), *_frame(session), *_small(session)]
+
+
+def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield an array part by part, so that whoever fills it hears Ctrl-C in between."""
+    for start in range(0, len(array), _PART):
+        yield array[start : start + _PART]
 
 
 @contextmanager
@@ -85,7 +107,8 @@ def _large(session: Session, array: np.ndarray) -> Iterator[Figure]:
 
     text = format_nbytes(array.nbytes)
     target = np.empty_like(array)
-    target[:] = 0  # its pages are there before it is measured
+    for part in _parts(target):
+        part[:] = 0  # its pages are there before it is measured
     copying = array.nbytes / _GIB / _seconds(lambda: np.copyto(target, array))
     yield Figure(f"memcpy of {text}, one thread", copying, "GiB/s", None)
     start = time.perf_counter()

@@ -21,7 +21,7 @@ from workbench.objects import ObjectInfo, Ref, to_json
 from workbench.reaching import reached
 from workbench.texts import fields_of, format_nbytes, printable, text_fields
 from workbench.verbs import TERMINAL_VERBS, VERBS, Verb, add_verbs, no_such_verb, overview, parse
-from workbench.verbs.wording import in_words_of
+from workbench.verbs.wording import answer_in_words_of, in_words_of
 
 __all__ = ["main"]
 
@@ -59,6 +59,9 @@ CLI_VERBS: tuple[Verb, ...] = (
         alone=True,
     ),
 )
+
+
+_VERBS = tuple(verb.name for verb in CLI_VERBS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -141,15 +144,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     with contextlib.nullcontext() if args.verb.alone else reached(args) as session:
         answer = args.verb.run(session, args)
-        if not args.json and (said := args.verb.says(answer, args)):
-            print(printable(_in_our_words(said)))
+        if not args.json:
+            if said := args.verb.says(answer, args):
+                print(printable(_in_our_words(said)))
+            answer = answer_in_words_of("workbench", _VERBS, answer)
         _show(answer, as_json=args.json)
         code: int = args.verb.exit_code(answer)
         return code
 
 
 def _in_our_words(message: str) -> str:
-    return in_words_of("workbench", [verb.name for verb in CLI_VERBS], message)
+    return in_words_of("workbench", _VERBS, message)
 
 
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:

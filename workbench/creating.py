@@ -46,6 +46,18 @@ def _dtype(shape: Any, dtype: Any) -> np.dtype[Any]:
     return made
 
 
+def _shape(shape: Any) -> tuple[int, ...]:
+    try:
+        made = tuple(map(operator.index, shape)) if isinstance(shape, Sequence) else (operator.index(shape),)
+    except TypeError:
+        raise TypeError(
+            f"shape is {shape!r}; it is a whole number, or a tuple of whole numbers, such as (1000, 20)."
+        ) from None
+    if min(made, default=0) < 0:
+        raise ValueError(f"The shape {made} has a negative dimension.")
+    return made
+
+
 class NewArray:
     """An array in the making; ``with`` gives the array, and its end seals the object.
 
@@ -63,9 +75,7 @@ class NewArray:
             raise TypeError(
                 f"An array of dtype {self._dtype} holds Python objects, which cannot be shared in place. Use wb.put."
             )
-        self._shape = (operator.index(shape),) if not isinstance(shape, Sequence) else tuple(map(operator.index, shape))
-        if min(self._shape, default=0) < 0:
-            raise ValueError(f"The shape {self._shape} has a negative dimension.")
+        self._shape = _shape(shape)
         if order not in ("C", "F"):
             raise ValueError(f"order is {order!r}; it can be 'C' or 'F'.")
         self._store, self._order, self._seal = store, order, seal

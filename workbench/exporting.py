@@ -79,7 +79,7 @@ def export(value: Any, path: Path, *, called: str, suffix: str | None = None) ->
         except Exception as error:  # each library has errors of its own for what it cannot write
             raise CodecError(
                 f"{called!r} is a {type(value).__qualname__}, which cannot be written as {ending} ({error}). "
-                "Try .pkl, or save it as it is: workbench save."
+                f"{'Save' if ending == '.pkl' else 'Try .pkl, or save'} it as it is: workbench save."
             ) from error
         os.replace(temporary, path)  # noqa: PTH105  # atomic, and says so
     finally:

@@ -42,9 +42,7 @@ def find_namespace(name: str) -> Namespace:
     """
     directory = default_directory(name)
     if not (directory / "catalog.sqlite").exists():
-        raise StoreError(
-            f"There is no store {name!r}. `workbench namespaces` and wb.namespaces() list those that there are."
-        )
+        raise StoreError(f"There is no store {name!r}. wb.namespaces() lists those that there are.")
     return look(name, directory, current=False)
 
 

@@ -34,7 +34,7 @@ def test_completion_offers_what_fits(shell: InteractiveShell) -> None:
         "%fetch runs/1 as runw": ["%fetch runs/1 as runway"],
         "%fetch runs/1, run": ["%fetch runs/1, runs/1", "%fetch runs/1, runs/2"],
         "%wb rep": ["%wb replicate"],
-        "%wb help und": [],
+        "%wb help und": ["%wb help undrain"],
         "%wb help unp": ["%wb help unpin"],
         "%wb info my": ["%wb info 'my flights'"],
         "%wb pin runs/1 runs/": ["%wb pin runs/1 runs/1", "%wb pin runs/1 runs/2"],

@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 
 import distributed
 from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
 from distributed.worker_memory import parse_memory_limit
 
 from workbench import config, connection, leftovers
@@ -120,8 +121,16 @@ class LocalCluster(distributed.LocalCluster):
     def _options(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         number = self._nodes * self._per_node
         options = {"threads_per_worker": max(1, math.ceil(CPU_COUNT / number)), **kwargs}
-        if options.get("memory_limit", "auto") == "auto":
+        limit = options.get("memory_limit", "auto")
+        if limit == "auto":
             options["memory_limit"] = parse_memory_limit("auto", 1, number, logger=logger)
+        elif isinstance(limit, str):
+            try:
+                parse_bytes(limit)
+            except ValueError:
+                raise ValueError(
+                    f"memory_limit is {limit!r}, which is not a size: write bytes, text such as '2 GiB', or 'auto'."
+                ) from None
         scheduler = dict(options.pop("scheduler_kwargs", None) or {})
         scheduler["preload"] = [*_as_list(scheduler.get("preload")), _PRELOAD]
         options["preload"] = [*_as_list(options.get("preload")), _PRELOAD, _PRELOAD_OF_WORKERS]

@@ -54,12 +54,13 @@ def default_directory(namespace: str | None = None) -> Path:
     StoreError
         It cannot be a namespace's name.
     """
+    given = namespace is not None
     wanted = config.get("namespace", namespace)
     namespace = DEFAULT_NAMESPACE if wanted is None else str(wanted)
     if not _NAMESPACE.fullmatch(namespace):
         raise StoreError(
             f"{namespace[:50]!r} cannot be a namespace: its name has 1 to 40 letters of the English alphabet, digits, _ and -, and begins with a "
-            "letter or a digit. Set workbench.namespace (or WORKBENCH_NAMESPACE) to another one."
+            f"letter or a digit. {'Choose another one.' if given else 'Set workbench.namespace (or WORKBENCH_NAMESPACE) to another one.'}"
         )
     if chosen := _chosen():
         return _beside(chosen, namespace)

@@ -9,7 +9,7 @@ from workbench import completion
 from workbench.listing import Listing
 from workbench.objects import Diagnosis, Event, Figure, Holder, Namespace
 from workbench.texts import counted
-from workbench.verbs.verb import Verb, add_key, complete, seconds
+from workbench.verbs.verb import Verb, add_key, complete, seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _watch(session: Session, args: argparse.Namespace) -> Iterator[Event]:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", default="256 MiB", metavar="SIZE", help="of the large array (default: %(default)s)")
+    parser.add_argument("--size", type=size, metavar="SIZE", help="of the large array (default: 256 MiB, if it fits)")
 
 
 def _bench(_session: None, args: argparse.Namespace) -> Any:

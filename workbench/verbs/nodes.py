@@ -41,8 +41,12 @@ def _drop_arguments(parser: argparse.ArgumentParser) -> None:
 def _drain_arguments(parser: argparse.ArgumentParser) -> None:
     _node(parser.add_argument("node", metavar="NODE", help="name or id of the node"))
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--undo", action="store_true", help="give the node back: it gets replicas again")
+    how.add_argument("--undo", action="store_true", help="the same as undrain: the node gets replicas again")
     _dry_run(how)
+
+
+def _undrain_arguments(parser: argparse.ArgumentParser) -> None:
+    _node(parser.add_argument("node", metavar="NODE", help="name or id of the node"))
 
 
 def _operations_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,9 +104,13 @@ def _drop(session: Session, args: argparse.Namespace) -> Any:
 
 def _drain(session: Session, args: argparse.Namespace) -> Any:
     if args.undo:
-        session.undrain(args.node)
-        return Listing(session.nodes(), of=NodeInfo)
+        return _undrain(session, args)
     return _finish(session, session.drain(args.node, dry_run=args.dry_run))
+
+
+def _undrain(session: Session, args: argparse.Namespace) -> Any:
+    session.undrain(args.node)
+    return session.nodes()
 
 
 def _rebalance(session: Session, args: argparse.Namespace) -> Any:
@@ -128,7 +136,7 @@ def _operations(session: Session, args: argparse.Namespace) -> Any:
     if args.cancel is not None:
         chosen = [operation for operation in operations if operation.id == args.cancel]
         if not chosen:
-            raise ValueError(f"There is no operation {args.cancel!r}; `operations` lists those that there are.")
+            raise ValueError(f"There is no operation {args.cancel!r}; wb.operations() lists those that there are.")
         chosen[0].cancel()
         operations = session.operations()
     return operations.infos
@@ -158,7 +166,9 @@ VERBS: tuple[Verb, ...] = (
         _drain_arguments,
         "node-2 --dry-run",
         cluster="needs",
+        back="undrain",
     ),
+    Verb("undrain", "give a drained node back", _undrain, _undrain_arguments, "node-2", cluster="needs"),
     Verb(
         "rebalance",
         "even out how full the nodes are",

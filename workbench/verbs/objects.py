@@ -33,7 +33,9 @@ def _ls_arguments(parser: argparse.ArgumentParser) -> None:
         default="created",
         help="order (default: newest first; size: nbytes)",
     )
-    action = parser.add_argument("--kind", metavar="KIND", help="only objects of this kind, such as dataframe or array")
+    action = parser.add_argument(
+        "--kind", metavar="KIND", help="only objects of this kind or type: dataframe, array, pandas.Series, ..."
+    )
     complete(action, completion.kinds)
     parser.add_argument(
         "--tag",
@@ -60,12 +62,6 @@ def _ls(session: Session, args: argparse.Namespace) -> Any:
         unnamed=args.unnamed,
         limit=args.limit,
     )
-
-
-def _no_match(answer: Sequence[ObjectInfo], args: argparse.Namespace) -> str:
-    if answer or args.pattern is None or set(args.pattern) & set("*?["):
-        return ""
-    return f"no name is {args.pattern!r}; names that begin so: ls '{args.pattern}*'"
 
 
 def _info(session: Session, args: argparse.Namespace) -> Any:
@@ -96,7 +92,7 @@ def _rm_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _rm(session: Session, args: argparse.Namespace) -> Any:
     if not args.keys and not args.unnamed:
-        raise ValueError("Say which objects to delete: names, ids, patterns, or --unnamed.")
+        args.parser.error("say which objects to delete: names, ids, patterns, or --unnamed")
     wanted = {info.id: info for info in (finding.clearable(session.ls(unnamed=True)) if args.unnamed else ())}
     for key in args.keys:
         wanted |= {info.id: info for info in _matches(session, key)}
@@ -250,7 +246,6 @@ VERBS: tuple[Verb, ...] = (
         "'flights*' --sort nbytes",
         cluster="joins",
         store="lists",
-        says=_no_match,
     ),
     Verb("info", "describe one object", _info, add_key, "flights", cluster="joins"),
     Verb(

@@ -26,6 +26,7 @@ __all__ = [
     "overview",
     "parse",
     "seconds",
+    "size",
     "tag",
 ]
 
@@ -35,7 +36,18 @@ _PUT: Final = (
 )
 _GET: Final = "a notebook gets with %fetch NAME, Python with wb.get(name)"
 _WATCH: Final = "a notebook watches with `for event in wb.watch(pattern)`, a terminal with `workbench watch`"
-_IN_PYTHON: Final = {"put": _PUT, "share": _PUT, "fetch": _GET, "get": _GET, "watch": _WATCH}
+_REMOVE: Final = (
+    "Python removes a store with wb.remove_namespace(name), a terminal with `workbench remove-namespace name`"
+)
+_IN_PYTHON: Final = {
+    "remove-namespace": _REMOVE,
+    "remove_namespace": _REMOVE,
+    "put": _PUT,
+    "share": _PUT,
+    "fetch": _GET,
+    "get": _GET,
+    "watch": _WATCH,
+}
 """What a word that is no verb is done with."""
 
 
@@ -160,10 +172,22 @@ def add_keys(parser: argparse.ArgumentParser) -> None:
 
 def count(text: str) -> int:
     """Understand a number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, not {text!r}")
+    return int(text)
+
+
+def size(text: str) -> int:
+    """Understand a number of bytes from 1 on, such as ``2 GiB``."""
+    import dask.utils
+
+    try:
+        nbytes = int(dask.utils.parse_bytes(text))
+    except ValueError:
+        nbytes = 0
+    if nbytes < 1:
+        raise argparse.ArgumentTypeError(f"must be a size from 1 byte on, such as 1000000 or '2 GiB', not {text!r}")
+    return nbytes
 
 
 def tag(text: str) -> tuple[str, str | None]:
@@ -174,7 +198,10 @@ def tag(text: str) -> tuple[str, str | None]:
 
 def seconds(text: str) -> float:
     """Understand a length of time in seconds."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
     if not number >= 0:
-        raise argparse.ArgumentTypeError("must be a number of seconds")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text!r}")
     return number
