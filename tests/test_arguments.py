@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,15 @@ wrong: Any = wb  # what a type checker would refuse
         (lambda: wb.put(1, " \t"), wb.NameConflictError, "not only blanks"),
         (lambda: wb.put(1, "x", replicas=0), ValueError, "replicas is 0; it is a number of nodes, from 1 on"),
         (lambda: wrong.put(1, "x", replicas="2"), TypeError, "replicas is '2'"),
+        (lambda: wrong.put(1, "x", pin="no"), TypeError, "pin is 'no'; it is True or False"),
+        (lambda: wrong.create(5, name="x", pin=1), TypeError, "pin is 1; it is True or False"),
+        (lambda: wrong.create((3.5,), name="x"), TypeError, "shape is (3.5,); it is a whole number, or a tuple of"),
+        (lambda: wrong.info(wb.info("there")), TypeError, "not ObjectInfo. Use its `.id`"),
+        (lambda: wrong.where(wb.info("there")), TypeError, "not ObjectInfo. Use its `.id`"),
+        (lambda: wrong.save(Path, "x.wb"), TypeError, "not type. Put it first: wb.put(value, name) returns a Ref"),
+        (lambda: wrong.ls(kind=5), TypeError, "kind is 5; it is text, such as 'dataframe'"),
+        (lambda: wrong.ls(node=5), TypeError, "A node is a name, an id or one of wb.nodes(), not int"),
+        (lambda: wb.LocalCluster(memory_limit="10 GIG"), ValueError, "memory_limit is '10 GIG', which is not a size"),
         (lambda: wb.put_many({"x": 1}, ttl=-1), ValueError, "ttl is -1"),
         (lambda: wb.put_many("abc"), TypeError, "put_many takes several objects"),
         (lambda: wrong.put_many(5), TypeError, "not a int. For one object: put"),

@@ -160,6 +160,47 @@ def test_listing_sorts_and_filters(session: wb.Session) -> None:
     assert [replica.state for replica in wb.where("c")] == ["memory"]
 
 
+def test_a_kind_is_a_word_for_it_or_the_name_of_a_type(session: wb.Session) -> None:
+    """In any case; a word of the workbench's own kinds means that kind alone; a word that fits nothing is answered with the kinds that there are."""
+    wb.put(pd.DataFrame({"x": [1]}), "pandas")
+    wb.put(pl.DataFrame({"x": [1]}), "polars")
+    wb.put(np.arange(3), "array")
+    for kind, names in {
+        "dataframe": ["pandas"],
+        "DataFrame": ["polars", "pandas"],
+        "pandas.dataframe": ["pandas"],
+        "Polars": ["polars"],
+        "ARRAY": ["array"],
+        "ndarray": ["array"],
+        "series": [],
+    }.items():
+        assert [info.name for info in wb.ls(kind=kind)] == names, kind
+    assert [info.name for info in wb.ls("p*", kind="DataFrame", sort_by="name", limit=1)] == ["pandas"]
+    assert str(wb.ls(kind="bananas")) == (
+        "no objects\nNothing that fits is of the kind or type 'bananas'. The kinds that there are: array, dataframe, polars."
+    )
+    assert not wb.ls("x", kind="Array").hint.startswith("Nothing")
+
+
+def test_a_listing_without_objects_says_what_may_be_meant(session: wb.Session) -> None:
+    """The nearest names, or how to list what begins so; a pattern that fits nothing is just that."""
+    wb.put(1, "flights")
+    wb.put(1, "runs/1")
+    assert "Did you mean 'flights'?" in wb.ls("fligths").hint
+    assert wb.ls("runs/").hint == "No name is 'runs/'. wb.ls('runs/*') lists the names that begin so."
+    assert wb.ls("x*").hint == wb.ls("flights").hint == wb.ls(limit=0).hint == ""
+
+
+def test_what_is_not_found_is_one_error(session: wb.Session) -> None:
+    """Nothing is chained to it, and no frame of the search is shown."""
+    for call in (lambda: wb.get("nope"), lambda: wb.get_many(["nope"]), lambda: wb.get("nope", timeout=0)):
+        with pytest.raises(wb.ObjectNotFoundError) as raised:
+            call()
+        assert raised.value.__cause__ is None
+        assert raised.value.__suppress_context__ or raised.value.__context__ is None
+        assert str(raised.traceback[-1].path).endswith("sharing.py")
+
+
 def test_unnamed_objects_are_shown_and_deleted_in_one_action(session: wb.Session) -> None:
     """Those without a name go, but for pinned ones and partitions of a dataset that is being made; who has one mapped keeps it."""
     named, pinned = wb.put(1, "named"), wb.put(2, pin=True)

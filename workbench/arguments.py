@@ -13,7 +13,9 @@ from numbers import Real
 from typing import Any
 
 __all__ = [
+    "check_flag",
     "check_keys",
+    "check_kind",
     "check_number",
     "check_objects",
     "check_pattern",
@@ -86,6 +88,18 @@ def check_pattern(pattern: Any) -> None:
     """Refuse what is no pattern for names, and not None."""
     if pattern is not None and not isinstance(pattern, str):
         raise TypeError(f"pattern is {pattern!r}; it is text, such as 'runs/*'.")
+
+
+def check_kind(kind: Any) -> None:
+    """Refuse what is no kind of objects, and not None."""
+    if kind is not None and not isinstance(kind, str):
+        raise TypeError(f"kind is {kind!r}; it is text, such as 'dataframe' or 'array'.")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; it is True or False.")
 
 
 def check_url(url: Any) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from workbench import connection
 from workbench.errors import NodeNotFoundError, ObjectNotFoundError
-from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets, format_nbytes
+from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref, fold_datasets, format_nbytes, no_key
 from workbench.store import Store, node_name
+from workbench.store.namespaces import kinds_in
 from workbench.store.reading import replaced
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ SORT_ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
 PATTERN_OF_ALL: Final = "*"
 """For stores and clusters: also of objects without a name."""
 ANY_NAME: Final = "?*"
+
+_KINDS: Final = frozenset(
+    {"array", "dataframe", "series", "index", "table", "batch", "polars", "sparse", "dataset", "object"}
+)
+"""Of the workbench's own codecs; others may have more."""
 
 _BY_CATALOG: Final[dict[SortOrder, Order]] = {"created": "created", "name": "name", "kind": "kind"}
 _PAGED: Final[frozenset[SortOrder]] = frozenset({"created", "name"})
@@ -50,15 +56,17 @@ def resolve(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInfo
         The message lists the nearest names.
     """
     if not isinstance(key, (str, Ref)):
-        raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+        raise no_key(key)
     if store.exists(key):
         info = store.info(key)
         found = in_cluster(cluster, info.id)
         return info if found is None else _as_here(found, info)
-    found = in_cluster(cluster, key)
-    if found is None:
+    if cluster is None:
         raise not_here(store, cluster, key)
-    return found
+    try:
+        return cluster.locate(key)
+    except ObjectNotFoundError as error:  # it knows the names of all nodes
+        raise (store.gone(key) or error) from None
 
 
 def not_here(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectNotFoundError:
@@ -173,6 +181,69 @@ def listing(
     """List objects; see :meth:`Session.ls`."""
     if sort_by not in SORT_ORDERS:
         raise ValueError(f"sort_by is {sort_by!r}; it can be {', '.join(SORT_ORDERS[:-1])} or {SORT_ORDERS[-1]}.")
+    how: dict[str, Any] = {"sort_by": sort_by, "tags": tags, "node": node, "parts": parts, "unnamed": unnamed}
+    found = _listing(store, cluster, pattern, kind=kind, limit=limit, **how)
+    if found or kind is None or kind in _KINDS:
+        return found
+    # There is no index of types, so what is no kind may cost a look at all objects.
+    every = _listing(store, cluster, pattern, kind=None, limit=None, **how)
+    return [info for info in every if _is_called(info, kind)][:limit]
+
+
+def _is_called(info: ObjectInfo, kind: str) -> bool:
+    """Tell whether a word says what an object is: its kind or its type, whole or the last part of it, in any case."""
+    return kind.casefold() in (info.kind.casefold(), (of := info.type.casefold()), of.rpartition(".")[2])
+
+
+def why_none(store: Store, cluster: ClusterClient | None, pattern: str | None, kind: str | None) -> str:
+    """Return what to say of a listing that is empty: which kinds there are, which names are near, where else to look; empty where nothing helps."""
+    said = _no_kind(store, cluster, kind) or _no_name(store, cluster, pattern)
+    return " ".join(filter(None, (said, "" if cluster is not None else connection.hint(store.directory))))
+
+
+def _no_kind(store: Store, cluster: ClusterClient | None, kind: str | None) -> str:
+    if kind is None:
+        return ""
+    kinds = (
+        kinds_in(store.directory) if cluster is None else sorted({info.kind for info in _everywhere(store, cluster)})
+    )
+    if kind.casefold() in map(str.casefold, kinds):
+        return ""
+    return f"Nothing that fits is of the kind or type {kind!r}. The kinds that there are: {', '.join(kinds) or 'none'}."
+
+
+def _no_name(store: Store, cluster: ClusterClient | None, pattern: str | None) -> str:
+    if not pattern or set(pattern) & set("*?[") or store.exists(pattern):
+        return ""
+    if _is_a_beginning(store, cluster, pattern):
+        return f"No name is {pattern!r}. wb.ls({f'{pattern}*'!r}) lists the names that begin so."
+    if cluster is None:
+        return str(store.not_found(pattern))
+    try:
+        cluster.locate(pattern)
+    except ObjectNotFoundError as error:
+        return str(error)
+    return ""
+
+
+def _is_a_beginning(store: Store, cluster: ClusterClient | None, prefix: str) -> bool:
+    pattern = f"{prefix}*"
+    return bool(store.ls(pattern, limit=1) or (cluster is not None and cluster.ls(pattern, limit=1)))
+
+
+def _listing(
+    store: Store,
+    cluster: ClusterClient | None,
+    pattern: str,
+    *,
+    sort_by: SortOrder,
+    kind: str | None,
+    tags: Mapping[str, str | None] | None,
+    node: str | None,
+    parts: bool,
+    unnamed: bool,
+    limit: int | None,
+) -> list[ObjectInfo]:
     if cluster is None:
         if node is not None:
             find_node([here(store)], node)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from workbench.current import active_session, current_session
-from workbench.objects import Holder, Key, Memory, Namespace, NodeInfo, ObjectInfo, Ref, Replica
+from workbench.objects import Holder, Key, Memory, Namespace, NodeInfo, ObjectInfo, Place, Ref, Replica
 from workbench.session import Session
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def ls(
     sort_by: SortOrder = "created",
     kind: str | None = None,
     tags: Mapping[str, str | None] | None = None,
-    node: str | None = None,
+    node: Place | None = None,
     parts: bool = False,
     unnamed: bool = False,
     limit: int | None = None,
@@ -269,49 +269,49 @@ def where(key: Key) -> Listing[Replica]:
 
 
 @overload
-def move(key: Key, to: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+def move(key: Key, to: Place, *, dry_run: Literal[False] = ...) -> Operation: ...
 @overload
-def move(key: Key, to: str, *, dry_run: bool) -> Operation | Plan: ...
+def move(key: Key, to: Place, *, dry_run: bool) -> Operation | Plan: ...
 @_documented
-def move(key: Key, to: str, *, dry_run: bool = False) -> Operation | Plan:
+def move(key: Key, to: Place, *, dry_run: bool = False) -> Operation | Plan:
     """Move an object to a node; see :meth:`Session.move`."""
     return current_session().move(key, to, dry_run=dry_run)
 
 
 @overload
 def replicate(
-    key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: Literal[False] = ...
+    key: Key, n: int | None = ..., *, to: Place | Iterable[Place] | None = ..., dry_run: Literal[False] = ...
 ) -> Operation: ...
 @overload
 def replicate(
-    key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: bool
+    key: Key, n: int | None = ..., *, to: Place | Iterable[Place] | None = ..., dry_run: bool
 ) -> Operation | Plan: ...
 @_documented
 def replicate(
-    key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None, dry_run: bool = False
+    key: Key, n: int | None = None, *, to: Place | Iterable[Place] | None = None, dry_run: bool = False
 ) -> Operation | Plan:
     """Make more replicas of an object; see :meth:`Session.replicate`."""
     return current_session().replicate(key, n, to=to, dry_run=dry_run)
 
 
 @_documented
-def drop(key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
+def drop(key: Key, node: Place, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
     """Remove the replica of an object on one node; the last one only with `force`. See :meth:`Session.drop`."""
     return current_session().drop(key, node, force=force, dry_run=dry_run)
 
 
 @overload
-def drain(node: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+def drain(node: Place, *, dry_run: Literal[False] = ...) -> Operation: ...
 @overload
-def drain(node: str, *, dry_run: bool) -> Operation | Plan: ...
+def drain(node: Place, *, dry_run: bool) -> Operation | Plan: ...
 @_documented
-def drain(node: str, *, dry_run: bool = False) -> Operation | Plan:
+def drain(node: Place, *, dry_run: bool = False) -> Operation | Plan:
     """Empty a node before its host goes away: afterwards nothing is only there; see :meth:`Session.drain`."""
     return current_session().drain(node, dry_run=dry_run)
 
 
 @_documented
-def undrain(node: str) -> None:
+def undrain(node: Place) -> None:
     """Give a drained node back; see :meth:`Session.undrain`."""
     current_session().undrain(node)
 

@@ -26,6 +26,17 @@ Key: TypeAlias = "str | Ref"
 """What names an object: its name, its id or a :class:`Ref`."""
 
 
+def no_key(value: Any) -> TypeError:
+    """Return the error of a value that names no object."""
+    if hasattr(value, "id"):
+        step = " Use its `.id`."
+    elif value is None or isinstance(value, (int, float, list, tuple, dict, set)):
+        step = ""
+    else:
+        step = " Put it first: wb.put(value, name) returns a Ref."
+    return TypeError(f"A key is a name, an id or a Ref, not {type(value).__name__}.{step}")
+
+
 REPLICAS_TAG = "replicas"
 """The tag that says how many nodes shall have an object; it travels with each replica."""
 
@@ -281,6 +292,27 @@ def name_drained(nodes: Iterable[NodeInfo]) -> str:
     """Write which nodes are drained and how each is given back, as sentences that follow others; empty if none is."""
     names = (node.name for node in nodes if node.state in ("draining", "drained"))
     return "".join(f" {name} is drained: wb.undrain({name!r}) gives it back." for name in names)
+
+
+Place: TypeAlias = "str | NodeInfo | Replica"
+"""What names a node: its name or id, or what :func:`nodes` and :func:`where` return of it."""
+
+
+def node_text(node: Place) -> str:
+    """Return the name or id that stands for a node.
+
+    Raises
+    ------
+    TypeError
+        It is neither text nor a node.
+    """
+    if isinstance(node, NodeInfo):
+        return node.name
+    if isinstance(node, Replica):
+        return node.node_name
+    if not isinstance(node, str):
+        raise TypeError(f"A node is a name, an id or one of wb.nodes(), not {type(node).__name__}.")
+    return node
 
 
 @dataclass(frozen=True, slots=True)

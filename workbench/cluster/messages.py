@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
-from workbench.objects import Key, ObjectId, ObjectInfo, Ref, Replica, is_object_id, to_json
+from workbench.objects import Key, ObjectId, ObjectInfo, Ref, Replica, is_object_id, no_key, to_json
+from workbench.store.reading import nearest_names
 
 logger = logging.getLogger("workbench.messages")
 
@@ -45,7 +46,7 @@ def key_text(key: Key) -> str:
     if isinstance(key, Ref):
         return key.id
     if not isinstance(key, str):
-        raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+        raise no_key(key)
     return key
 
 
@@ -292,12 +293,6 @@ def unwrap(reply: Any, what: str) -> Any:
 
 def not_found(key: str, names: Iterable[str]) -> ObjectNotFoundError:
     """Return the error that says that no node has `key`, with the nearest names."""
-    import difflib
-
-    names = list(names)  # those around the place of `key`, where there are many
-    nearest = difflib.get_close_matches(key[:200], names, n=3, cutoff=0.5)
-    if nearest:
-        step = "Did you mean " + " or ".join(repr(name) for name in nearest) + "?"
-    else:
-        step = "wb.ls() lists what there is." if names else "No node has named objects yet."
+    # Of many names, those around the place of `key`.
+    step = nearest_names(key, list(names)) or "No node has named objects yet."
     return ObjectNotFoundError(f"There is no object {key[:200]!r} in the cluster. {step}")

@@ -15,7 +15,7 @@ from workbench.collections.manifest import Manifest
 from workbench.collections.partitions import Source
 from workbench.current import current_session
 from workbench.errors import ObjectNotFoundError
-from workbench.objects import Key, ObjectInfo, Ref
+from workbench.objects import Key, ObjectInfo, Ref, no_key
 
 if TYPE_CHECKING:
     from workbench.session import Session
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def open_dataset(key: Key) -> Any:
     """Open a dataset; see :func:`workbench.open`."""
     if not isinstance(key, (str, Ref)):
-        raise TypeError(f"A key is a name, an id or a Ref, not {type(key).__name__}.")
+        raise no_key(key)
     session = current_session()
     # Each node has the manifest, so that a dataset can be opened when the cluster is gone.
     info = (

@@ -5,14 +5,14 @@ Read next: ``cluster/client.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench import connection, finding
 from workbench.arguments import check_number, check_seconds
 from workbench.errors import ClusterError
 from workbench.listing import Listing
-from workbench.objects import Key, NodeInfo, Replica, name_drained
+from workbench.objects import Key, NodeInfo, Place, Replica, name_drained, node_text
 from workbench.session.opened import Opened
 
 if TYPE_CHECKING:
@@ -120,18 +120,18 @@ class Spanning(Opened):
         return Listing(finding.describe(self.store, self.cluster, key).replicas, of=Replica)
 
     @overload
-    def move(self, key: Key, to: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+    def move(self, key: Key, to: Place, *, dry_run: Literal[False] = ...) -> Operation: ...
     @overload
-    def move(self, key: Key, to: str, *, dry_run: bool) -> Operation | Plan: ...
-    def move(self, key: Key, to: str, *, dry_run: bool = False) -> Operation | Plan:
+    def move(self, key: Key, to: Place, *, dry_run: bool) -> Operation | Plan: ...
+    def move(self, key: Key, to: Place, *, dry_run: bool = False) -> Operation | Plan:
         """Move an object to a node: replicate it there, then drop its other replicas. A dataset moves with its partitions.
 
         Parameters
         ----------
         key : str or Ref
             A partition of a dataset has an id of its own, and moves like any object.
-        to : str
-            Name or id of the node.
+        to : str or NodeInfo
+            The node, or its name or id.
         dry_run : bool
             Only tell what would be done, what the destination would evict or spill for it, and what is refused, and why.
 
@@ -149,18 +149,18 @@ class Spanning(Opened):
             The message lists the nodes.
         """
         cluster = self._require_cluster("Moving an object")
-        return cluster.move(self._resolve(key).id, to, dry_run=dry_run)
+        return cluster.move(self._resolve(key).id, node_text(to), dry_run=dry_run)
 
     @overload
     def replicate(
-        self, key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: Literal[False] = ...
+        self, key: Key, n: int | None = ..., *, to: Place | Iterable[Place] | None = ..., dry_run: Literal[False] = ...
     ) -> Operation: ...
     @overload
     def replicate(
-        self, key: Key, n: int | None = ..., *, to: str | Iterable[str] | None = ..., dry_run: bool
+        self, key: Key, n: int | None = ..., *, to: Place | Iterable[Place] | None = ..., dry_run: bool
     ) -> Operation | Plan: ...
     def replicate(
-        self, key: Key, n: int | None = None, *, to: str | Iterable[str] | None = None, dry_run: bool = False
+        self, key: Key, n: int | None = None, *, to: Place | Iterable[Place] | None = None, dry_run: bool = False
     ) -> Operation | Plan:
         """Make more replicas of an object; of a dataset, of all its partitions.
 
@@ -170,8 +170,8 @@ class Spanning(Opened):
         n : int, optional
             How many nodes shall have it. The number is remembered with the object (its tag ``replicas``), and kept up when a node is lost for longer
             than the setting ``workbench.replica-grace``.
-        to : str or iterable of str, optional
-            Names or ids of nodes that shall have it.
+        to : str, NodeInfo or iterable of these, optional
+            The nodes that shall have it, or their names or ids.
         dry_run : bool
             As for :meth:`move`.
 
@@ -193,18 +193,19 @@ class Spanning(Opened):
         if n is not None:
             n = check_number("n", n, 1, "nodes")
         cluster = self._require_cluster("Replicating an object")
-        nodes: Sequence[str] | None = [to] if isinstance(to, str) else None if to is None else list(to)
+        places = [to] if isinstance(to, (str, NodeInfo, Replica)) else to
+        nodes = None if places is None else [node_text(place) for place in places]
         return cluster.replicate(self._resolve(key).id, to=nodes, n=n, dry_run=dry_run)
 
-    def drop(self, key: Key, node: str, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
+    def drop(self, key: Key, node: Place, *, force: bool = False, dry_run: bool = False) -> Operation | Plan:
         """Remove the replica on one node, of a dataset its partitions there; the last one only with `force`. It is done when this returns.
 
         Parameters
         ----------
         key : str or Ref
             Name, id or reference.
-        node : str
-            Name or id of the node.
+        node : str or NodeInfo
+            The node, or its name or id.
         force : bool
             Also if nobody else has the object, which is then gone.
         dry_run : bool
@@ -226,13 +227,13 @@ class Spanning(Opened):
             No other node has it that stays (the others are lost or drained), and `force` is not given.
         """
         cluster = self._require_cluster("Dropping a replica")
-        return cluster.drop(self._resolve(key).id, node, force=force, dry_run=dry_run)
+        return cluster.drop(self._resolve(key).id, node_text(node), force=force, dry_run=dry_run)
 
     @overload
-    def drain(self, node: str, *, dry_run: Literal[False] = ...) -> Operation: ...
+    def drain(self, node: Place, *, dry_run: Literal[False] = ...) -> Operation: ...
     @overload
-    def drain(self, node: str, *, dry_run: bool) -> Operation | Plan: ...
-    def drain(self, node: str, *, dry_run: bool = False) -> Operation | Plan:
+    def drain(self, node: Place, *, dry_run: bool) -> Operation | Plan: ...
+    def drain(self, node: Place, *, dry_run: bool = False) -> Operation | Plan:
         """Empty a node before its host goes away: afterwards nothing is only there.
 
         The node gets no replicas any more, and what is put there later is copied elsewhere, too. Its own replicas stay, so its readers go on. The
@@ -241,8 +242,8 @@ class Spanning(Opened):
 
         Parameters
         ----------
-        node : str
-            Name or id.
+        node : str or NodeInfo
+            The node, or its name or id.
         dry_run : bool
             As for :meth:`move`.
 
@@ -260,15 +261,15 @@ class Spanning(Opened):
         TransferError
             The node is lost.
         """
-        return self._require_cluster("Draining a node").drain(node, dry_run=dry_run)
+        return self._require_cluster("Draining a node").drain(node_text(node), dry_run=dry_run)
 
-    def undrain(self, node: str) -> None:
+    def undrain(self, node: Place) -> None:
         """Give a drained node back: it gets replicas again, and what was copied elsewhere because of it is dropped there.
 
         Parameters
         ----------
-        node : str
-            Name or id.
+        node : str or NodeInfo
+            The node, or its name or id.
 
         Raises
         ------
@@ -277,7 +278,7 @@ class Spanning(Opened):
         NodeNotFoundError
             The message lists the nodes.
         """
-        self._require_cluster("Giving a node back").undrain(node)
+        self._require_cluster("Giving a node back").undrain(node_text(node))
 
     @overload
     def rebalance(self, *, dry_run: Literal[False] = ...) -> Operation: ...

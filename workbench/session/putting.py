@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from workbench import codecs, lazy, progress
-from workbench.arguments import check_number, check_objects, check_tags, check_ttl
+from workbench.arguments import check_flag, check_number, check_objects, check_tags, check_ttl
 from workbench.creating import NewArray, NewTable
 from workbench.objects import REPLICAS_TAG, Encoded, Ref
 from workbench.session.nodes import Spanning
@@ -88,6 +88,8 @@ class Putting(Spanning):
         """
         if name is not None:
             check_name(name)
+        if pin is not False:
+            check_flag("pin", pin)
         if ttl is not None or tags is not None:
             ttl = check_ttl(ttl)
             check_tags(tags)
@@ -235,6 +237,7 @@ class Putting(Spanning):
         StoreFullError
             At the beginning of the block: there is no room for the array. In ``append``: none for these rows.
         """
+        check_flag("pin", pin)
         ttl = check_ttl(ttl)
         check_tags(tags)
         if hasattr(shape, "empty_table") and dtype is not float:

@@ -10,12 +10,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from workbench import codecs, connection, finding
-from workbench.arguments import check_keys, check_number, check_pattern, check_seconds, check_wanted_tags
+from workbench import codecs, finding
+from workbench.arguments import check_keys, check_kind, check_number, check_pattern, check_seconds, check_wanted_tags
 from workbench.errors import NameConflictError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
-from workbench.objects import Composite, Key, ObjectInfo, Ref
+from workbench.objects import Composite, Key, ObjectInfo, Place, Ref, node_text
 from workbench.session.putting import Putting
 from workbench.store import Record, check_name
 
@@ -55,11 +55,19 @@ class Sharing(Putting):
         """
         if timeout is not None:
             check_seconds("timeout", timeout)
-        try:
-            record = self.store.read(key)
-        except ObjectNotFoundError:
-            record = finding.await_record(self.store, self.cluster, key, timeout)
+        record = self._read(key)
+        if record is None:
+            try:
+                record = finding.await_record(self.store, self.cluster, key, timeout)
+            except ObjectNotFoundError as error:
+                raise error.with_traceback(None) from None  # where nothing was found says no more
         return self._decode(record)
+
+    def _read(self, key: Key) -> Record | None:
+        try:
+            return self.store.read(key)
+        except ObjectNotFoundError:
+            return None
 
     def _decode(self, record: Record) -> Any:
         value = codecs.decode(record.header, record.buffers)
@@ -88,11 +96,10 @@ class Sharing(Putting):
         """
         check_keys(keys)
         wanted = list(keys)
-        try:
+        records = None
+        with contextlib.suppress(ObjectNotFoundError):
             records = self.store.read_many(wanted)
-        except ObjectNotFoundError:
-            return [self.get(key) for key in wanted]
-        return [self._decode(record) for record in records]
+        return [self.get(key) for key in wanted] if records is None else [self._decode(record) for record in records]
 
     def exists(self, key: Key) -> bool:
         """Tell whether an object has this name or id, here or, when connected, in the cluster.
@@ -137,7 +144,7 @@ class Sharing(Putting):
         sort_by: SortOrder = "created",
         kind: str | None = None,
         tags: Mapping[str, str | None] | None = None,
-        node: str | None = None,
+        node: Place | None = None,
         parts: bool = False,
         unnamed: bool = False,
         limit: int | None = None,
@@ -151,11 +158,12 @@ class Sharing(Putting):
         sort_by : str
             ``created`` (newest first), ``name``, ``nbytes`` (largest first), ``last_used`` or ``kind``.
         kind : str, optional
-            Only objects of this kind, such as ``"dataframe"``.
+            Only objects of this kind, such as ``"dataframe"``, or of a type of this name, such as ``"DataFrame"`` of any library or
+            ``"pandas.DataFrame"``.
         tags : mapping of str to str, optional
             Only objects that have all these tags; with None as its value, a tag of any value.
-        node : str, optional
-            Name or id of a node: only what it has.
+        node : str or NodeInfo, optional
+            A node, or its name or id: only what it has.
         parts : bool
             Also list the partitions of datasets, which else count as part of their dataset; the table says of which dataset each is.
         unnamed : bool
@@ -166,13 +174,14 @@ class Sharing(Putting):
         Returns
         -------
         Listing of ObjectInfo
-            A sequence that shows itself as a table; ``to_pandas()`` makes a DataFrame of it.
+            A sequence that shows itself as a table; ``to_pandas()`` makes a DataFrame of it. Its `hint` says what there is instead of what was not found.
         """
         if isinstance(pattern, int):
             raise TypeError(
                 f"pattern is {pattern!r}; it is text, such as 'runs/*'. To list only so many: limit={pattern}."
             )
         check_pattern(pattern)
+        check_kind(kind)
         check_wanted_tags(tags)
         if limit is not None:
             limit = check_number("limit", limit, 0, "objects")
@@ -183,13 +192,13 @@ class Sharing(Putting):
             sort_by=sort_by,
             kind=kind,
             tags=tags,
-            node=node,
+            node=None if node is None else node_text(node),
             parts=parts,
             unnamed=unnamed,
             limit=limit,
         )
-        alone = not found and self.cluster is None
-        return Listing(found, of=ObjectInfo, hint=connection.hint(self.store.directory) if alone else "")
+        hint = "" if found or limit == 0 else finding.why_none(self.store, self.cluster, pattern, kind)
+        return Listing(found, of=ObjectInfo, hint=hint)
 
     def rename(self, key: Key, name: str, *, replace: bool = False) -> Ref:
         """Give an object another name, in place of those that it has; when connected, on all nodes. Who has it mapped notices nothing.

@@ -11,19 +11,17 @@ import difflib
 import errno
 import time
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from workbench.errors import ObjectNotFoundError
-from workbench.objects import Key, ObjectId, Ref, is_object_id
+from workbench.objects import Key, ObjectId, Ref, is_object_id, no_key
 from workbench.store import damage, rows, segments
 from workbench.store.catalog import Catalog, expired
 from workbench.store.mappings import Mapping, Mappings
 from workbench.store.pool import Pool
 from workbench.store.processes import ProcessFile
 from workbench.store.rows import BY_ALIAS, BY_NAME, BY_SEQ, BY_SEQS, PLACE
-from workbench.texts import counted
 
 _PATIENCE: Final = 10.0
 """Seconds that a reader waits for a segment whose lock is being examined."""
@@ -215,6 +213,18 @@ class Reader:
 
     def not_found(self, key: Key) -> ObjectNotFoundError:
         """Return the error that says that `key` names nothing here, with the nearest names."""
+        if (gone := self.gone(key)) is not None:
+            return gone
+        wanted = key.name or key.id if isinstance(key, Ref) else key
+        statement = (
+            "SELECT name FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ? LIMIT 10000"
+        )
+        names = [row[0] for row in self.catalog.rows(statement, (time.time(),))]
+        step = nearest_names(wanted, names) or "The store has no named objects yet."
+        return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
+
+    def gone(self, key: Key) -> ObjectNotFoundError | None:
+        """Return the error of an object that was here, and expired or was replaced; None where nobody knows of one."""
         wanted = key.name or key.id if isinstance(key, Ref) else key
         row = self._find(key)
         if row is not None and row[4] is not None and expired(row[4]):
@@ -225,22 +235,20 @@ class Reader:
             )
         if isinstance(key, Ref) and key.name is not None and self.exists(key.name):
             return replaced(key)
-        statement = (
-            "SELECT name FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ? LIMIT 10000"
+        return None
+
+
+def nearest_names(wanted: str, names: Sequence[str]) -> str:
+    """Return what to try instead of a key that names nothing, by the names that there are; empty where there are none."""
+    wanted = wanted[:200]
+    if set(wanted) & set("*?["):
+        return (
+            f"A key names one object. wb.ls({wanted!r}) lists what fits it as a pattern; `workbench rm`, pin, unpin, spill and "
+            "restore take patterns, as those of %wb do."
         )
-        names = [row[0] for row in self.catalog.rows(statement, (time.time(),))]
-        nearest = difflib.get_close_matches(wanted[:200], names, n=3, cutoff=0.5)
-        if set(wanted) & set("*?["):
-            count = sum(fnmatchcase(name, wanted) for name in names)
-            step = (
-                f"A key names one object; {counted(count, 'name')} of this store {'fits' if count == 1 else 'fit'} it as a pattern. "
-                f"wb.ls({wanted[:200]!r}) lists what fits, and `workbench rm`, pin, unpin, spill and restore take patterns, as those of %wb do."
-            )
-        elif nearest:
-            step = "Did you mean " + " or ".join(repr(name) for name in nearest) + "?"
-        else:
-            step = "wb.ls() lists what there is." if names else "The store has no named objects yet."
-        return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
+    if nearest := difflib.get_close_matches(wanted, names, n=3, cutoff=0.5):
+        return f"Did you mean {' or '.join(map(repr, nearest))}?"
+    return "wb.ls() lists what there is." if names else ""
 
 
 def replaced(ref: Ref) -> ObjectNotFoundError:
@@ -249,11 +257,6 @@ def replaced(ref: Ref) -> ObjectNotFoundError:
     return ObjectNotFoundError(
         f"The object of this reference, {ref.id}, was replaced: {name!r} is another object now, which wb.get({name!r}) returns."
     )
-
-
-def _no_key(value: Any) -> str:
-    hint = " Use its `.id`." if hasattr(value, "id") else ""
-    return f"A key is a name, an id or a Ref, not {type(value).__name__}.{hint}"
 
 
 def find(ask: Ask, key: Key) -> Found | None:
@@ -272,7 +275,7 @@ def find_with_seq(ask: Ask, key: Key) -> tuple[int, Found] | None:
     if isinstance(key, Ref):
         return _by_id(ask, key.id)
     if not isinstance(key, str):
-        raise TypeError(_no_key(key))
+        raise no_key(key)
     try:
         row = ask(BY_NAME, (key,))
     except UnicodeEncodeError:

@@ -396,6 +396,10 @@ class Store:
         """Tell whether an object has this name or id."""
         return self.reader.exists(key)
 
+    def gone(self, key: Key) -> ObjectNotFoundError | None:
+        """Return the error of an object that was here, and expired or was replaced; None where nobody knows of one."""
+        return self.reader.gone(key)
+
     def not_found(self, key: Key) -> ObjectNotFoundError:
         """Return the error that says that `key` names nothing here, with the nearest names."""
         return self.reader.not_found(key)
