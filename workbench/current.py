@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.blame import users_level
 from workbench.errors import ClusterError
 from workbench.session import Session
 
@@ -97,7 +98,7 @@ def _connect_again(session: Session) -> None:
     except ClusterError as error:
         warnings.warn(
             f"The cluster that this store was connected with is not there any more: {error} The session goes on with the store of this host alone.",
-            stacklevel=4,
+            stacklevel=users_level(),
         )
 
 

@@ -28,6 +28,7 @@ from workbench.objects import Namespace
 from workbench.store import Store, default_directory
 from workbench.store.namespaces import look
 from workbench.store.processes import processes
+from workbench.texts import process_text
 
 __all__ = ["find_namespace", "remove_namespace"]
 
@@ -75,7 +76,7 @@ def remove_namespace(name: str) -> Namespace:
 def _refuse_if_open(name: str, directory: Path) -> None:
     living = processes(directory).values()
     if living:
-        who = ", ".join(sorted(f"{each.kind} {each.label} (pid {each.pid})" for each in living))
+        who = ", ".join(sorted(process_text(each.kind, each.label, each.pid) for each in living))
         step = (
             "Go on with another store first: wb.use(...)."
             if os.getpid() in {each.pid for each in living}
@@ -88,7 +89,7 @@ def _uses(directory: Path) -> tuple[list[str], set[Path]]:
     """Return who maps objects of a store, and where it has spilled to; a damaged one has neither, as far as anybody can tell."""
     try:
         with Store.open(directory, create=False) as store:
-            mapped = sorted({f"{each.kind} {each.label} (pid {each.pid})" for each in store.holders()})
+            mapped = sorted({process_text(each.kind, each.label, each.pid) for each in store.holders()})
             links = (path.readlink().parent for path in directory.glob("*.segment") if path.is_symlink())
             return mapped, {path for path in links if path.name == store.id}
     except StoreError:

@@ -24,6 +24,7 @@ __all__ = [
     "html_fields",
     "html_table",
     "printable",
+    "process_text",
     "shape_text",
     "text_fields",
     "text_table",
@@ -54,6 +55,12 @@ def format_nbytes(nbytes: int) -> str:
         if abs(size) < 1024:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"
+
+
+def process_text(kind: str, label: str, pid: int, remark: str = "") -> str:
+    """Write which process something is: ``kernel a.ipynb (pid 7)``. The label of a kernel without a notebook says what it is by itself."""
+    title = label if label.startswith(f"{kind} ") else f"{kind} {label}"
+    return f"{title} (pid {pid}{remark})"
 
 
 def counted(number: int, thing: str) -> str:

@@ -225,8 +225,9 @@ def test_a_session_whose_scheduler_has_gone_says_so(home: Path) -> None:
         wb.move("there", to="node-2").wait()
         mine, other = wb.put(1, "mine").id, wb.put(2, "other").id
     assert wb.get("array").sum() == 45
-    with pytest.warns(UserWarning, match=r"has gone: .*tcp://.*the store of this host alone; wb.connect\(\)"):
+    with pytest.warns(UserWarning, match=r"has gone: .*tcp://.*the store of this host alone; wb.connect\(\)") as warned:
         assert [node.state for node in wb.nodes()] == ["local"]
+    assert warned[0].filename == __file__  # the line that asked
     assert {info.name for info in wb.ls()} == {"array", "mine", "other"}
     wb.delete("mine")  # everywhere: its nodes hear of it when there is a cluster again
     store = wb.current_session().store

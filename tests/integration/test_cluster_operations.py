@@ -129,6 +129,62 @@ def test_what_a_drain_cannot_move_is_named(given_back: None) -> None:
     assert {node.state for node in wb.nodes()} == {"running"}
 
 
+def test_a_drain_that_only_drained_nodes_could_help_names_them(given_back: None) -> None:
+    """There is nowhere to make room: a node is to be given back; nor does the replica of a drained node count as one that is left."""
+    dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=1).persist_shared("numbers")
+    wb.move("numbers", to="node-1").wait()
+    wb.replicate("numbers", to=["node-1", "node-3"]).wait()
+    for node in wb.nodes()[1:]:
+        wb.drain(node).wait()
+    part = r"numbers, partition 0 on node-1 is the last one\. That on node-3 does not count: the node is drained"
+    with pytest.raises(wb.LastReplicaError, match=part):
+        wb.drop("numbers", wb.nodes()[0])
+    wb.put(np.zeros(1000), "only here")
+    with pytest.raises(wb.ClusterError, match=r"are drained, too: give one back with wb\.undrain\('node-2'\) or wb\."):
+        wb.drain("node-1").wait()
+
+
+def test_what_nodes_and_where_return_is_a_node(given_back: None) -> None:
+    """Wherever one is asked for; what is neither that nor text is an error that says so."""
+    ref = wb.put(np.zeros(1000), "x")
+    first, second, third = wb.nodes()
+    wb.move(ref, to=second).wait()
+    assert [info.name for info in wb.ls(node=second)] == ["x"] and not wb.ls(node=third)
+    wb.replicate(ref, to=[third, "node-1"]).wait()
+    wb.drop(ref, next(replica for replica in wb.where(ref) if replica.node == first.id))
+    assert places("x") == {"node-2", "node-3"}
+    wb.replicate(ref, to=first).wait()
+    wb.drain(third).wait()
+    wb.undrain(third)
+    with pytest.raises(TypeError, match=r"A node is a name, an id or one of wb\.nodes\(\), not int"):
+        wb.move(ref, to=2)  # type: ignore[call-overload]
+
+
+def test_a_dataset_of_which_nothing_is_on_a_node_is_not_dropped_there(given_back: None) -> None:
+    """As an array that is not there: an error says where it is."""
+    dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=2).persist_shared("numbers")
+    wb.move("numbers", to="node-2").wait()
+    with pytest.raises(wb.ObjectNotFoundError, match="'numbers' has no partition on node-1; they are on node-2"):
+        wb.drop("numbers", "node-1")
+
+
+def test_kinds_and_names_of_other_nodes_are_known(given_back: None) -> None:
+    """A listing of nothing, and a key that means nothing, are answered by what the cluster has."""
+    wb.move(wb.put(np.zeros(1000), "flights"), to="node-2").wait()
+    until(lambda: places("flights") == {"node-2"}, "it was moved")
+    assert (
+        [info.name for info in wb.ls(kind="ndarray", limit=5)]
+        == [info.name for info in wb.ls(kind="Array")]
+        == ["flights"]
+    )
+    assert "The kinds that there are: array." in wb.ls(kind="bananas").hint
+    assert "Did you mean 'flights'?" in wb.ls("fligths").hint and "wb.ls('fl*')" in wb.ls("fl").hint
+    with pytest.raises(wb.ObjectNotFoundError, match="Did you mean 'flights'"):
+        wb.info("fligths")
+    with pytest.raises(wb.ObjectNotFoundError, match=r"A key names one object\. wb\.ls\('fl\*'\) lists what fits it"):
+        wb.info("fl*")
+
+
 def test_a_drain_takes_fewer_replicas_than_are_wished_where_none_is_lost_by_it(given_back: None) -> None:
     """An object that another node has, too, is no reason to fail; the operation says how many replicas cannot be kept."""
     wb.put(np.arange(1000.0), "x", replicas=3)

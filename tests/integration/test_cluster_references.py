@@ -166,3 +166,12 @@ def test_workers_of_one_node_share_what_a_task_is_given(lasting_cluster: LocalCl
         lambda dask_scheduler: sum(t.nbytes for t in dask_scheduler.tasks.values() if t.nbytes > 0)
     )
     assert managed < 50_000
+
+
+def test_a_reference_to_what_was_deleted_is_an_error_that_names_it(client: Client) -> None:
+    """By the name that the reference has, in a task and in this process."""
+    ref = wb.put(ARRAY, "flights")
+    wb.delete(ref)
+    for call in (lambda: client.submit(len, ref, pure=False).result(), lambda: wb.get(ref), lambda: wb.info(ref)):
+        with pytest.raises(wb.ObjectNotFoundError, match="'flights'"):
+            call()

@@ -20,7 +20,7 @@ from workbench.cluster.manager import Barred, Manager, left_behind
 from workbench.cluster.nodes import Node
 from workbench.cluster.placement import Suggestion
 from workbench.cluster.running import Running
-from workbench.errors import ClusterError, NameConflictError, NodeStateError, TransferError
+from workbench.errors import ClusterError, NameConflictError, NodeStateError, ObjectNotFoundError, TransferError
 from workbench.objects import REPLICAS_TAG, ObjectId, name_drained, to_json
 from workbench.store import check_name
 from workbench.texts import are
@@ -95,7 +95,14 @@ class Actions:
         """Remove one replica (of a dataset: its partitions on one node), and wait for it; no more replicas are wished than are left."""
         found = await self._find(key)
         at = self._catalog.find_node(str(node))
-        objects = [member for member in self._catalog.members(found) if member in at.objects] or [found]
+        members = self._catalog.members(found)
+        objects = [member for member in members if member in at.objects]
+        if not members:
+            objects = [found]
+        elif not objects:
+            names = ", ".join(sorted({holder.name for member in members for holder in self._catalog.holders(member)}))
+            title = self._catalog.title(found) or found
+            raise ObjectNotFoundError(f"{title!r} has no partition on {at.name}; they are on {names}.")
         plan = partial(self._drops, objects, at, force=bool(force))
         if dry_run:
             return await self._preview("drop", found, list(plan()))
@@ -205,10 +212,20 @@ class Actions:
             )
         if refused:
             raise ClusterError(
-                f"{are(len(refused), 'object')} still only on {node.name}: {left_behind(self._catalog, refused.values())}. Make room elsewhere, "
+                f"{are(len(refused), 'object')} still only on {node.name}: {left_behind(self._catalog, refused.values())}. {self._what_lets_go(node)}, "
                 f"and drain it again; wb.undrain({node.name!r}) gives the node back."
             )
         node.emptied = True
+
+    def _what_lets_go(self, node: Node) -> str:
+        """Say what a node needs that could not be emptied."""
+        others = [other for other in self._catalog.nodes.values() if other is not node and other.workers]
+        if not others:
+            return "No other node runs: start a worker on one"
+        if all(other.drained for other in others):
+            calls = " or ".join(f"wb.undrain({other.name!r})" for other in sorted(others, key=lambda other: other.name))
+            return f"The other nodes are drained, too: give one back with {calls}"
+        return "Make room elsewhere"
 
     def _give_back(self, node: Node) -> None:
         node.drained = node.emptied = False

@@ -23,7 +23,7 @@ from workbench.cluster.plans import Plan
 from workbench.cluster.transfer import Pull
 from workbench.cluster.visiting import PrivateMemory
 from workbench.connection import Connection
-from workbench.errors import ClusterError, StoreFullError, TransferError, WorkbenchError
+from workbench.errors import ClusterError, ObjectNotFoundError, StoreFullError, TransferError, WorkbenchError
 from workbench.objects import Encoded, Key, NodeInfo, ObjectId, ObjectInfo, Ref, Replica, new_object_id
 from workbench.store import describe
 
@@ -207,7 +207,10 @@ class ClusterClient:
         ------
         ObjectNotFoundError
         """
-        return _info(await self.ask("locate", key=messages.key_text(key), patience=_MARGIN))
+        try:
+            return _info(await self.ask("locate", key=messages.key_text(key), patience=_MARGIN))
+        except ObjectNotFoundError as error:
+            raise messages.by_name(error, key) from None
 
     async def a_where(self, key: Key) -> list[Replica]:
         """List the replicas of an object; their state is ``lost`` on a node that is lost."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from workbench import codecs
+from workbench.cluster import messages
 from workbench.errors import ClusterError, ObjectNotFoundError
 from workbench.objects import Composite, Ref
 
@@ -57,7 +58,10 @@ def map_object(plugin: WorkbenchWorkerPlugin, ref: Ref) -> Any:
     try:
         record = plugin.store.read(ref)
     except ObjectNotFoundError:
-        plugin.fetch_now(ref.id)
+        try:
+            plugin.fetch_now(ref.id)
+        except ObjectNotFoundError as error:
+            raise messages.by_name(error, ref) from None
         record = plugin.store.read(ref)
     value = codecs.decode(record.header, record.buffers)
     return value.assemble(record.id, partial(map_object, plugin)) if isinstance(value, Composite) else value

@@ -291,6 +291,13 @@ def unwrap(reply: Any, what: str) -> Any:
     return reply["result"]
 
 
+def by_name(error: ObjectNotFoundError, key: Key) -> ObjectNotFoundError:
+    """Return an error about the object of a reference that calls it what people do: by the name that it was put under."""
+    if isinstance(key, Ref) and key.name is not None:
+        error.message = error.message.replace(repr(str(key.id)), f"{key.name!r} (id {key.id})", 1)
+    return error
+
+
 def not_found(key: str, names: Iterable[str]) -> ObjectNotFoundError:
     """Return the error that says that no node has `key`, with the nearest names."""
     # Of many names, those around the place of `key`.

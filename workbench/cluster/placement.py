@@ -164,16 +164,21 @@ def refuse_last(catalog: ClusterCatalog, object_id: ObjectId, node: Node, going:
     """
     holders = catalog.holders(object_id)
     info = catalog.info(object_id)
-    title = repr(info.name) if info.name else object_id
+    title = repr(info.name) if info.name else catalog.title(object_id) or object_id
     if node not in holders:
         names = ", ".join(holder.name for holder in holders)
         raise ObjectNotFoundError(f"{title} has no replica on {node.name}; it is on {names}.")
     others = [other for other in holders if other is not node and other.id not in going]
     if not any(other.takes_replicas for other in others):
+        left = "".join(f" That on {other.name} does not count: {_why_not(other)}." for other in others)
         raise LastReplicaError(
-            f"The replica of {title} on {node.name} is the last one. Replicate it first, or use wb.delete, "
+            f"The replica of {title} on {node.name} is the last one.{left} Replicate it first, or use wb.delete, "
             "or say force=True to lose it."
         )
+
+
+def _why_not(node: Node) -> str:
+    return f"the node is drained, and wb.undrain({node.name!r}) gives it back" if node.drained else "the node is lost"
 
 
 def nearest(catalog: ClusterCatalog, objects: Collection[ObjectId]) -> list[Node]:

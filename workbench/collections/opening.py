@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from workbench import codecs, connection, finding
+from workbench.blame import users_level
 from workbench.collections import arrays, frames
 from workbench.collections.manifest import Manifest
 from workbench.collections.partitions import Source
@@ -43,7 +44,7 @@ def _warn_if_incomplete(session: Session, info: ObjectInfo) -> None:
     if note := finding.missing_note(info, len(finding.members(session.store, None, info))):
         warnings.warn(
             f"Of the dataset {info.name or info.id!r}, {note}. Connect to the cluster that has them, with {connection.how_to_connect(session.store.directory)}, or compute the dataset anew.",
-            stacklevel=5,
+            stacklevel=users_level(),
         )
 
 

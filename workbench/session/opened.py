@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 from workbench import connection, finding
+from workbench.blame import users_level
 from workbench.config import StoreOptions
 from workbench.errors import StoreError
 from workbench.objects import Key, ObjectInfo
@@ -76,7 +77,7 @@ class Opened:
             warnings.warn(
                 f"The cluster that this session was connected with has gone: {why}. The session goes on with the store of this host alone; "
                 "wb.connect() finds a new cluster.",
-                stacklevel=3,
+                stacklevel=users_level(),
             )
             return None
         return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from workbench import codecs, lazy, progress
 from workbench.arguments import check_flag, check_number, check_objects, check_tags, check_ttl
+from workbench.blame import users_level
 from workbench.creating import NewArray, NewTable
 from workbench.objects import REPLICAS_TAG, Encoded, Ref
 from workbench.session.nodes import Spanning
@@ -34,7 +35,7 @@ def _watched(nbytes: int, name: str | None) -> contextlib.AbstractContextManager
 def _warn_of_lazy(value: Any, name: str | None) -> None:
     named = "" if name is None else f", {name!r}"
     said = lazy.about(value, "it", name, lambda code: f"wb.put({code}{named})")
-    warnings.warn(f"What was put is a {type(value).__name__}; {said}", lazy.LazyWarning, stacklevel=4)
+    warnings.warn(f"What was put is a {type(value).__name__}; {said}", lazy.LazyWarning, stacklevel=users_level())
 
 
 class Putting(Spanning):

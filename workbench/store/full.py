@@ -16,7 +16,7 @@ from workbench.objects import Holder, ObjectInfo, format_nbytes
 from workbench.store import directory as places
 from workbench.store import headroom, queries
 from workbench.store.holders import holders
-from workbench.texts import counted
+from workbench.texts import counted, process_text
 
 if TYPE_CHECKING:
     from workbench.store.catalog import Catalog
@@ -147,7 +147,7 @@ def _name_greediest(found: list[Holder]) -> Iterator[str]:
 
 def _name(holder: Holder) -> str:
     mine = ", this process" if holder.pid == os.getpid() and not holder.label.endswith(" container)") else ""
-    return f"{holder.kind} {holder.label} (pid {holder.pid}{mine})"
+    return process_text(holder.kind, holder.label, holder.pid, mine)
 
 
 def _below_capacity(directory: Path, nbytes: int) -> tuple[str, int]:

@@ -21,6 +21,7 @@ from workbench.store.mappings import Mapping
 from workbench.store.restore import Restorer
 from workbench.store.rows import object_id, parse_tags
 from workbench.store.writing import Writer
+from workbench.texts import process_text
 
 logger = logging.getLogger("workbench.store")
 
@@ -125,7 +126,7 @@ class Residence:
 
     def _refuse_if_mapped(self, name: str, identity: ObjectId) -> None:
         found = holders(self.catalog, self.writer.reader.directory, identity)
-        who = [f"{holder.kind} {holder.label} (pid {holder.pid})" for holder in found if holder.state == "memory"]
+        who = [process_text(holder.kind, holder.label, holder.pid) for holder in found if holder.state == "memory"]
         if who:
             raise StoreError(
                 f"{name} is mapped by {', '.join(who)}, so it cannot be spilled. Delete the variables that hold it there, then try again."
