@@ -50,12 +50,14 @@ BELOW: dict[str, set[str]] = {
     "watching": {"objects", "store"},
     "creating": {"objects", "errors", "codecs", "store", "texts"},
     "saving": {"progress", "objects", "errors", "store", "cluster", "finding", "archive", "urls"},
-    "removing": {"objects", "errors", "leftovers", "store"},
+    "removing": {"objects", "errors", "leftovers", "store", "texts"},
     "arguments": set(),
+    "blame": set(),
     "reach": set(),
     "script_causes": {"reach", "store"},
     "session": {
         "arguments",
+        "blame",
         "lazy",
         "connection",
         "leftovers",
@@ -74,7 +76,7 @@ BELOW: dict[str, set[str]] = {
         "listing",
         "cluster",
     },
-    "current": {"errors", "session"},
+    "current": {"blame", "errors", "session"},
     "functions": {
         "session",
         "current",
@@ -91,6 +93,7 @@ BELOW: dict[str, set[str]] = {
     },
     "local_cluster": {"session", "current", "cluster"},
     "collections": {
+        "blame",
         "connection",
         "finding",
         "progress",
