@@ -276,6 +276,19 @@ def test_a_drain_ends_with_its_cluster_also_with_a_killed_one(home: Path) -> Non
         assert [node.state for node in wb.nodes()] == ["running", "running"]
 
 
+def test_dask_works_on_without_the_cluster_that_was_closed(home: Path) -> None:
+    """Also after several connections with it, each of which made itself Dask's default."""
+    with Process(home / "store") as process:
+        process.do("""
+            import dask, os, workbench as wb
+            cluster = wb.LocalCluster(nodes=1, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1)
+            wb.connect(cluster.scheduler_address)
+            assert dask.delayed(os.getpid)().compute() != os.getpid()
+            cluster.close()
+        """)
+        assert process.do("result = dask.delayed(os.getpid)().compute()") == process.pid
+
+
 def _sleeping(number: int) -> pd.DataFrame:
     time.sleep(0.5 if number else 0)
     return pd.DataFrame({"x": np.arange(1000) + number})
@@ -334,6 +347,9 @@ def test_a_second_cluster_on_one_store_is_told(home: Path) -> None:
         ({"workers_per_node": -1}, ValueError, "workers_per_node is -1"),
         ({"n_workers": 3}, TypeError, "nodes and workers_per_node instead of n_workers"),
         ({"processes": False}, TypeError, "nodes and workers_per_node instead of processes"),
+        ({"memorylimit": 1}, TypeError, r"takes no argument memorylimit; did you mean memory_limit\?"),
+        ({"node": 1}, TypeError, r"did you mean nodes\?"),
+        ({"zebra": 1}, TypeError, "takes no argument zebra .*what distributed.LocalCluster takes"),
         ({"memory_limit": "lots"}, ValueError, "lots"),
         ({"interface": "none0"}, RuntimeError, "'none0' is not a valid network interface"),
         ({"capacity": "lots"}, ValueError, "lots"),
@@ -366,6 +382,8 @@ def test_a_local_cluster_takes_what_dasks_takes(home: Path) -> None:
             assert list(client.run(lambda: os.environ["COLOUR"]).values()) == ["blue"]
         [worker] = cluster.scheduler_info["workers"].values()
         assert (worker["memory_limit"], worker["nthreads"]) == (400 << 20, 2)
+        with pytest.raises(wb.ClusterError, match=r"This Dask client is closed.*a new one, Client\(cluster\)"):
+            wb.connect(client)
         client = wb.connect(cluster)  # the other client's end is not the session's
         cluster.adapt(minimum=1, maximum=2, interval="50ms", wait_count=100)
         busy = client.map(_wait_for, [str(home / "go")] * 8, pure=False)

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import dask.config
 from distributed import Client, Security, Worker
 from distributed.utils import sync
 
@@ -129,6 +130,7 @@ class ClusterClient:
             # Where the scheduler has gone, Dask's own attempt to reach it again may end with what closing took away from it.
             with contextlib.suppress(OSError, RuntimeError, TimeoutError):
                 self._channel.close()
+            _end_default()
 
     # -- calling ---------------------------------------------------------------------------------------------------
 
@@ -544,6 +546,15 @@ class ClusterClient:
     def cancel(self, operation: str) -> dict[str, Any]:
         """As :meth:`a_cancel`."""
         return self._sync(self.a_cancel, operation)
+
+
+def _end_default() -> None:
+    """See that Dask works without a cluster again when its last client has gone: of several, the last one restores what an earlier one has set."""
+    try:
+        Client.current()
+    except ValueError:
+        if dask.config.get("scheduler", None) == "dask.distributed":
+            dask.config.set(scheduler=None)
 
 
 def _nodes(wires: list[dict[str, Any]]) -> list[NodeInfo]:

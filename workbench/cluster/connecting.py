@@ -63,6 +63,10 @@ def connect(
     if isinstance(where, Client):
         if where.asynchronous:
             raise ClusterError("This Dask client is asynchronous. Use a normal one: Client(address).")
+        if where.status in ("closed", "closing"):
+            raise ClusterError(
+                "This Dask client is closed, so nothing is reached through it. Give wb.connect a new one, Client(cluster), or the cluster or its address."
+            )
         cluster = ClusterClient(where, timeout=patience)
     else:
         found = _find(where, store)

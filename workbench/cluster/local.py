@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
+import inspect
 import logging
 import math
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -36,6 +39,7 @@ logger = logging.getLogger("workbench.local")
 
 _PRELOAD: Final = "workbench.cluster"
 _PRELOAD_OF_WORKERS: Final = "workbench.cluster.interrupts"
+_NOT_TAKEN: Final = ("n_workers", "processes", "worker_class")
 _NAMED: Final = 5
 """Objects that a warning names."""
 _START_TIMEOUT: Final = 60.0
@@ -84,9 +88,10 @@ class LocalCluster(distributed.LocalCluster):
         for name, number in (("nodes", nodes), ("workers_per_node", workers_per_node)):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} is {number!r}; it must be a whole number from 1 on.")
-        for name in ("n_workers", "processes", "worker_class"):
+        for name in _NOT_TAKEN:
             if name in kwargs:
                 raise TypeError(f"wb.LocalCluster takes nodes and workers_per_node instead of {name}.")
+        _refuse_unknown(kwargs)
         self._nodes = nodes
         self._per_node = workers_per_node
         self._asked = False
@@ -269,6 +274,17 @@ class _Sibling:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.directory)
         os.close(self._lock)
+
+
+def _refuse_unknown(options: Iterable[str]) -> None:
+    """Refuse what neither this cluster nor Dask's cluster, nanny or worker takes: Dask notices it in the worker, in whose log it then is."""
+    classes = (LocalCluster, *distributed.Nanny.__mro__, *distributed.Worker.__mro__, distributed.LocalCluster)
+    known = {name for cls in classes if "__init__" in vars(cls) for name in inspect.signature(cls.__init__).parameters}
+    for name in options:
+        if name not in known:
+            alike = difflib.get_close_matches(name, known - {"self", *_NOT_TAKEN}, 1)
+            meant = f"; did you mean {alike[0]}?" if alike else " (what distributed.LocalCluster takes is taken, too)."
+            raise TypeError(f"wb.LocalCluster takes no argument {name}{meant}")
 
 
 def _give_back(store: Store) -> None:
