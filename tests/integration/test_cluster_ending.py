@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from distributed import Scheduler, Worker
 
+import workbench as wb
 from tests.store.encoding import encoded
-from workbench.cluster import WorkbenchSchedulerPlugin, WorkbenchWorkerPlugin, worker_plugin
+from workbench.cluster import WorkbenchSchedulerPlugin, WorkbenchWorkerPlugin, lines, messages, visiting, worker_plugin
 from workbench.store import Store
 
 SOON = 20.0
@@ -91,3 +92,29 @@ def test_a_worker_does_not_wait_for_ever_for_what_never_ends(
     finally:
         release.set()
     assert "has not ended within" in caplog.text
+
+
+@pytest.mark.parametrize("op", [messages.OP, lines.OP, visiting.OP])
+def test_a_worker_that_has_left_refuses_what_others_ask_yet(
+    store_directory: Path, caplog: pytest.LogCaptureFixture, op: str
+) -> None:
+    """They may not have heard of it: the answer is an error, and the log has nothing about a handler that is missing."""
+    release = threading.Event()
+
+    async def end() -> None:
+        async with _cluster(store_directory) as (scheduler, worker, plugin):
+            plugin._executor.submit(release.wait)
+            closing = asyncio.create_task(worker.close())
+            try:
+                async with asyncio.timeout(SOON):
+                    while worker.handlers[messages.OP] == plugin._handle:  # noqa: ASYNC110  # nobody tells
+                        await asyncio.sleep(0.01)
+                    answer = await getattr(scheduler.rpc(worker.address), op)(version=messages.PROTOCOL)
+            finally:
+                release.set()
+                await closing
+            with pytest.raises(wb.ClusterError, match=f"The worker at {worker.address} ends"):
+                messages.unwrap(answer, "It")
+
+    asyncio.run(end())
+    assert "No handler" not in caplog.text

@@ -25,7 +25,7 @@ import workbench as wb
 from tests.integration.clusters import running_cluster, until
 from tests.processes import Process, environment
 from workbench import connection
-from workbench.cluster import WorkbenchWorkerPlugin
+from workbench.cluster import Operation, WorkbenchWorkerPlugin
 from workbench.local_cluster import LocalCluster
 from workbench.store import Store
 
@@ -287,6 +287,29 @@ def test_dask_works_on_without_the_cluster_that_was_closed(home: Path) -> None:
             cluster.close()
         """)
         assert process.do("result = dask.delayed(os.getpid)().compute()") == process.pid
+
+
+def test_an_operation_whose_cluster_has_gone_has_failed(home: Path) -> None:
+    """It says why; while only the connection is closed, it says where the operation goes on."""
+    previous = wb.use_session(wb.Session(home / "store"))
+    try:
+        with wb.LocalCluster(nodes=2, capacity="64 MiB", dashboard_address=":0", threads_per_worker=1) as cluster:
+            done = wb.replicate(wb.put(b"x" * 100_000, "x"), n=2).wait()
+            running = Operation(done._cluster, {**done._wire, "state": "running"})
+            wb.connect(cluster)
+            with pytest.raises(
+                wb.ClusterError, match=r"the replicate of 'x' goes on there: wb.connect\('tcp:.*wb.operations\(\)"
+            ):
+                running.wait()
+        assert running.state == "failed"
+        assert "has gone in the middle of the replicate of 'x', which has ended with it" in running.info.error
+        with pytest.raises(wb.ClusterError, match="has gone in the middle"):
+            running.wait()
+        running.cancel()
+    finally:
+        mine = wb.use_session(previous)
+        if mine is not None:
+            mine.close()
 
 
 def _sleeping(number: int) -> pd.DataFrame:

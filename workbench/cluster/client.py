@@ -84,7 +84,8 @@ class ClusterClient:
         self._timeout = float(config.get("connect-timeout", timeout) or 10)
         self._owned = owned
         self._known: set[str] = set()
-        self._was_at = self.address
+        self.was_at = self.address
+        """Address of the scheduler, also when the client is closed."""
 
     def __repr__(self) -> str:
         return f"<ClusterClient {self.address}>"
@@ -121,8 +122,17 @@ class ClusterClient:
         if not isinstance(self._channel, Client) or self._channel.status == "running":
             return None
         if self._channel.status in ("closed", "closing"):
-            return f"the connection with the scheduler at {self._was_at} is closed"
-        return connection.why_dead(Connection(self._was_at, node="", written=0.0, pid=0))
+            return f"the connection with the scheduler at {self.was_at} is closed"
+        return connection.why_dead(Connection(self.was_at, node="", written=0.0, pid=0))
+
+    def is_closed(self) -> bool:
+        """Tell whether this client is closed, whatever became of the cluster."""
+        return isinstance(self._channel, Client) and self._channel.status in ("closed", "closing")
+
+    def has_ended(self) -> bool:
+        """Tell whether the connection is lost and nothing listens where the scheduler was."""
+        lost = isinstance(self._channel, Client) and self._channel.status != "running"
+        return lost and connection.refuses(self.was_at)
 
     def close(self) -> None:
         """Close Dask's client, if it was made for this object. The cluster goes on."""
@@ -171,8 +181,13 @@ class ClusterClient:
     def _scheduler(self) -> Any:
         scheduler = self._channel.scheduler
         if scheduler is None or self._channel.status in ("closed", "closing"):
-            raise ClusterError("The Dask client is closed. Connect again with wb.connect(...).")
+            raise self._closed()
         return scheduler
+
+    def _closed(self) -> ClusterError:
+        return ClusterError(
+            f"The connection with the scheduler at {self.was_at} is closed. Connect with wb.connect(...), or start a cluster."
+        )
 
     async def _bounded(self, call: Awaitable[T], limit: float | None) -> T:
         try:
@@ -192,7 +207,7 @@ class ClusterClient:
     def _sync(self, call: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
         # Client.sync would return a coroutine in an asynchronous client instead of refusing.
         if self._channel.loop is None or self._channel.status in ("closed", "closing"):
-            raise ClusterError("The Dask client is closed. Connect again with wb.connect(...).")
+            raise self._closed()
         result: T = sync(self._channel.loop, call, *args, **kwargs)
         return result
 

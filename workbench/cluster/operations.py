@@ -10,12 +10,12 @@ import contextlib
 import dataclasses
 import html
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from workbench import progress
 from workbench.cluster import messages
-from workbench.errors import WorkbenchError
+from workbench.errors import ClusterError, WorkbenchError
 from workbench.listing import Listing
 from workbench.objects import ObjectId, OperationInfo, format_nbytes
 
@@ -116,6 +116,8 @@ class Operation:
             It still runs after so many seconds; it goes on.
         OperationCancelledError
             It was cancelled, by anybody.
+        ClusterError
+            The cluster has gone in the middle, or the connection with it was closed.
         WorkbenchError
             Why it failed: ``TransferError``, ``StoreFullError``, ... The sources are untouched then.
         """
@@ -128,7 +130,7 @@ class Operation:
                     raise TimeoutError(
                         f"The {self.verb} of {self._title} still runs after {timeout} seconds. It goes on; wait again."
                     )
-                self._wire = self._cluster.wait(self.id, step)
+                self._ask(self._cluster.wait, step)
                 work.reach(self._wire["done_nbytes"], self._wire["total_nbytes"])
         if self._wire["error"] is not None:
             raise messages.error_from_wire(self._wire["error"])
@@ -140,12 +142,37 @@ class Operation:
         No effect when it has ended. When all copies are there and the drops have begun, it is ended instead; it says so, and is ``done`` then.
         """
         if self._wire["state"] == "running":
-            self._wire = self._cluster.cancel(self.id)
+            self._ask(self._cluster.cancel)
 
     def _refreshed(self) -> dict[str, Any]:
         if self._wire["state"] == "running":
-            self._wire = self._cluster.operation(self.id)
+            self._ask(self._cluster.operation)
         return self._wire
+
+    def _ask(self, verb: Callable[..., dict[str, Any]], *arguments: Any) -> None:
+        """Bring the operation up to date; one whose cluster has gone in its middle has failed.
+
+        Raises
+        ------
+        ClusterError
+            The cluster does not answer, or the connection is closed, and the operation may go on.
+        """
+        try:
+            self._wire = verb(self.id, *arguments)
+        except ClusterError as error:
+            if self._cluster.has_ended():
+                why = (
+                    f"The cluster at {self._cluster.was_at} has gone in the middle of the {self.verb} of {self._title}, which has ended with it. "
+                    "wb.ls() lists what this host has; for the rest, start a cluster again."
+                )
+                self._wire = {**self._wire, "state": "failed", "error": messages.error_to_wire(ClusterError(why))}
+                return
+            if self._cluster.is_closed():
+                raise ClusterError(
+                    f"The connection with the cluster at {self._cluster.was_at} was closed. If the cluster has not, the {self.verb} of {self._title} goes on "
+                    f"there: wb.connect({self._cluster.was_at!r}), and then wb.operations(), tells how far it is."
+                ) from error
+            raise
 
     @property
     def _title(self) -> str:

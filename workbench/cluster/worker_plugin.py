@@ -147,9 +147,12 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
             async with asyncio.timeout(_GOODBYE):
                 await self._ask_scheduler("leave", worker=worker.contact_address or worker.address)
         if worker.handlers.get(messages.OP) == self._handle:
-            del worker.handlers[messages.OP]
-            worker.handlers.pop(visiting.OP, None)
-            worker.handlers.pop(lines.OP, None)
+            runs_on = worker.status in (Status.running, Status.paused)
+            for op in (messages.OP, visiting.OP, lines.OP):
+                if runs_on:
+                    worker.handlers.pop(op, None)
+                else:  # others may not have heard of it yet, and Dask logs a traceback for a handler that is missing
+                    worker.handlers[op] = self._refuse
         for undo in self._undo:
             undo()
         # In threads, as both wait for what other threads have begun; those may wait for this one.
@@ -217,6 +220,10 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         self, comm: Any, verb: Any = None, arguments: Any = None, version: Any = None, **_: Any
     ) -> dict[str, Any]:
         return await messages.answer(self._verbs, verb, arguments, version, comm.peer_address)
+
+    async def _refuse(self, **_: Any) -> dict[str, Any]:
+        ended = ClusterError(f"The worker at {self._worker.address_safe} ends, and does nothing for others any more.")
+        return {"error": messages.error_to_wire(ended)}
 
     async def _receive(self, comm: Any, meta: Any = None, name: Any = None, version: Any = None) -> Any:
         return await visiting.receive(self.store, self._executor, self._announcer.flush, comm, meta, name, version)
