@@ -91,6 +91,10 @@ def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
         for begin in (wb.replicate, wb.move):
             with pytest.raises(wb.NodeStateError, match="Node node-2 is lost"):
                 begin(wb.put(1), to="node-2")
+        client.retire_workers()
+        until(lambda: {node.state for node in wb.nodes()} == {"lost"}, "the reader's node is lost, too")
+        with pytest.raises(wb.TransferError, match="is only on node-2, .* nanny has; wb.delete gives it up"):
+            wb.get("alone")
 
 
 def _slowly(block: pd.DataFrame, started: str) -> pd.DataFrame:

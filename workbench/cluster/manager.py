@@ -309,11 +309,14 @@ class Manager:
             if operation is not None:
                 operation.parts[secrets.token_hex(8)] = step.nbytes
             return
+        sources = placement.sources(self.catalog, step.object, node, self._sending)
         address = node.announcer
         if address is None:
-            raise TransferError(f"Node {node.name} is lost: no worker runs there. The object stays where it is.")
+            raise TransferError(
+                f"Node {node.name} is lost: no worker runs there, which could bring the object. Start one, or wait until its nanny has. "
+                "The object stays where it is."
+            )
         transfer = secrets.token_hex(8)
-        sources = placement.sources(self.catalog, step.object, node, self._sending)
         senders = {sender.id for source in sources[:_SENDERS] if (sender := self.catalog.node_of(source)) is not None}
         self._sending.update(senders)
         copying = Counter([(step.object, step.node)])

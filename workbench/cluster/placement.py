@@ -128,7 +128,7 @@ def sources(
         names = ", ".join(node.name for node in holders)
         raise TransferError(
             f"Object {object_id} is only on {names}, and no worker runs there now. It is there again when a worker is: "
-            "start one, or wait until its nanny has."
+            "start one, or wait until its nanny has; wb.delete gives it up."
         )
     running.sort(key=lambda node: (_distance(node, to), (busy or {}).get(node.id, 0), node.name))
     turns = [list(node.workers) for node in running]
