@@ -20,7 +20,7 @@ import pexpect
 import pytest
 
 import workbench as wb
-from tests.processes import Process, environment
+from tests.processes import Process, environment, run
 from workbench.cli import CLI_VERBS, build_parser, main
 from workbench.listing import Listing
 from workbench.objects import OperationInfo
@@ -61,6 +61,18 @@ def main_here(store_directory: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return subprocess.CompletedProcess(words, code, shown.out, shown.err)
 
     return run
+
+
+def test_memory_shows_what_is_left_after_idle_memory_was_given_back(store_directory: Path) -> None:
+    """Nobody had the store open when it was time: the command that gives it back says how it is then."""
+    assert (
+        run("import workbench as wb; wb.put(b'x' * 30_000_000, 'x'); wb.delete('x')", store_directory).returncode == 0
+    )
+    command = [sys.executable, "-m", "workbench", "memory", "--json"]
+    for idle, pooled in (("never", True), ("0", False)):
+        variables = environment(store_directory, WORKBENCH_POOL_IDLE=idle)
+        shown = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert bool(json.loads(shown)["pooled"]) is pooled
 
 
 def test_ls_shows_a_table_and_json(cli: Run) -> None:

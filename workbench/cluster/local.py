@@ -279,7 +279,12 @@ class _Sibling:
 def _refuse_unknown(options: Iterable[str]) -> None:
     """Refuse what neither this cluster nor Dask's cluster, nanny or worker takes: Dask notices it in the worker, in whose log it then is."""
     classes = (LocalCluster, *distributed.Nanny.__mro__, *distributed.Worker.__mro__, distributed.LocalCluster)
-    known = {name for cls in classes if "__init__" in vars(cls) for name in inspect.signature(vars(cls)["__init__"]).parameters}
+    known = {
+        name
+        for cls in classes
+        if "__init__" in vars(cls)
+        for name in inspect.signature(vars(cls)["__init__"]).parameters
+    }
     for name in options:
         if name not in known:
             alike = difflib.get_close_matches(name, known - {"self", *_NOT_TAKEN}, 1)

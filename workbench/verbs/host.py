@@ -23,6 +23,7 @@ DAMAGED: Final = 3
 
 
 def _memory(session: Session, _args: argparse.Namespace) -> Any:
+    session.store.upkeep.give_back()  # as opening the store does in the background, a moment later
     return session.memory()
 
 
