@@ -53,6 +53,30 @@ class BadValue extends Error {}
 
 const TERM = /(-?)(?:([a-z]+):)?("(?:[^"\\]|\\.)*"?|\S*)/giy;
 
+/** What units stand for; those with an i are powers of 1024, the others of 1000. */
+const SIZES: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 1e3,
+  kb: 1e3,
+  m: 1e6,
+  mb: 1e6,
+  g: 1e9,
+  gb: 1e9,
+  t: 1e12,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40
+};
+
+const DURATIONS: Readonly<Record<string, number>> = { s: 1, min: 60, m: 60, h: 3600, d: 86400, w: 604800 };
+
+/** A comparison with blanks in it, `size:> 10 MiB`, is one term: up to what is a unit, if that is one. */
+const UNITS = [...Object.keys(SIZES), ...Object.keys(DURATIONS)].filter(Boolean).join('|');
+const AMOUNT = new RegExp(`(-?)(size|idle|age):(\\s*(?:[<>]=?|=)?\\s*[\\d.]+(?:\\s*(?:${UNITS}))?)(?=\\s|$)`, 'giy');
+
 /** Read a filter. */
 export function parseFilter(text: string, context: IContext): ITerm[] {
   const terms: ITerm[] = [];
@@ -62,8 +86,8 @@ export function parseFilter(text: string, context: IContext): ITerm[] {
       at += 1;
       continue;
     }
-    TERM.lastIndex = at;
-    const found = TERM.exec(text);
+    AMOUNT.lastIndex = TERM.lastIndex = at;
+    const found = AMOUNT.exec(text) ?? TERM.exec(text);
     if (found === null || found[0] === '') {
       at += 1;
       continue;
@@ -192,7 +216,7 @@ type Compare = (value: number) => boolean;
 
 /** `>1GB`, `<=3`, `=0`; without a sign, at least. */
 function comparison(raw: string, trans: ITrans, example: string, read: (text: string) => number | null): Compare {
-  const [, sign, text] = /^(>=|<=|>|<|=)?(.*)$/s.exec(unquote(raw))!;
+  const [, sign, text] = /^(>=|<=|>|<|=)?(.*)$/s.exec(unquote(raw).trim())!;
   const limit = read(text.trim());
   if (limit === null) {
     throw new BadValue(
@@ -214,26 +238,6 @@ function comparison(raw: string, trans: ITrans, example: string, read: (text: st
       return value => value >= limit;
   }
 }
-
-/** What units stand for; those with an i are powers of 1024, the others of 1000. */
-const SIZES: Readonly<Record<string, number>> = {
-  '': 1,
-  b: 1,
-  k: 1e3,
-  kb: 1e3,
-  m: 1e6,
-  mb: 1e6,
-  g: 1e9,
-  gb: 1e9,
-  t: 1e12,
-  tb: 1e12,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-  tib: 2 ** 40
-};
-
-const DURATIONS: Readonly<Record<string, number>> = { s: 1, min: 60, m: 60, h: 3600, d: 86400, w: 604800 };
 
 function withUnit(units: Readonly<Record<string, number>>): (text: string) => number | null {
   return text => {

@@ -49,6 +49,13 @@ describe('a filter', () => {
     ['size:<1KiB', [array]],
     ['size:=10', [array]],
     ['size:2GB', [table]],
+    ['size:>10 MiB', [table, other]],
+    ['size:> 10', [table, other]],
+    ['size: <= 1.5 KiB mask', [array]],
+    ['-size:>1 GB mask', [array]],
+    ['size:<1 GB nothing', []],
+    ['size:<100 mask', [array]],
+    ['idle:>1 h scores', [table]],
     ['kind:DataFrame', [table, other]],
     ['kind:ndarray,series', [array]],
     ['idle:>1h', [table, other]],
@@ -93,6 +100,7 @@ describe('a filter', () => {
     const text = ' a  size:>1GB name:"x y" ';
     const terms = parseFilter(text, CONTEXT);
     expect(terms.map(({ start, end }) => text.slice(start, end))).toEqual(['a', 'size:>1GB', 'name:"x y"']);
+    expect(parseFilter('size:>1 GB a', CONTEXT).map(term => term.text)).toEqual(['size:>1 GB', 'a']);
     expect(terms[2].value).toBe('x y');
   });
 
