@@ -102,3 +102,13 @@ class Process:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def completions(directory: Path, line: str) -> list[str]:
+    """Return what ``workbench`` offers a shell at the end of a line (argcomplete's protocol), for a store."""
+    answers = directory.parent / "answers"
+    variables = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(answers)}
+    point = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
+    command = [str(Path(sys.executable).with_name("workbench"))]
+    subprocess.run(command, env=environment(directory, **variables, **point), timeout=60, check=True)
+    return sorted(word.strip() for word in answers.read_text().splitlines())

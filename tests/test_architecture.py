@@ -109,7 +109,7 @@ BELOW: dict[str, set[str]] = {
     },
     "filesystem": {"objects", "errors", "config", "codecs", "store", "listing", "cluster", "session", "current"},
     "bench": {"objects", "session", "store"},
-    "completion": {"errors", "store"},
+    "completion": {"cluster", "connection", "errors", "store"},
     "exporting": {"objects", "errors", "texts"},
     "verbs": {
         "removing",

@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pexpect
 import pytest
 
 import workbench as wb
-from tests.processes import environment
+from tests.processes import completions, environment
 
 BIN = str(Path(sys.executable).parent)
 
@@ -21,17 +22,7 @@ BIN = str(Path(sys.executable).parent)
 @pytest.fixture
 def offered(store_directory: Path) -> Callable[..., list[str]]:
     """Return a function that asks as a shell does (argcomplete's protocol)."""
-
-    def ask(line: str) -> list[str]:
-        answers = store_directory.parent / "answers"
-        variables = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(answers)}
-        point = {"COMP_LINE": line, "COMP_POINT": str(len(line))}
-        subprocess.run(
-            [f"{BIN}/workbench"], env=environment(store_directory, **variables, **point), timeout=60, check=True
-        )
-        return sorted(word.strip() for word in answers.read_text().splitlines())
-
-    return ask
+    return partial(completions, store_directory)
 
 
 def test_verbs_options_and_names_are_offered(offered: Callable[..., list[str]]) -> None:
