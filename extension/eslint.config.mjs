@@ -4,11 +4,13 @@ import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
   { ignores: ['lib/**', 'node_modules/**', 'coverage/**', '*.js', '*.mjs'] },
-  ...tseslint.configs.recommendedTypeChecked,
+  // The plugin reads the schema of the settings, too, which has no types.
+  ...tseslint.configs.recommendedTypeChecked.map(config => ({ ...config, files: ['**/*.{ts,tsx}'] })),
   { plugins: { jupyter } },
   ...jupyter.configs.recommended,
   prettier,
   {
+    files: ['**/*.{ts,tsx}'],
     languageOptions: {
       parserOptions: { project: './tsconfig.test.json', tsconfigRootDir: import.meta.dirname }
     },
