@@ -276,3 +276,13 @@ def test_use_goes_on_with_another_store(shell: InteractiveShell, monkeypatch: py
         shutil.rmtree(default_directory(name), ignore_errors=True)
     with pytest.raises(wb.StoreError, match="cannot be a namespace"):
         run(shell, "%wb use a/b")
+
+
+def test_connect_takes_a_variable_and_a_time(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client or a cluster of the notebook, else an address; a variable's name is no address."""
+    asked: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(wb, "connect", lambda where, timeout: asked.append((where, timeout)))
+    shell.user_ns["client"] = client = object()
+    for line in ("client --timeout 60", "tcp://host:8786", ""):
+        run(shell, f"%wb connect {line}")
+    assert asked == [(client, 60.0), ("tcp://host:8786", None), (None, None)]
