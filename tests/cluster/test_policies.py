@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from workbench.cluster import placement, policies
 from workbench.cluster.catalog import ClusterCatalog
 from workbench.cluster.placement import Suggestion
 from workbench.errors import LastReplicaError, NodeStateError
-from workbench.objects import ObjectInfo, wished_replicas
+from workbench.objects import ObjectInfo, Replica, wished_replicas
 
 NODES = "abcde"
 
@@ -148,6 +149,15 @@ def test_a_plan_says_why() -> None:
     catalog.nodes["a" * 32].drained = True
     [step] = policies.keep_up(catalog, [number(1)], {(number(1), "b" * 32): "the store is full"})
     assert (step.verb, step.reason) == ("refuse", "the store is full")
+
+
+def test_a_cached_replica_counts_when_it_is_kept() -> None:
+    """The node where the object is alone is named, and what becomes of the replica that a reader got."""
+    there = info(1)
+    cached = dataclasses.replace(there, replicas=(Replica("b" * 32, "b", "cached", 100),))
+    catalog = cluster({"has": [there], "drained": True}, {"has": [cached]})
+    [step] = policies.keep_up(catalog, [number(1)])
+    assert (step.node, step.reason) == ("b" * 32, "it is only on a: b keeps the replica that it has cached")
 
 
 def test_a_drained_node_gets_nothing() -> None:

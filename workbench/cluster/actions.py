@@ -276,7 +276,7 @@ class Actions:
     ) -> dict[str, Any]:
         needs: Counter[str] = Counter()
         for step in steps:
-            if step.verb == "copy":
+            if step.verb == "copy" and self._catalog.nodes[step.node] not in self._catalog.holders(step.object):
                 needs[step.node] += step.nbytes
         nodes = self._catalog.nodes
         asked = {node: self._manager.orders.ask_nodes([nodes[node]], "forecast", nbytes=needs[node]) for node in needs}

@@ -76,7 +76,7 @@ def keep_up(
         if len(safe) < catalog.wished(object_id) and any(node.workers for node in holders):
             short.append((catalog.info(object_id).nbytes, object_id, safe))
     for nbytes, object_id, safe in sorted(short, key=lambda each: (-each[0], each[1])):
-        holders, wished = catalog.holders(object_id), catalog.wished(object_id)
+        holders, keepers, wished = catalog.holders(object_id), catalog.keepers(object_id), catalog.wished(object_id)
         tried = {node for each, node in barred if each == object_id}
         for number in range(len(safe) + 1, wished + 1):
             node = _roomiest(catalog, nbytes, planned, {*safe, *tried, *leaving})
@@ -88,8 +88,10 @@ def keep_up(
                 break
             planned[node.id] += nbytes
             safe.add(node.id)
-            why = f"safe replica {number} of {wished}" if wished > 1 else f"it is only on {_names(holders)}"
-            why += f": {node.name} has {format_nbytes(node.free)} free"
+            why = f"safe replica {number} of {wished}" if wished > 1 else f"it is only on {_names(keepers or holders)}"
+            # What is cached may be dropped at any time, and counts only when it is kept.
+            cached = node in holders
+            why += f": {node.name} {'keeps the replica that it has cached' if cached else f'has {format_nbytes(node.free)} free'}"
             yield Suggestion("copy", object_id, node.id, nbytes, why)
 
 
