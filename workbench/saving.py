@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench import finding, progress
@@ -41,11 +42,18 @@ def save(store: Store, cluster: ClusterClient | None, key: Key, url: URL, option
     about = {"name": name, "root": info.id, "origin": _origin(info), "objects": len(partitions) + 1}
     whole = finding.describe(store, cluster, info.id)
     nbytes = whole.nbytes + whole.shared_nbytes
-    with writing(url, options) as file, progress.working(f"save {name or info.id}", nbytes):
-        archive = ArchiveWriter(file, about)
-        for object_id in (*partitions, info.id):
-            with _at_hand(store, cluster, object_id), store.export(object_id) as export:
-                archive.add({field: export.meta[field] for field in _SAVED}, export.meta["header"], export)
+    try:
+        with writing(url, options) as file, progress.working(f"save {name or info.id}", nbytes):
+            archive = ArchiveWriter(file, about)
+            for object_id in (*partitions, info.id):
+                with _at_hand(store, cluster, object_id), store.export(object_id) as export:
+                    archive.add({field: export.meta[field] for field in _SAVED}, export.meta["header"], export)
+    except BaseException as error:
+        # Python and notebooks keep the last error, and with its frames what they refer to: pieces of the mapped object.
+        for each in (error, error.__cause__):
+            if each is not None:
+                traceback.clear_frames(each.__traceback__)
+        raise
     return dataclasses.replace(info.ref, nbytes=nbytes)
 
 

@@ -99,6 +99,25 @@ def test_last_error_is_named_and_cleared(kernel: Kernel, store: Store) -> None:
     assert kernel.value("type(__import__('sys').last_value).__name__") == "ZeroDivisionError"
 
 
+@pytest.mark.parametrize("error", ["KeyboardInterrupt()", "OSError(28, 'No space left on device')"])
+def test_a_save_that_failed_keeps_nothing(kernel: Kernel, store: Store, tmp_path: Path, error: str) -> None:
+    """The last error is kept by the kernel, but not the object that its frames had mapped."""
+    kernel.run(
+        f"""
+        import workbench.urls
+        def fail(stream, data, write=workbench.urls._Stream.write):
+            if len(data) > 100_000:
+                raise {error}
+            return write(stream, data)
+        workbench.urls._Stream.write = fail
+        """
+    )
+    with pytest.raises(CellError, match=error.partition("(")[0]):
+        kernel.run(f"wb.save(wb.put(np.ones(1_000_000)), {str(tmp_path / 'file.wb')!r})")
+    assert kernel.value("type(__import__('sys').last_value).__name__") == error.partition("(")[0]
+    assert store.holders() == []
+
+
 def test_what_no_variable_leads_to_is_said(kernel: Kernel, store: Store) -> None:
     """An array in a library's cache has a holder without a variable, and %wb release says that it cannot help."""
     kernel.run("import collections; collections.cache_of_a_test = wb.get('flights')")
