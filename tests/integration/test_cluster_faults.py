@@ -205,5 +205,7 @@ def test_memory_of_its_own_still_gets_a_worker_killed(home: Path) -> None:
         client = wb.connect(cluster)
         [before] = worker_pids(client).values()
         hungry = client.submit(_hold, 500 * MIB, retries=0)
-        until(lambda: list(worker_pids_or_none(client)) not in ([], [before]), "the nanny restarts the worker")
+        # Dask asks a worker that has just been killed for half a minute.
+        restarted = "the nanny restarts the worker"
+        until(lambda: list(worker_pids_or_none(client)) not in ([], [before]), restarted, 3 * DEADLINE)
         hungry.cancel()
