@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -355,6 +356,48 @@ wb.save("x", {str(tmp_path / "x.wb")!r})
         wb.save("y", tmp_path / "y.wb")
         assert len([name for name in contents(tmp_path) if name.startswith(".workbench-")]) == 1
     assert sorted(contents(tmp_path)) == ["x.wb", "y.wb", "z.wb"]
+
+
+def test_interrupt_at_any_line_of_writing_leaves_the_old_file_or_the_new_one_and_nothing_else(tmp_path: Path) -> None:
+    """Ctrl-C comes between any two lines, also of the ones that make the temporary file and clean up after it."""
+    module = writing.__wrapped__.__code__.co_filename  # type: ignore[attr-defined]
+    path = tmp_path / "x"
+
+    def write(text: bytes, at: int) -> bool:
+        """Write the file, and raise at a line; return whether there was one."""
+        left = at
+
+        def trace(frame: Any, event: str, _: Any) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename != module:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with writing(path) as file:
+                file.write(memoryview(text))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        return left <= 0
+
+    write(b"old", 0)
+    for at in itertools.count(1):
+        interrupted = write(b"new", at)
+        assert contents(tmp_path).keys() == {"x"}, f"interrupted at line {at}"
+        assert path.read_bytes() in (b"old", b"new")
+        if not interrupted:
+            break
+        path.write_bytes(b"old")
+    assert path.read_bytes() == b"new"
+    assert at > 40
 
 
 def test_readers_and_a_saver_beside_each_other(tmp_path: Path, store_directory: Path) -> None:

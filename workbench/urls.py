@@ -89,48 +89,62 @@ def writing(url: URL, options: dict[str, Any] | None = None) -> Iterator[_Stream
         parent = file_system._parent(path)  # noqa: SLF001  # fsspec has no public name for it
         if _is(file_system, "file"):
             _remove_dead_parts(Path(parent))
-        temporary, file, lock = _begin(file_system, parent)
+    temporary = _Temporary(file_system, parent)
     try:
-        try:
-            yield _Stream(file, url, "written")
-            with _explained(url, "written"):
-                if _is(file_system, "file"):
-                    file.flush()
-                    os.fsync(file.fileno())
-        finally:
-            with _explained(url, "written"):
-                file.close()
+        with _explained(url, "written"):
+            file = temporary.begin()
+        yield _Stream(file, url, "written")
         with _explained(url, "written"):
             if _is(file_system, "file"):
-                Path(temporary).replace(path)
+                file.flush()
+                os.fsync(file.fileno())
+            file.close()
+            if _is(file_system, "file"):
+                Path(temporary.path).replace(path)
             else:
-                file_system.mv(temporary, path)
+                file_system.mv(temporary.path, path)
     except BaseException:
-        with contextlib.suppress(Exception):  # the error that brought us here says more
-            file_system.rm_file(temporary)
+        temporary.discard()
         raise
     finally:
-        if lock is not None:
-            os.close(lock)
+        temporary.unlock()
 
 
-def _begin(file_system: Any, parent: str) -> tuple[str, Any, int | None]:
-    """Return the path of a new temporary file, the file, and on a local disk the descriptor that has its lock."""
-    while True:
-        temporary = f"{parent}/{_PART.format(secrets.token_hex(8))}"
-        file = file_system.open(temporary, "wb")
-        if not _is(file_system, "file"):
-            return temporary, file, None
-        lock = None
-        try:
-            lock = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
-            with contextlib.suppress(OSError):  # a file system without locks: nobody can tell who is dead
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.fstat(lock).st_nlink:
-                return temporary, file, lock
-        except FileNotFoundError:
-            pass
-        file.close()
+class _Temporary:
+    """A file under a temporary name, and on a local disk the lock on it; it has its path before there is a file, so that an interrupt leaves none."""
+
+    def __init__(self, file_system: Any, parent: str) -> None:
+        self.path = ""
+        self._file_system = file_system
+        self._parent = parent
+        self._file: Any = None
+        self._lock: int | None = None
+
+    def begin(self) -> Any:
+        """Make and return the file."""
+        while True:
+            self.path = f"{self._parent}/{_PART.format(secrets.token_hex(8))}"
+            self._file = self._file_system.open(self.path, "wb")
+            if not _is(self._file_system, "file"):
+                return self._file
+            with contextlib.suppress(FileNotFoundError):
+                self._lock = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                with contextlib.suppress(OSError):  # a file system without locks: nobody can tell who is dead
+                    fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if os.fstat(self._lock).st_nlink:
+                    return self._file
+            self._file.close()
+            self.unlock()
+
+    def discard(self) -> None:
+        """Remove the file, whether it was made or not."""
+        for remove in (lambda: self._file and self._file.close(), lambda: self._file_system.rm_file(self.path)):
+            with contextlib.suppress(Exception):  # the error that brought us here says more
+                remove()
+
+    def unlock(self) -> None:
+        """Let go of the lock, if there is one."""
+        lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
 
