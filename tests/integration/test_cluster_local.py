@@ -259,7 +259,7 @@ def test_a_drain_ends_with_its_cluster_also_with_a_killed_one(home: Path) -> Non
     with Process(home / "store") as first:
         first.do(drained)
         said = _cli(home, "rebalance").stdout
-        assert "evenly full" in said and "node-1 is drained: `workbench drain node-1 --undo` gives it back" in said
+        assert "evenly full" in said and "node-1 is drained: `workbench undrain node-1` gives it back" in said
         with pytest.raises(RuntimeError, match=r"node-1 is drained: wb.undrain\('node-1'\) gives it back"):
             first.do("wb.put(b'x' * 100_000, 'x', replicas=2)")
         first.do("result = repr(wb.rebalance().wait())")

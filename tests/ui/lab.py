@@ -36,12 +36,18 @@ class Lab:
         page.set_default_timeout(PATIENCE)
 
     def open(self, url: str) -> None:
-        """Go to JupyterLab, and open the panel unless it is open."""
+        """Go to JupyterLab, and open the panel unless it is open; one that JupyterLab opens by itself, as it was left, comes a moment later."""
         self.page.goto(url)
         self.page.locator("#jupyterlab-splash").wait_for(state="detached")
-        if "/workspaces/" in url:
-            self.page.locator(".jp-SideBar [data-id='workbench-panel']").click()
-        self.panel.wait_for()
+        for _ in range(10):
+            if "/workspaces/" in url and not self.panel.is_visible():
+                self.page.locator(".jp-SideBar [data-id='workbench-panel']").click()
+            try:
+                self.panel.wait_for(timeout=3000)
+            except TimeoutError:
+                continue
+            return
+        raise AssertionError("the panel does not stay open")
 
     def expect_no_server(self) -> None:
         """Take what the browser says while the server is away, and close JupyterLab's own dialog about it, whenever it comes."""
