@@ -189,6 +189,16 @@ def test_a_renaming_to_a_name_that_a_newer_object_has_is_not_followed(cluster: C
     assert cluster.catalog.info(number(1)).names == ("old",)
 
 
+def test_an_object_that_is_losing_its_name_is_known_until_its_nodes_have_undone_it(cluster: Cluster) -> None:
+    """Neither what has its name, nor what was put without one, nor the loser of a conflict once it is tagged."""
+    cluster.says(A, info(1, "flights"), info(3))
+    assert [cluster.catalog.losing(number(value)) for value in (1, 3, 9)] == [None, None, None]
+    cluster.says(B, info(2, "flights"))
+    assert [cluster.catalog.losing(number(value)) for value in (1, 2)] == ["flights", None]
+    cluster.says(A, info(1, conflict="flights"))
+    assert cluster.catalog.losing(number(1)) is None
+
+
 def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
     """A name lives as long as one node binds it."""
     cluster.says(A, info(1, "flights"))

@@ -309,6 +309,10 @@ class Manager:
             if operation is not None:
                 operation.parts[secrets.token_hex(8)] = step.nbytes
             return
+        if (name := self.catalog.losing(step.object)) is not None:
+            raise TransferError(
+                f"Object {step.object} has lost its name {name!r:.200} to another one a moment ago, and is deleted or kept without it. Look again: wb.info({name!r:.200})."
+            )
         sources = placement.sources(self.catalog, step.object, node, self._sending)
         address = node.announcer
         if address is None:

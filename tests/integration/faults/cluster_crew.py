@@ -292,7 +292,8 @@ class Crew:
         everything = [info for store in self.stores.values() for info in store.store.ls(parts=True)]
         for info in everything:
             if not info.names and not {"dataset", "conflict"} & info.tags.keys():
-                yield f"object {info.id} has lost its names on {info.replicas[0].node_name}"
+                every = [(one.names, one.tags, one.replicas) for one in everything if one.id == info.id]
+                yield f"object {info.id}, a {info.kind}, has lost its names; all of its replicas: {every}"
 
     def _label(self, info: wb.ObjectInfo) -> str:
         """Verify each replica of an object, and return its label."""
