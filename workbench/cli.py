@@ -98,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_common(again=False)],
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
     add_verbs(parser, CLI_VERBS, parents=[_common(again=True)])

@@ -199,6 +199,18 @@ def test_an_object_that_is_losing_its_name_is_known_until_its_nodes_have_undone_
     assert cluster.catalog.losing(number(1)) is None
 
 
+def test_what_was_replaced_is_known_until_it_has_a_name_again(cluster: Cluster) -> None:
+    """The loser of a conflict, and what never had a name, are not."""
+    cluster.says(A, info(1, "flights"), info(3), now=10.0)
+    cluster.says(A, info(2, "flights"), info(1), now=20.0)
+    assert [cluster.catalog.is_replaced(number(value)) for value in (1, 2, 3, 9)] == [True, False, False, False]
+    cluster.says(A, info(1, "again"), now=21.0)
+    assert not cluster.catalog.is_replaced(number(1))
+    cluster.says(B, info(4, "flights"), now=20.1)
+    cluster.says(A, info(2), now=20.2)
+    assert not cluster.catalog.is_replaced(number(2))
+
+
 def test_a_name_that_was_unbound_falls_back_to_the_binding_of_another_node(cluster: Cluster) -> None:
     """A name lives as long as one node binds it."""
     cluster.says(A, info(1, "flights"))

@@ -270,6 +270,11 @@ class ClusterCatalog:
             raise not_found(object_id, ())
         return entry.info()
 
+    def is_replaced(self, object_id: ObjectId) -> bool:
+        """Tell whether others were given all names that an object had."""
+        entry = self.inventory.get(object_id)
+        return entry is not None and self.names.is_replaced(entry)
+
     def losing(self, object_id: ObjectId) -> str | None:
         """Return the name that an object has lost to another one while nodes bind it yet, which have been told; None if it has a name, or none is being taken.
 

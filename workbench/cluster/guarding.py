@@ -67,15 +67,25 @@ class Guard:
             await self._order(caching[0].announcer, "keep", targets=[object_id])
 
     async def rescue(self, objects: Iterable[ObjectId]) -> None:
-        """Make cached replicas of some objects ordinary, where no running node has an ordinary one."""
+        """Make cached replicas of some objects ordinary, where no running node has an ordinary one.
+
+        What was replaced has gone with its name. A cached replica of it that had no name of its own, because it came to a node where the name was bound anew
+        already, goes as well.
+        """
         wanted: dict[str, list[ObjectId]] = {}
+        over: dict[str, list[ObjectId]] = {}
         for number, object_id in enumerate(list(objects)):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-            if not any(node.workers for node in self._catalog.keepers(object_id)):
+            keepers = self._catalog.keepers(object_id)
+            if not any(node.workers for node in keepers):
+                into = over if not keepers and self._catalog.is_replaced(object_id) else wanted
                 for node in self._catalog.holders(object_id):
                     if node.announcer is not None:
-                        wanted.setdefault(node.announcer, []).append(object_id)
+                        into.setdefault(node.announcer, []).append(object_id)
+        for address, targets in over.items():
+            for start in range(0, len(targets), _AT_ONCE):
+                await self._order(address, "drop", targets=targets[start : start + _AT_ONCE])
         for address, targets in wanted.items():
             logger.info(
                 "No ordinary replica was left of %s: kept by %s from now on.", counted(len(targets), "object"), address

@@ -53,7 +53,7 @@ class Names:
         self._fresh: OrderedDict[str, tuple[float, set[str]]] = (
             OrderedDict()
         )  # since when, and who has bound it to that
-        self._replaced: OrderedDict[tuple[str, ObjectId], None] = OrderedDict()
+        self._replaced: OrderedDict[ObjectId, set[str]] = OrderedDict()  # and the names that were bound anew
         self._buried: OrderedDict[str, Aged] = OrderedDict()  # the newest deleted object that had the name
 
     def __contains__(self, name: str) -> bool:
@@ -99,7 +99,7 @@ class Names:
             return [self._take(node, name, entry, deleted)]
         before = self.holder(name)
         if not resync and not arrived:
-            self._replaced.pop((name, entry.id), None)  # it was meant, however old the object is
+            self._replaced.get(entry.id, set()).discard(name)  # it was meant, however old the object is
         node.names[name] = entry
         nodes = self._bound.get(name, ())
         if not nodes:
@@ -144,7 +144,11 @@ class Names:
         return deleted if stale and entry < deleted else None
 
     def _was_replaced(self, name: str, entry: Entry) -> bool:
-        return (name, entry.id) in self._replaced
+        return name in self._replaced.get(entry.id, ())
+
+    def is_replaced(self, entry: Entry) -> bool:
+        """Tell whether an object has no name any more, because others were given what it had."""
+        return not entry.names and bool(self._replaced.get(entry.id))
 
     def unbind(self, node: Node, name: str, now: float = 0.0) -> None:
         """Note that a node does not bind a name any more."""
@@ -166,7 +170,7 @@ class Names:
         return Order(node.id, "unbind", loser.id, name, keep=not self._was_replaced(name, loser), winner=winner.id)
 
     def _remember(self, name: str, loser: Entry) -> None:
-        self._replaced[name, loser.id] = None
+        self._replaced.setdefault(loser.id, set()).add(name)
         while len(self._replaced) > _REMEMBERED:
             self._replaced.popitem(last=False)
 

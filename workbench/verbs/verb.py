@@ -118,6 +118,7 @@ def add_verbs(parser: argparse.ArgumentParser, verbs: Sequence[Verb], parents: S
             formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=list(parents),
             aliases=verb.aliases,
+            allow_abbrev=False,
         )
         child.set_defaults(verb=verb, parser=child)
         verb.arguments(child)

@@ -49,7 +49,9 @@ def in_words_of(prefix: str, verbs: Sequence[str], message: str) -> str:
 
     def as_verb(call: re.Match[str]) -> str:
         verb = _VERBS.get(call["verb"], call["verb"])
-        if verb not in verbs:
+        if verb not in verbs or (
+            verb == "use" and "capacity" in (call["args"] or "")
+        ):  # a notebook's `%wb use` takes none
             return call[0]
         words = [_word(argument.strip()) for argument in (call["args"] or "").split(",") if argument.strip()]
         return f"`{' '.join([prefix, verb, *words])}`"
