@@ -162,7 +162,11 @@ def test_what_keeps_objects_takes_patterns(main_here: Run, tmp_path: Path, monke
     assert ended.returncode == 1 and "nothing to spill" in ended.stderr
     wb.put(np.arange(100_000), "runs/3")
     monkeypatch.setenv("WORKBENCH_SPILL_DIRECTORY", str(tmp_path))
-    assert "not done: " in main_here("spill", "runs/*").stdout
+    ended = main_here("spill", "runs/*")
+    assert ended.returncode == 1 and ended.stdout.startswith("spilled runs/3 to disk\nnot done: runs/1: ")
+    ended = main_here("pin", "runs/*", "nope")
+    assert ended.returncode == 1 and "There is no object 'nope'" in ended.stderr and not wb.info("runs/3").pinned
+    assert main_here("load", "x.wb", "--name", "y").returncode == 2, "it is no short form of --namespace"
     with pytest.raises(wb.ObjectNotFoundError, match="A key names one object"):
         wb.delete("runs/[12]")
 

@@ -54,7 +54,7 @@ def test_get_waits_for_an_object_to_appear(session: wb.Session, store_directory:
 def test_get_gives_up_after_its_timeout(session: wb.Session) -> None:
     """An object that does not come in time is not found."""
     start = time.monotonic()
-    with pytest.raises(wb.ObjectNotFoundError, match="no object 'never' .* It was waited for, 0.2 seconds long"):
+    with pytest.raises(wb.ObjectNotFoundError, match="no object 'never' .* It was waited for, 0.2 s long"):
         wb.get("never", timeout=0.2)
     assert 0.15 < time.monotonic() - start < 10
 

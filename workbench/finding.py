@@ -349,10 +349,11 @@ def _everywhere(store: Store, cluster: ClusterClient) -> list[ObjectInfo]:
 
 
 def _as_here(info: ObjectInfo, local: ObjectInfo) -> ObjectInfo:
-    """Say of this host's replica what its own store says: whether it is in memory or on disk."""
+    """Say of this host's replica what its own store says, which may be newer: whether it is in memory or on disk, and where there is no other, pinned."""
     states = {replica.node: replica.state for replica in local.replicas}
     replicas = tuple(dataclasses.replace(each, state=states.get(each.node, each.state)) for each in info.replicas)
-    return dataclasses.replace(info, replicas=replicas)
+    pinned = local.pinned if {replica.node for replica in replicas} <= states.keys() else info.pinned or local.pinned
+    return dataclasses.replace(info, replicas=replicas, pinned=pinned)
 
 
 def clearable(unnamed: Sequence[ObjectInfo]) -> list[ObjectInfo]:
@@ -420,6 +421,6 @@ def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout:
                 raise not_here(store, cluster, key) from None
             if time.monotonic() >= deadline:
                 said = _missed(store, cluster, key, missed or error)
-                raise ObjectNotFoundError(f"{said} It was waited for, {timeout:g} seconds long.") from None
+                raise ObjectNotFoundError(f"{said} It was waited for, {timeout:g} s long.") from None
         while version == (version := store.data_version()) and time.monotonic() < min(deadline, next_look or deadline):
             time.sleep(_POLL_LOCAL)

@@ -36,7 +36,13 @@ export class Actions {
     }
     const trans = this._trans;
     const where = this._nodeName(to);
-    const some = objects.filter(object => verb === 'move' || !object.replicas.some(replica => replica.node === to));
+    const some = objects.filter(object => this._model.targets(object).some(node => node.id === to));
+    if (some.length === 0) {
+      this._notices.say(
+        trans._n('%2 is on %3 already.', '%2 are on %3 already.', objects.length, this._names(objects), where)
+      );
+      return;
+    }
     const name = this._names(some);
     const move = verb === 'move';
     const notice = {
@@ -64,8 +70,8 @@ export class Actions {
         {
           title: trans.__('Drop Replica'),
           text: trans._n(
-            'The replica of %2 on this node is removed; the others stay.',
-            'The replicas of %2 on this node are removed; the others stay.',
+            'The replica of %2 on this node is removed.',
+            'The replicas of %2 on this node are removed.',
             objects.length,
             this._names(objects)
           ),

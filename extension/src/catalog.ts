@@ -226,6 +226,16 @@ export function replicaCommands({ model, trans }: ICommandOptions): IObjectComma
     to: { type: 'string', description: trans.__('Id of the node; without it, a dialog asks') },
     force: { type: 'boolean', description: trans.__('Do not ask, though something has to make room') }
   };
+  const nowhere = (object: IObject): string | null => {
+    if (model.targets(object).length > 0) {
+      return null;
+    }
+    if (model.state?.cluster.state !== 'connected') {
+      return trans.__('there is no cluster');
+    }
+    const running = model.state.nodes.filter(node => node.state === 'running');
+    return running.length > 1 ? trans.__('each node has it') : trans.__('no other node runs');
+  };
   const nodeOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
   const running = (objects: readonly IObject[]): IOperation[] =>
     (model.state?.operations ?? []).filter(
@@ -239,7 +249,7 @@ export function replicaCommands({ model, trans }: ICommandOptions): IObjectComma
       icon: replicateIcon,
       permission: 'execute',
       properties: to,
-      suits: object => model.targets(object).length > 0,
+      why: nowhere,
       execute: (objects, args) => actions.transfer('replicate', objects, nodeOf(args.to), args.force === true)
     },
     {
@@ -249,7 +259,7 @@ export function replicaCommands({ model, trans }: ICommandOptions): IObjectComma
       icon: moveIcon,
       permission: 'execute',
       properties: to,
-      suits: object => model.targets(object).length > 0,
+      why: nowhere,
       execute: (objects, args) => actions.transfer('move', objects, nodeOf(args.to), args.force === true)
     },
     {

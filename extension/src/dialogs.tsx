@@ -123,11 +123,17 @@ export function confirmLastReplica(
 ): Promise<boolean> {
   const text =
     objects.length === 1
-      ? trans.__(
-          'This is the last replica of “%1”: there is no other on any node. Dropping it from %2 destroys the object.',
-          isolate(objectLabel(objects[0])),
-          node
-        )
+      ? objects[0].kind === 'dataset'
+        ? trans.__(
+            'Some partitions of “%1” are on no other node. Dropping them from %2 destroys them, and without them the dataset cannot be read.',
+            isolate(objectLabel(objects[0])),
+            node
+          )
+        : trans.__(
+            'This is the last replica of “%1”: there is no other on any node. Dropping it from %2 destroys the object.',
+            isolate(objectLabel(objects[0])),
+            node
+          )
       : trans.__(
           'These are the last replicas of %1 objects. Dropping them from %2 destroys the objects: %3',
           objects.length,

@@ -152,7 +152,7 @@ const elsewhere: JupyterFrontEndPlugin<void> = {
     }
     if (running !== null) {
       const { RunningStores } = await import('./running');
-      running.add(new RunningStores(workbench, open, trans));
+      running.add(new RunningStores(workbench, open, () => void app.commands.execute(CommandIDs.free), trans));
     }
   }
 };

@@ -226,6 +226,10 @@ export class WorkbenchModel implements IWorkbenchModel {
 
   targets(object: IObject): INode[] {
     const holding = new Set(object.replicas.map(replica => replica.node));
+    if (object.kind === 'dataset' && holding.size > 1) {
+      // Each of them may have some of the partitions only.
+      holding.clear();
+    }
     return (this._state?.nodes ?? []).filter(node => node.state === 'running' && !holding.has(node.id));
   }
 

@@ -9,20 +9,25 @@ import { formatBytes } from './format';
 import { workbenchIcon } from './icons';
 import type { IWorkbenchModel } from './tokens';
 
-/** Nothing here can be shut down: stores and clusters belong to whoever started them. */
+/** Nothing here can be shut down: stores and clusters belong to whoever started them. What can be given back in one go is the memory of what was deleted. */
 export class RunningStores implements IRunningSessions.IManager {
   constructor(
     private readonly _model: IWorkbenchModel,
     private readonly _openPanel: () => void,
+    private readonly _free: () => void,
     private readonly _trans: ITrans
   ) {
     this.name = _trans.__('Shared Memory');
-    this.shutdownAllLabel = '';
+    this.shutdownAllLabel = _trans.__('Free Deleted Objects');
+    this.shutdownAllConfirmationText = _trans.__(
+      'The memory of what was deleted is given back. Objects, stores and clusters stay.'
+    );
     _model.changed.connect(this._onChanged, this);
   }
 
   readonly name: string;
   readonly shutdownAllLabel: string;
+  readonly shutdownAllConfirmationText: string;
 
   get runningChanged(): Signal<this, void> {
     return this._runningChanged;
@@ -62,7 +67,7 @@ export class RunningStores implements IRunningSessions.IManager {
   }
 
   shutdownAll(): void {
-    // There is nothing of ours to shut down.
+    this._free();
   }
 
   private _onChanged(): void {

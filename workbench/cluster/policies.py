@@ -107,6 +107,9 @@ def _why_not(catalog: ClusterCatalog, object_id: ObjectId, nbytes: int, barred: 
     having = {*but, *(node.id for node in catalog.holders(object_id))}
     if any(node.takes_replicas and node.id not in having for node in catalog.nodes.values()):
         return f"no other node has a capacity of {format_nbytes(nbytes)}"
+    holders = catalog.holders(object_id)
+    if len(holders) > 1 and all(node.drained for node in holders):
+        return f"all nodes that have it are drained ({_names(holders)})"
     return "no other running node could take it"
 
 

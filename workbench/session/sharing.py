@@ -224,8 +224,8 @@ class Sharing(Putting):
             Another object has the name, or it cannot be a name; nothing was changed.
         """
         check_name(name)
-        info = self._resolve(key)
         cluster = self.cluster
+        info = finding.describe(self.store, cluster, key)
         if cluster is not None and finding.in_cluster(cluster, info.id) is not None:
             cluster.rename(info.id, name, replace=replace)
         elif not replace and self.store.exists(name) and self.store.resolve(name) != info.id:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workbench import completion, finding
 from workbench.errors import ObjectNotFoundError, WorkbenchError
@@ -116,40 +116,56 @@ def _matches(session: Session, key: str) -> Sequence[ObjectInfo]:
 
 
 def _nothing_fits(pattern: str) -> ObjectNotFoundError:
-    return ObjectNotFoundError(f"No object has a name that fits {pattern!r}. `ls` shows what there is.")
+    return ObjectNotFoundError(f"No object has a name that fits {pattern!r}. wb.ls() lists what there is.")
 
 
 def _deleted(answer: Sequence[ObjectInfo] | None, _args: argparse.Namespace) -> str:
     return "" if answer is None else f"deleted {counted(len(answer), 'object')}"
 
 
+_NOT_DONE: Final = "not done: "
+
+
 def _for_each(act: Callable[[Session, str], str]) -> Callable[[Session, argparse.Namespace], Said]:
     """Return a verb that acts on each of several keys of this host, patterns among them.
 
-    What one of many that fit a pattern refuses is said, and the others are done; a key that was named refuses for all.
+    What one of many that fit a pattern refuses is said, and the others are done; a key that was named refuses for all. Nothing is done before all are found.
     """
 
     def run(session: Session, args: argparse.Namespace) -> Said:
+        wanted = [(key, _names_here(session, key) if _is_pattern(session, key) else None) for key in args.keys]
+        for key, names in wanted:
+            if names is None:
+                session.info(key)
         lines: list[str] = []
-        for key in args.keys:
-            if not _is_pattern(session, key):
+        refused: dict[str, list[str]] = {}
+        for key, names in wanted:
+            if names is None:
                 lines.append(act(session, key))
                 continue
-            refused: list[WorkbenchError] = []
-            found = [info.name or info.id for info in session.store.ls(finding.ANY_NAME if key == "*" else key)]
-            for name in sorted(found):
+            errors: list[WorkbenchError] = []
+            for name in names:
                 try:
                     lines.append(act(session, name))
                 except WorkbenchError as error:
-                    refused.append(error)
-                    lines.append(f"not done: {error}")
-            if not found:
-                raise _nothing_fits(key)
-            if len(refused) == len(found):
-                raise refused[0]
-        return Said(lines)
+                    errors.append(error)
+                    refused.setdefault(str(error), []).append(name)
+            if len(errors) == len(names):
+                raise errors[0]
+        return Said([*lines, *(f"{_NOT_DONE}{', '.join(names)}: {why}" for why, names in refused.items())])
 
     return run
+
+
+def _names_here(session: Session, pattern: str) -> list[str]:
+    found = [info.name or info.id for info in session.store.ls(finding.ANY_NAME if pattern == "*" else pattern)]
+    if not found:
+        raise _nothing_fits(pattern)
+    return sorted(found)
+
+
+def _some_refused(answer: Said) -> int:
+    return int(any(line.startswith(_NOT_DONE) for line in answer))
 
 
 def _pin(session: Session, key: str) -> str:
@@ -266,8 +282,16 @@ VERBS: tuple[Verb, ...] = (
         "flights flights-2013",
         cluster="joins",
     ),
-    Verb("pin", "keep objects in memory on this host", _for_each(_pin), add_keys, "flights", back="unpin"),
-    Verb("unpin", "undo pin on this host", _for_each(_unpin), add_keys, "'runs/*'"),
+    Verb(
+        "pin",
+        "keep objects in memory on this host",
+        _for_each(_pin),
+        add_keys,
+        "flights",
+        back="unpin",
+        exit_code=_some_refused,
+    ),
+    Verb("unpin", "undo pin on this host", _for_each(_unpin), add_keys, "'runs/*'", exit_code=_some_refused),
     Verb(
         "spill",
         "move objects to disk on this host, readable there",
@@ -275,8 +299,16 @@ VERBS: tuple[Verb, ...] = (
         add_keys,
         "flights",
         back="restore",
+        exit_code=_some_refused,
     ),
-    Verb("restore", "bring spilled objects back to memory on this host", _for_each(_restore), add_keys, "flights"),
+    Verb(
+        "restore",
+        "bring spilled objects back to memory on this host",
+        _for_each(_restore),
+        add_keys,
+        "flights",
+        exit_code=_some_refused,
+    ),
     Verb(
         "save",
         "write an object to a file, with checksums",

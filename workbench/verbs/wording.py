@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from workbench.listing import Listing
 from workbench.objects import OperationInfo
+from workbench.verbs.verb import Said
 
 __all__ = ["answer_in_words_of", "in_words_of"]
 
@@ -65,6 +66,8 @@ def answer_in_words_of(prefix: str, verbs: Sequence[str], answer: Any) -> Any:
     def words(text: str) -> str:
         return in_words_of(prefix, verbs, text)
 
+    if isinstance(answer, Said):
+        return Said(map(words, answer))
     if not isinstance(answer, Listing):
         return answer
     answer.hint = words(answer.hint)

@@ -254,6 +254,14 @@ describe('WorkbenchModel', () => {
     api.answer = makeState({ nodes: [NODE_A, NODE_B, lost] });
     await look();
     expect(model.targets(makeObject())).toEqual([NODE_B]);
+    const replicas = [NODE_A, NODE_B].map(({ id, name }) => ({
+      node: id,
+      node_name: name,
+      state: 'memory',
+      nbytes: 5
+    }));
+    expect(model.targets(makeObject({ replicas }))).toEqual([]);
+    expect(model.targets(makeObject({ replicas, kind: 'dataset' }))).toEqual([NODE_A, NODE_B]);
     expect(model.holding(makeObject())).toEqual([NODE_A]);
   });
 

@@ -49,6 +49,17 @@ export function PlanView({ plan, trans }: { plan: IPlanSum | null; trans: ITrans
           </ul>
         </>
       )}
+      {plan.last > 0 && (
+        <div className="wb-Plan-refused" role="alert">
+          {plan.count === 1
+            ? trans.__('No other node has what is there: dropping it destroys the object.')
+            : trans._n(
+                'Of %1 object no other node has what is there: dropping it destroys the object.',
+                'Of %1 objects no other node has what is there: dropping it destroys the objects.',
+                plan.last
+              )}
+        </div>
+      )}
       {plan.refused.length > 0 && (
         <div className="wb-Plan-refused" role="alert">
           {plan.count === 1
