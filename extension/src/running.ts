@@ -18,7 +18,7 @@ export class RunningStores implements IRunningSessions.IManager {
     private readonly _trans: ITrans
   ) {
     this.name = _trans.__('Shared Memory');
-    this.shutdownAllLabel = _trans.__('Free Deleted Objects');
+    this.shutdownAllLabel = _trans.__('Free Deleted');
     this.shutdownAllConfirmationText = _trans.__(
       'The memory of what was deleted is given back. Objects, stores and clusters stay.'
     );

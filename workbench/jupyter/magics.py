@@ -59,6 +59,12 @@ def _confirm(objects: Sequence[ObjectInfo]) -> bool:
     raise MagicError(f"These are {len(objects)} objects: {names}{more}. Add --yes to delete them.")
 
 
+_INTERRUPTED: Final = (
+    "Interrupted; no variable was assigned. What is on its way from another node goes on, for others may wait for it, too: `%wb operations` shows it, "
+    "and `%wb operations --cancel ID` ends it."
+)
+
+
 class _Parser(argparse.ArgumentParser):
     """A parser that raises instead of leaving the process."""
 
@@ -149,6 +155,11 @@ class WorkbenchMagics(Magics):
             try:
                 for variable, name in wish.variables.items():
                     fetched[variable] = self._fetch(session, variable, name, wish.timeout)
+            except KeyboardInterrupt:
+                fetched.clear()
+                if session.cluster is None:
+                    raise
+                raise KeyboardInterrupt(_INTERRUPTED) from None
             except BaseException:
                 fetched.clear()  # or the traceback would keep what was mapped before
                 raise

@@ -54,7 +54,8 @@ def one_message(shell: InteractiveShell) -> Iterator[None]:
         _show(error, [_first_line_red(shell, f"{type(error).__name__}: {error}")])
         raise
     except KeyboardInterrupt as error:
-        _show(error, [_first_line_red(shell, "Interrupted. What was not finished has left nothing behind.")])
+        said = str(error) or "Interrupted. What was not finished has left nothing behind."
+        _show(error, [_first_line_red(shell, said)])
         raise
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from workbench import codecs, finding
 from workbench.arguments import check_keys, check_kind, check_number, check_pattern, check_seconds, check_wanted_tags
-from workbench.errors import NameConflictError, ObjectNotFoundError
+from workbench.errors import ClusterError, NameConflictError, ObjectNotFoundError
 from workbench.finding import SortOrder
 from workbench.listing import Listing
 from workbench.objects import Composite, Key, ObjectInfo, Place, Ref, node_text
@@ -76,6 +76,9 @@ class Sharing(Putting):
                 return value.assemble(record.id, self.get)
             except ObjectNotFoundError as error:
                 raise finding.incomplete(self.store, self.cluster, record.id) from error
+            except ClusterError as error:
+                info = self.store.info(record.id)
+                raise type(error)(f"The dataset {info.name or info.id!r} lacks a partition here. {error}") from None
         return value
 
     def get_many(self, keys: Iterable[Key]) -> list[Any]:
