@@ -199,6 +199,16 @@ def test_an_object_that_is_losing_its_name_is_known_until_its_nodes_have_undone_
     assert cluster.catalog.losing(number(1)) is None
 
 
+def test_a_lost_node_that_has_not_undone_a_name_does_not_keep_the_loser_from_being_copied(cluster: Cluster) -> None:
+    """The other replica has undone it, and is a good source, however long the lost node stays away."""
+    cluster.says(A, info(1, "flights"))
+    cluster.says(B, info(1, "flights"))
+    cluster.says(B, info(2, "flights"), info(1))
+    assert cluster.catalog.losing(number(1)) == "flights"
+    cluster.catalog.leave("tcp://a:1")
+    assert cluster.catalog.losing(number(1)) is None
+
+
 def test_what_was_replaced_is_known_until_it_has_a_name_again(cluster: Cluster) -> None:
     """The loser of a conflict, and what never had a name, are not."""
     cluster.says(A, info(1, "flights"), info(3), now=10.0)

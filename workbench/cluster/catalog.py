@@ -278,12 +278,13 @@ class ClusterCatalog:
     def losing(self, object_id: ObjectId) -> str | None:
         """Return the name that an object has lost to another one while nodes bind it yet, which have been told; None if it has a name, or none is being taken.
 
-        It is deleted there in a moment, or tagged as the loser of a conflict. A replica that was made of it now would be neither.
+        It is deleted there in a moment, or tagged as the loser of a conflict. A replica that was made of it now would be neither. What a lost node binds
+        does not count: it is no source, and is told when it is back.
         """
         entry = self.inventory.get(object_id)
         if entry is None or entry.names:
             return None
-        return next((name for copy in entry.copies for name in copy.names), None)
+        return next((name for copy in entry.copies if copy.node.workers for name in copy.names), None)
 
     def title(self, object_id: ObjectId) -> str | None:
         """Return what people call an object: its name, or which partition it is of which dataset; None if it has neither."""

@@ -139,9 +139,11 @@ class Orders:
             await self.ask_nodes(running, "delete", targets=objects[start : start + _AT_ONCE])
 
     async def _give(self, given: Iterable[Awaitable[bool]]) -> list[bool]:
-        """Wait for orders; return of each whether it was heard."""
+        """Wait for orders; return of each whether it was heard. A worker that ends says so (:class:`ClusterError`), and has not."""
         results = await asyncio.gather(*given, return_exceptions=True)
         for result in results:
+            if isinstance(result, ClusterError):
+                continue
             if isinstance(result, WorkbenchError) or (
                 isinstance(result, BaseException) and not isinstance(result, (OSError, TimeoutError))
             ):
