@@ -180,18 +180,23 @@ _INTERRUPTED = """
 """
 
 
+def _stop(kernel: Process, home: Path) -> None:
+    """Put an object on the second node, and interrupt the whole group in the middle of a task."""
+    kernel.do("wb.put(b'x' * 100_000, 'there'); wb.move('there', to='node-2').wait()")
+    kernel.start(f"dask.delayed(slow)({str(home / 'begun')!r}).compute()")
+    until((home / "begun").exists, "a worker is in the middle")
+    os.killpg(kernel.pid, signal.SIGINT)
+    with pytest.raises(RuntimeError, match="^KeyboardInterrupt"):
+        kernel.finish()
+    (home / "go").touch()
+
+
 def test_an_interrupt_of_the_whole_group_leaves_the_cluster_at_work(home: Path) -> None:
     """Jupyter's Stop and a terminal's Ctrl-C reach each process of the group; the workers go on, and end when who started them is killed."""
     with Process(home / "store", via=["setsid"]) as kernel:
         kernel.do(_INTERRUPTED)
         before = kernel.do("result = pids()")
-        kernel.do("wb.put(b'x' * 100_000, 'there'); wb.move('there', to='node-2').wait()")
-        kernel.start(f"dask.delayed(slow)({str(home / 'begun')!r}).compute()")
-        until((home / "begun").exists, "a worker is in the middle")
-        os.killpg(kernel.pid, signal.SIGINT)
-        with pytest.raises(RuntimeError, match="^KeyboardInterrupt"):
-            kernel.finish()
-        (home / "go").touch()
+        _stop(kernel, home)
         assert kernel.do("result = pids()") == before
         assert kernel.do("result = dask.delayed(sum)([1, 2]).compute()") == 3
         assert kernel.do("result = len(wb.get('there'))") == 100_000
@@ -203,13 +208,7 @@ def test_a_cluster_that_was_interrupted_is_closed_as_any_other(home: Path) -> No
     """What ends with it is named, its workers end, and its stores go."""
     with Process(home / "store", via=["setsid"]) as kernel:
         kernel.do(_INTERRUPTED)
-        kernel.do("wb.put(b'x' * 100_000, 'there'); wb.move('there', to='node-2').wait()")
-        kernel.start(f"dask.delayed(slow)({str(home / 'begun')!r}).compute()")
-        until((home / "begun").exists, "a worker is in the middle")
-        os.killpg(kernel.pid, signal.SIGINT)
-        with pytest.raises(RuntimeError, match="^KeyboardInterrupt"):
-            kernel.finish()
-        (home / "go").touch()
+        _stop(kernel, home)
         warned = kernel.do("""
             import warnings
             with warnings.catch_warnings(record=True) as caught:
