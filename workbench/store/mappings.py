@@ -25,6 +25,30 @@ from workbench.store import segments, syscalls
 from workbench.store.directory import is_memory
 
 
+class _Memory:
+    """The addresses of a mapping, and the descriptor that has its lease where one is needed.
+
+    Only its :class:`Mapping` refers to it, and no weak reference does. Python runs ``__del__`` while weak references to the same object still work: another thread
+    that asked for the segment in that moment would get memory that goes away under it.
+    """
+
+    __slots__ = ("address", "fd", "nbytes")
+
+    def __init__(self, fd: int, nbytes: int, *, keep: bool) -> None:
+        self.fd = fd if keep else -1
+        self.nbytes = nbytes
+        self.address = syscalls.map_shared(fd, nbytes, mmap.PROT_READ)
+
+    def __del__(
+        self, unmap: Callable[[int, int], None] = syscalls.unmap, close: Callable[[int], None] = os.close
+    ) -> None:
+        # Bound as defaults, because at the end of a process the module's names may be gone. There is no address if mapping failed.
+        if hasattr(self, "address"):
+            unmap(self.address, self.nbytes)
+        if self.fd >= 0:
+            close(self.fd)
+
+
 class Mapping:
     """One segment in memory, read-only; unmapped, and its lease gone, when the last view of it is.
 
@@ -47,25 +71,16 @@ class Mapping:
         When somebody mapped the segment before, in seconds since the epoch.
     """
 
-    __slots__ = ("__weakref__", "address", "device", "fd", "inode", "last_used", "nbytes", "segment")
+    __slots__ = ("__weakref__", "_memory", "address", "device", "inode", "last_used", "nbytes", "segment")
 
     def __init__(self, segment: int, fd: int, status: os.stat_result, *, keep: bool) -> None:
-        self.fd = fd if keep else -1
         self.segment = segment
         self.nbytes = status.st_size
         self.inode = status.st_ino
         self.device = status.st_dev
         self.last_used = status.st_atime
-        self.address = syscalls.map_shared(fd, status.st_size, mmap.PROT_READ)
-
-    def __del__(
-        self, unmap: Callable[[int, int], None] = syscalls.unmap, close: Callable[[int], None] = os.close
-    ) -> None:
-        # Bound as defaults, because at the end of a process the module's names may be gone. There is no address if mapping failed.
-        if hasattr(self, "address"):
-            unmap(self.address, self.nbytes)
-        if self.fd >= 0:
-            close(self.fd)
+        self._memory = _Memory(fd, status.st_size, keep=keep)
+        self.address = self._memory.address
 
     @property
     def __array_interface__(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _MOST: Final = 32
 class WritableMapping:
     """A segment's memory for writing, where huge pages can be mapped; unmapped when it and the last view of it are gone."""
 
-    __slots__ = ("__weakref__", "address", "nbytes")
+    __slots__ = ("address", "nbytes")
 
     def __init__(self, fd: int, nbytes: int) -> None:
         self.nbytes = nbytes
