@@ -11,7 +11,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, get_worker
+from distributed import Client, get_worker, wait
 
 import workbench as wb
 from tests.integration.clusters import DEADLINE, running_cluster, until
@@ -67,22 +67,29 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_computed_again(home: Path,
         assert counter.read_text() == "x" * 6
 
 
+def _expected(dask_scheduler: Any) -> list[str]:
+    return list(dask_scheduler.plugins["workbench"]._lost)
+
+
 def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tasks wait for a lost node as long as a nanny needs, and then fail with its name."""
+    """Tasks wait for a lost node as long as a nanny needs, and then fail with its name; so do those that come later, at once."""
     monkeypatch.setattr(scheduler_plugin, "GRACE", 0.5)
     with running_cluster(home) as cluster:
         client = wb.connect(cluster)
-        dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=2).persist_shared("numbers")
+        for name in ("numbers", "later"):
+            dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=2).persist_shared(name)
         wb.put(np.arange(10), "alone")
-        for name in ("numbers", "alone"):
+        for name in ("numbers", "later", "alone"):
             wb.move(name, to="node-2").wait()
         [address] = [node.address for node in wb.nodes() if node.name == "node-2"]
         client.retire_workers([address])
         until(lambda: "lost" in {node.state for node in wb.nodes()}, "the node is lost")
-        with pytest.raises(wb.ClusterError, match="is only on node-2, and no worker runs there any more"):
-            wb.open("numbers").x.sum().compute()
+        for name in ("numbers", "later"):
+            with pytest.raises(wb.ClusterError, match="is only on node-2, and no worker runs there any more"):
+                client.compute(wb.open(name).x.sum()).result(timeout=DEADLINE)
+            until(lambda: not client.run_on_scheduler(_expected), "tasks do not wait for the node any more")
         moved = next(info.ref for info in wb.ls(parts=True) if "partition" in info.tags)
         with pytest.raises(wb.TransferError, match="is only on node-2, and no worker runs there now"):
             wb.get(moved)
@@ -120,6 +127,40 @@ def test_a_worker_killed_in_the_middle_of_a_query_only_delays_it(home: Path, tmp
         os.kill(int(pid), signal.SIGKILL)
         assert running.result(timeout=DEADLINE) == frame.x.sum()
         assert {line.split()[0] for line in started.read_text().splitlines()} == {"node-2"}, started.read_text()
+
+
+def _kill_one_after_the_other(client: Client, *names: str) -> None:
+    """Kill the worker of each node, and wait until its nanny has started another one."""
+    for name in names:
+        os.kill(worker_pids(client)[name], signal.SIGKILL)
+        until(lambda: {node.state for node in wb.nodes()} == {"running", "lost"}, "the node is lost")
+        until(lambda: {node.state for node in wb.nodes()} == {"running"}, "the node is back")
+
+
+def _fails_at_first(values: np.ndarray, flag: str) -> int:
+    if not Path(flag).exists():
+        Path(flag).touch()
+        raise RuntimeError("not yet")
+    return int(values.sum())
+
+
+def test_what_has_ended_runs_again_where_its_object_is_now(home: Path, tmp_path: Path) -> None:
+    """A result that is lost with its worker, and a task that is tried again, after the nodes have got other workers."""
+    with running_cluster(home) as cluster:
+        client = wb.connect(cluster)
+        frame = pd.DataFrame({"x": np.arange(1000)})
+        dd.from_pandas(frame, npartitions=2, sort=False).persist_shared("numbers")
+        ref = wb.put(np.arange(100_000), "array")
+        for name in ("numbers", "array"):
+            wb.move(name, to="node-2").wait()
+        kept = client.persist(wb.open("numbers") + 1)
+        failing = client.submit(_fails_at_first, ref, str(tmp_path / "flag"))
+        wait([kept, failing], timeout=DEADLINE)
+        assert failing.status == "error"
+        _kill_one_after_the_other(client, "node-1", "node-2")
+        failing.retry()
+        assert failing.result(timeout=DEADLINE) == np.arange(100_000).sum()
+        assert client.compute(kept.x.sum()).result(timeout=DEADLINE) == (frame.x + 1).sum()
 
 
 def test_a_node_that_is_lost_in_the_middle_of_a_move_leaves_the_source_untouched(home: Path) -> None:

@@ -7,11 +7,14 @@ not survive the query planner of Dask DataFrame, and Dask knows nothing of sizes
 A task is restricted to the workers of the nodes that have most of its bytes, and so is a task that takes nothing but the
 result of such a task. When those are all lost it waits: their nannies
 bring them back within seconds. After a grace time it may run anywhere, to fail there with an error that says what is missing.
+
+A restriction names workers, and those come back under other addresses. So a task that has not ended is restricted anew whenever a worker comes or goes, and one
+that has ended when it has to run again, because its result was lost or somebody retries it. A task is known here for as long as Dask knows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from workbench.cluster import placement
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
     from distributed.scheduler import Scheduler, TaskState
 
     from workbench.cluster.catalog import ClusterCatalog
+    from workbench.cluster.nodes import Node
     from workbench.objects import ObjectId
 
 _UNFINISHED: Final = ("released", "waiting", "no-worker")
+_ENDED: Final = ("memory", "erred")
+"""States of tasks; see https://distributed.dask.org/en/stable/scheduling-state.html."""
 
 
 class Locality:
@@ -33,10 +39,13 @@ class Locality:
     Parameters
     ----------
     catalog : ClusterCatalog
+    expected : callable
+        Tells whether tasks shall wait for a node that is lost.
     """
 
-    def __init__(self, catalog: ClusterCatalog) -> None:
+    def __init__(self, catalog: ClusterCatalog, expected: Callable[[Node], bool]) -> None:
         self._catalog = catalog
+        self._expected = expected
         self._restricted: dict[Key, frozenset[ObjectId]] = {}
 
     def new_tasks(self, scheduler: Scheduler, keys: Iterable[Key]) -> None:
@@ -65,45 +74,30 @@ class Locality:
             known[follower.key] = needed
         return needed
 
-    def node_lost(self, scheduler: Scheduler) -> None:
-        """Find other places for the tasks of a node that lost its last worker, where there are any."""
-        self._again(scheduler)
+    def transition(self, scheduler: Scheduler, key: Key, start: str, finish: str) -> None:
+        """Note that a task goes from one state to another."""
+        objects = self._restricted.get(key)
+        if objects is None:
+            return
+        if finish == "forgotten":
+            del self._restricted[key]
+        elif start in _ENDED and finish == "released":
+            self._restrict(scheduler.tasks[key], objects, scheduler.workers)
 
-    def node_joined(self, scheduler: Scheduler) -> None:
-        """Let the tasks that waited for a node run there."""
-        self._again(scheduler)
-
-    def give_up(self, scheduler: Scheduler) -> None:
-        """Let the tasks that wait for lost nodes run anywhere: they will fail there, and say why."""
-        for key, task in self._unfinished(scheduler):
-            if not any(worker in scheduler.workers for worker in task.worker_restrictions or ()):
-                task.worker_restrictions = None
-                del self._restricted[key]
-        self._schedule(scheduler)
-
-    def _again(self, scheduler: Scheduler) -> None:
-        for key, task in self._unfinished(scheduler):
-            self._restrict(task, self._restricted[key], scheduler.workers)
-        self._schedule(scheduler)
-
-    def _unfinished(self, scheduler: Scheduler) -> list[tuple[Key, TaskState]]:
-        found = []
-        for key in list(self._restricted):
+    def again(self, scheduler: Scheduler) -> None:
+        """Find other places for tasks that have not ended: a worker has come or gone, or a lost node is not expected any more."""
+        for key, objects in self._restricted.items():
             task = scheduler.tasks.get(key)
-            if task is None or task.state in ("memory", "erred", "forgotten"):
-                del self._restricted[key]
-            elif task.state in _UNFINISHED:
-                found.append((key, task))
-        return found
+            if task is not None and task.state in _UNFINISHED:
+                self._restrict(task, objects, scheduler.workers)
+        for worker in list(scheduler.running):
+            runnable = scheduler.bulk_schedule_unrunnable_after_adding_worker(worker)
+            if runnable:
+                scheduler.transitions(runnable, stimulus_id="workbench-locality")
 
     def _restrict(self, task: TaskState, objects: Collection[ObjectId], alive: Collection[str]) -> None:
         nodes = placement.nearest(self._catalog, objects)
         workers = {worker for node in nodes for worker in node.workers if worker in alive}
         # The address of a worker that is gone keeps the task waiting: Dask looks for it among the living and finds none.
-        task.worker_restrictions = workers or {node.last_address for node in nodes} or None
-
-    def _schedule(self, scheduler: Scheduler) -> None:
-        for worker in list(scheduler.running):
-            runnable = scheduler.bulk_schedule_unrunnable_after_adding_worker(worker)
-            if runnable:
-                scheduler.transitions(runnable, stimulus_id="workbench-locality")
+        waiting = {node.last_address for node in nodes if self._expected(node)}
+        task.worker_restrictions = workers or waiting or None

@@ -33,6 +33,7 @@ from workbench.texts import counted
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from dask.typing import Key
     from distributed.scheduler import Scheduler, WorkerState
 
 logger = logging.getLogger("workbench.scheduler")
@@ -66,7 +67,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self.announcements = 0
         self.resyncs = 0
         self.conflicts = 0
-        self._locality = Locality(self.catalog)
+        self._locality = Locality(self.catalog, lambda node: node.id in self._lost)
         self._manager = Manager(self.catalog, self._ask)
         self._lost: dict[str, asyncio.TimerHandle] = {}
         self._workers: dict[str, WorkerState] = {}
@@ -110,10 +111,15 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             self._locality.new_tasks(scheduler, tasks)
 
     def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **kwargs: Any) -> None:  # noqa: ARG002  # Dask's signature
-        """Note that a worker has gone; called by Dask."""
-        self._left(scheduler, worker)
+        """Note that a worker has gone; called by Dask, which has looked for other places for its tasks before."""
+        self._left(worker)
+        self._locality.again(scheduler)
 
-    def _left(self, scheduler: Scheduler, worker: str) -> None:
+    def transition(self, key: Key, start: str, finish: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  # Dask's signature
+        """Note that a task goes from one state to another; called by Dask."""
+        self._locality.transition(self._scheduler, key, start, finish)
+
+    def _left(self, worker: str) -> None:
         self._manager.orders.worker_gone(worker)
         if (at := self.catalog.node_of(worker)) is not None:
             self._note_heartbeats(at)
@@ -132,12 +138,11 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             self._keeper.node_lost(node)
             self._lost[node.id] = asyncio.get_running_loop().call_later(GRACE, self._give_up, node)
             self._spawn(self._manager.guard.rescue(node.objects))
-        self._locality.node_lost(scheduler)
 
     def _give_up(self, node: Node) -> None:
         del self._lost[node.id]
         if self._scheduler.status.name == "running":
-            self._locality.give_up(self._scheduler)
+            self._locality.again(self._scheduler)
 
     # -- messages --------------------------------------------------------------------------------------------------
 
@@ -200,7 +205,8 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         return {"name": joined.name, "announces": joined.announcer == worker}
 
     async def _leave(self, worker: Any) -> None:
-        self._left(self._scheduler, str(worker))
+        self._left(str(worker))
+        self._locality.again(self._scheduler)
 
     async def _announce(self, worker: Any, **said: Any) -> dict[str, Any]:
         announcement = announcements.parse(said)
@@ -217,7 +223,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
             sequence = node.sequence
             while node.sequence == sequence and self.catalog.forget_unseen(node):  # noqa: ASYNC110  # turns, not waiting
                 await asyncio.sleep(0)  # a node may have lost a million objects
-            self._locality.node_joined(self._scheduler)
+            self._locality.again(self._scheduler)
             # A scheduler that has started anew hears of cached replicas before it hears of the ordinary ones.
             asyncio.get_running_loop().call_later(GRACE, self._look_after, node)
             self._keeper.node_joined(node)
