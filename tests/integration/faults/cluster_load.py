@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, Final
 
 import dask.dataframe as dd
-from distributed import CancelledError, KilledWorker
+from distributed import CancelledError, KilledWorker, default_client
 
 import workbench as wb
 from tests.integration.faults.cluster_truth import PARTITIONS, WrongBytesError, array, label_of, labels, partition
@@ -111,7 +111,8 @@ class User:
             self.note(wrong=str(error))
             raise
         except HangsError:
-            self.note(wrong=f"{verb} did not end within {PATIENCE} s: {traceback.format_exc()[-1500:]}")
+            said = traceback.format_exc()[-1500:]
+            self.note(wrong=f"{verb} did not end within {PATIENCE} s: {said}\nTasks of the cluster: {_tasks()}")
             raise
         except _EXPECTED as error:
             self._end(type(error).__name__)
@@ -203,6 +204,24 @@ def is_connected() -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return wb.current_session().cluster is not None
+
+
+def _tasks() -> Any:
+    """Return what the scheduler says of the tasks that have not ended, and what the workers do; or why nobody can say."""
+    signal.alarm(20)
+    try:
+        client = default_client()
+        return client.run_on_scheduler(_unfinished), client.call_stack()
+    except (Exception, HangsError) as error:  # it is about an error already
+        return repr(error)
+
+
+def _unfinished(dask_scheduler: Any) -> list[tuple[Any, ...]]:
+    tasks = [task for task in dask_scheduler.tasks.values() if task.state not in ("memory", "released")]
+    return [
+        (task.key, task.state, task.worker_restrictions, task.processing_on and task.processing_on.address)
+        for task in tasks
+    ]
 
 
 def _hangs(_number: int, _frame: FrameType | None) -> None:
