@@ -220,8 +220,10 @@ def test_the_standard_streams_are_each_process_s_own(monkeypatch: pytest.MonkeyP
         (Model(threading.Lock()), r"its part .weights is a _thread.lock"),
         ((n for n in [1]), "generator"),
         ([Model([Path("x"), sys._getframe()])], r"\[0\].weights\[1\] is a frame"),
+        (pd.DataFrame({"x": [1, 2], "y": ["a", threading.Lock()]}), r"its part \['y'\].iloc\[1\] is a _thread.lock"),
+        ([np.array([1, threading.Lock()], object)], r"its part \[0\].flat\[1\] is a _thread.lock"),
     ],
-    ids=["lock", "in containers", "in an object", "generator", "frame"],
+    ids=["lock", "in containers", "in an object", "generator", "frame of a call", "in a column", "in an array"],
 )
 def test_what_cannot_be_pickled_is_named(value: Any, said: str) -> None:
     """The error names the type, the part that is to blame and the next step."""

@@ -71,6 +71,10 @@ def _expected(dask_scheduler: Any) -> list[str]:
     return list(dask_scheduler.plugins["workbench"]._lost)
 
 
+def _remembered(dask_scheduler: Any) -> list[Any]:
+    return list(dask_scheduler.plugins["workbench"]._locality._restricted)
+
+
 def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +165,8 @@ def test_what_has_ended_runs_again_where_its_object_is_now(home: Path, tmp_path:
         failing.retry()
         assert failing.result(timeout=DEADLINE) == np.arange(100_000).sum()
         assert client.compute(kept.x.sum()).result(timeout=DEADLINE) == (frame.x + 1).sum()
+        del kept, failing
+        until(lambda: not client.run_on_scheduler(_remembered), "tasks that Dask has forgotten are not known any more")
 
 
 def test_a_node_that_is_lost_in_the_middle_of_a_move_leaves_the_source_untouched(home: Path) -> None:

@@ -37,11 +37,26 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, (set, frozenset)):
         yield from (("{...}", part) for part in value)
     else:
+        yield from _elements(value)
         closure = getattr(value, "__closure__", None) or ()
         names = getattr(getattr(value, "__code__", None), "co_freevars", ())
         yield from ((f".<{name}>", cell.cell_contents) for name, cell in zip(names, closure, strict=False))
         if isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
             yield from ((f".{name}", part) for name, part in vars(value).items())
+
+
+def _elements(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the columns of a frame, and the values of a Series or an array that holds objects."""
+    frame, series, array = (
+        getattr(sys.modules.get(module), kind, ())
+        for module, kind in (("pandas", "DataFrame"), ("pandas", "Series"), ("numpy", "ndarray"))
+    )
+    if isinstance(value, frame):
+        yield from ((f"[{column!r}]", value.iloc[:, place]) for place, column in enumerate(value.columns))
+    elif isinstance(value, series) and value.dtype == object:
+        yield from ((f".iloc[{position}]", part) for position, part in enumerate(value))
+    elif isinstance(value, array) and value.dtype == object:
+        yield from ((f".flat[{position}]", part) for position, part in enumerate(value.flat))
 
 
 def find_culprit(value: Any, dump: Callable[[Any], Any]) -> tuple[str, Any]:
