@@ -475,6 +475,13 @@ def test_python_in_a_message_becomes_words(message: str, words: str) -> None:
     assert in_words_of("workbench", [verb.name for verb in CLI_VERBS], message) == words
 
 
+def test_connecting_is_an_option_only_of_verbs_that_take_it() -> None:
+    """`workbench pin` is about this host alone: what it says of a cluster is for Python."""
+    message = "wb.connect() reaches its other nodes, too."
+    assert in_words_of("workbench", [], message) == "--scheduler ADDRESS reaches its other nodes, too."
+    assert in_words_of("workbench", [], message, connects=False) == message
+
+
 def test_reasons_of_operations_are_said_in_words_too() -> None:
     """What a table of operations says to do next is a verb; JSON has what the cluster said."""
     failed = OperationInfo(

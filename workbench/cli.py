@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (WorkbenchError, ValueError, OSError) as error:
-        print(f"workbench: {printable(_in_our_words(str(error)))}", file=sys.stderr)
+        print(f"workbench: {printable(_in_our_words(args, str(error)))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -147,15 +147,19 @@ def _run(args: argparse.Namespace) -> int:
         answer = args.verb.run(session, args)
         if not args.json:
             if said := args.verb.says(answer, args):
-                print(printable(_in_our_words(said)))
-            answer = answer_in_words_of("workbench", _VERBS, answer)
+                print(printable(_in_our_words(args, said)))
+            answer = answer_in_words_of("workbench", _VERBS, answer, connects=_connects(args))
         _show(answer, as_json=args.json)
         code: int = args.verb.exit_code(answer)
         return code
 
 
-def _in_our_words(message: str) -> str:
-    return in_words_of("workbench", _VERBS, message)
+def _in_our_words(args: argparse.Namespace, message: str) -> str:
+    return in_words_of("workbench", _VERBS, message, connects=_connects(args))
+
+
+def _connects(args: argparse.Namespace) -> bool:
+    return bool(args.verb.cluster != "never")
 
 
 def _confirm(objects: Sequence[ObjectInfo]) -> bool:

@@ -22,15 +22,15 @@ _WAITING: Final = "; wb.connect(address, timeout=60) waits for one that is start
 _OPTIONS: Final = (
     (re.compile(re.escape(_WAITING)), "."),
     (re.compile(r"say (replace|force)=True"), r"add --\1"),
-    (re.compile(r"\bwb\.connect\([^()]*\)"), "--scheduler ADDRESS"),
     (re.compile(r"\bwb\.use\(capacity=\.\.\.\), of a namespace with (?=wb\.use)"), ""),
 )
+_CONNECT: Final = re.compile(r"\bwb\.connect\([^()]*\)")
 _CALL: Final = re.compile(r"(?P<quote>`?)\bwb\.(?P<verb>[a-z_]+)\b(?P<call>\((?P<args>[^()]*)\))?(?P=quote)")
 _VERBS: Final = {"delete": "rm", "remove_namespace": "remove-namespace"}
 """What the verb of a function is called where that is not the function's own name."""
 
 
-def in_words_of(prefix: str, verbs: Sequence[str], message: str) -> str:
+def in_words_of(prefix: str, verbs: Sequence[str], message: str, *, connects: bool = True) -> str:
     """Return a message with functions as verbs, and arguments as options.
 
     Parameters
@@ -40,13 +40,13 @@ def in_words_of(prefix: str, verbs: Sequence[str], message: str) -> str:
     verbs : sequence of str
         Those that there are; other functions stay as they are.
     message : str
+    connects : bool
+        The verb takes ``--scheduler``; where it does not, ``wb.connect`` is for Python.
     """
-    if prefix == "%wb":  # a notebook has wb.connect, and wb.use, too
-        patterns: Sequence[tuple[re.Pattern[str], str]] = _OPTIONS[1:2]
-    else:
-        patterns = _OPTIONS
-    for pattern, words in patterns:
+    for pattern, words in _OPTIONS[1:2] if prefix == "%wb" else _OPTIONS:  # a notebook has wb.connect, and wb.use, too
         message = pattern.sub(words, message)
+    if connects and prefix != "%wb":
+        message = _CONNECT.sub("--scheduler ADDRESS", message)
 
     def as_verb(call: re.Match[str]) -> str:
         verb = _VERBS.get(call["verb"], call["verb"])
@@ -60,11 +60,11 @@ def in_words_of(prefix: str, verbs: Sequence[str], message: str) -> str:
     return _CALL.sub(as_verb, message)
 
 
-def answer_in_words_of(prefix: str, verbs: Sequence[str], answer: Any) -> Any:
+def answer_in_words_of(prefix: str, verbs: Sequence[str], answer: Any, *, connects: bool = True) -> Any:
     """Return what a verb answers, with what it says to do next in the words of who reads it."""
 
     def words(text: str) -> str:
-        return in_words_of(prefix, verbs, text)
+        return in_words_of(prefix, verbs, text, connects=connects)
 
     if isinstance(answer, Said):
         return Said(map(words, answer))
