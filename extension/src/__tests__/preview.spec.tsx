@@ -195,6 +195,40 @@ describe('preview', () => {
     expect(screen.getByRole('grid')).toBeTruthy();
   });
 
+  it('keeps the page that is seen when others cannot be shown, and brings them here', async () => {
+    const bring = jest.fn(() => {
+      api.failure = null;
+      return Promise.resolve();
+    });
+    render(<PreviewView label="flights" object={null} gone={false} pages={pages} trans={trans} bring={bring} />);
+    await settle(() => pages.show(0, 0));
+    api.failure = new ApiError('elsewhere', 'Partition 5, which has these rows, is not on this host.', 409);
+    await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Last rows' })));
+    expect(screen.getByRole('alert').textContent).toContain('These rows cannot be shown');
+    expect(text()).toBe('Rows 1 – 10 of 1,000,000');
+    expect(screen.getAllByRole('gridcell')).toHaveLength(50);
+    await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Replicate to This Host' })));
+    expect(text()).toBe('Rows 999,991 – 1,000,000 of 1,000,000');
+    expect(screen.queryByRole('alert')).toBeNull();
+
+    api.failure = new ApiError('preview-timeout', 'It took too long.', 409);
+    await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Rows before' })));
+    expect(screen.getByRole('alert').textContent).toContain('It took too long.');
+    expect(screen.queryByRole('button', { name: 'Replicate to This Host' })).toBeNull();
+    api.failure = null;
+    await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Rows before' })));
+    expect(text()).toBe('Rows 999,981 – 999,990 of 1,000,000');
+    expect(screen.queryByRole('alert')).toBeNull();
+  });
+
+  it('tells of a sample only what is true of the whole', async () => {
+    const summary = api.summary.bind(api);
+    api.summary = async (id, start, stop) => ({ ...(await summary(id, start, stop)), rows: 100_000, sampled: true });
+    await show();
+    expect(screen.getAllByRole('columnheader')[1].textContent).toContain('about 30 % missing');
+    expect(screen.getByText('Summed up from 100,000 rows.')).toBeTruthy();
+  });
+
   it('shows the rows though the columns could not be summed up', async () => {
     api.summaryFailure = new ApiError('too-large', 'It took too long.', 413);
     await show();

@@ -28,7 +28,7 @@ export function ColumnHead({ at, column, rows, sampled, summary, trans }: IProps
       <div className="wb-Grid-dtype">
         <bdi>{column.dtype}</bdi>
         {summary !== null && summary.nulls > 0 && (
-          <span className="wb-Grid-nulls">{missing(summary.nulls, sampled ?? rows, trans)}</span>
+          <span className="wb-Grid-nulls">{missing(summary.nulls, rows, sampled, trans)}</span>
         )}
       </div>
       {summary !== null && <Spread summary={summary} total={sampled ?? rows} trans={trans} />}
@@ -36,11 +36,16 @@ export function ColumnHead({ at, column, rows, sampled, summary, trans }: IProps
   );
 }
 
-function missing(nulls: number, rows: number, trans: ITrans): string {
-  const percent = (100 * nulls) / Math.max(rows, 1);
+/** Of a sample only the part is true of the whole. */
+function missing(nulls: number, rows: number, sampled: number | null, trans: ITrans): string {
+  const of = sampled ?? rows;
+  const percent = (100 * nulls) / Math.max(of, 1);
   const text =
-    percent < 0.1 ? '< 0.1' : percent > 99.9 && nulls < rows ? '> 99.9' : percent.toFixed(percent < 10 ? 1 : 0);
-  return trans.__('%1 missing (%2 %)', nulls.toLocaleString('en-US'), text.replace(/\.0$/, ''));
+    percent < 0.1 ? '< 0.1' : percent > 99.9 && nulls < of ? '> 99.9' : percent.toFixed(percent < 10 ? 1 : 0);
+  const part = text.replace(/\.0$/, '');
+  return sampled === null
+    ? trans.__('%1 missing (%2 %)', nulls.toLocaleString('en-US'), part)
+    : trans.__('about %1 % missing', part);
 }
 
 function Spread(props: { summary: IColumnSummary; total: number; trans: ITrans }): JSX.Element {

@@ -23,6 +23,7 @@ export class PreviewPages {
     const { columns, rows } = _size;
     const window = { start: 0, stop: rows, cstart: 0, cstop: columns };
     this._page = { window, preview: null, problem: null, loading: true };
+    this._wanted = window;
   }
 
   /** Emitted when the page, the summary or the picture changed. */
@@ -61,24 +62,30 @@ export class PreviewPages {
     const cstart = clamp(column, preview?.total_columns);
     const window = { start, stop: start + this._size.rows, cstart, cstop: cstart + this._size.columns };
     const asked = ++this._asked;
+    this._wanted = window;
     this._turn({ window, preview, problem: null, loading: true });
     try {
       const answer = await this._api.preview(this.object, window);
       if (asked === this._asked) {
-        this._turn({ window, preview: answer, problem: null, loading: false });
+        this._seen = { window, preview: answer, problem: null, loading: false };
+        this._turn(this._seen);
         await this._complete(answer, cstart);
       }
     } catch (error) {
       if (asked === this._asked) {
-        this._turn({ window, preview: null, problem: asProblem(error), loading: false });
+        const problem = asProblem(error);
+        // What was seen stays, with a way to turn to other pages.
+        this._turn(
+          this._seen === null ? { window, preview: null, problem, loading: false } : { ...this._seen, problem }
+        );
       }
     }
   }
 
-  /** Ask for the same page again. */
+  /** Ask again for the page that was asked for last. */
   retry(): Promise<void> {
     this._summaryOf = null;
-    return this.show(this._page.window.start, this._page.window.cstart);
+    return this.show(this._wanted.start, this._wanted.cstart);
   }
 
   dispose(): void {
@@ -136,9 +143,13 @@ export class PreviewPages {
   private _image: Blob | null = null;
   private _imageProblem: IProblem | null = null;
   private _page: IPage;
+  /** The page that came last. */
+  private _seen: IPage | null = null;
   private _summary: ISummary | null = null;
   private _summaryOf: number | null = null;
   private _summaryProblem: IProblem | null = null;
+  /** The window that was asked for last, whether or not it came. */
+  private _wanted: IWindow;
 }
 
 /** A first row or column that there is; a page is not moved so that it is full. */

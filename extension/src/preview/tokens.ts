@@ -53,6 +53,7 @@ export interface IPreviewApi {
 export interface IPage {
   readonly window: IWindow;
   readonly preview: IPreview | null;
+  /** Why the page that was asked for last did not come; `preview` is the one before it, if there is one. */
   readonly problem: IProblem | null;
   /** Whether another page is on its way; `preview` is the one before it. */
   readonly loading: boolean;

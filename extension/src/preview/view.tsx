@@ -23,7 +23,7 @@ interface IProps {
   readonly gone: boolean;
   readonly pages: PreviewPages;
   readonly trans: ITrans;
-  /** Bring the object to this host; only where it is elsewhere. */
+  /** Bring to this host what is elsewhere of the object; only where there is a cluster. */
   readonly bring?: () => Promise<unknown>;
   /** Open the menu of actions. */
   readonly openMenu?: (element: HTMLElement, object: IObject) => void;
@@ -76,8 +76,18 @@ function Content({ bring, label, object, pages, trans }: IProps): JSX.Element {
   useSignal(pages.changed);
   const { page } = pages;
   const { preview, problem } = page;
-  if (problem !== null) {
-    return <Failure problem={problem} bring={bring} object={object} retry={() => void pages.retry()} trans={trans} />;
+  const failure = problem !== null && (
+    <Failure
+      title={preview === null ? trans.__('There is no preview') : trans.__('These rows cannot be shown')}
+      problem={problem}
+      bring={bring}
+      object={object}
+      retry={() => void pages.retry()}
+      trans={trans}
+    />
+  );
+  if (failure && preview === null) {
+    return failure;
   }
   if (preview === null) {
     return (
@@ -95,6 +105,7 @@ function Content({ bring, label, object, pages, trans }: IProps): JSX.Element {
   }
   return (
     <>
+      {failure}
       {preview.kind === 'image' && <Picture label={label} pages={pages} trans={trans} />}
       {preview.text && <p className="wb-Preview-note">{preview.text}</p>}
       {hasCells(preview) ? (
@@ -128,16 +139,18 @@ function hasCells(preview: IPreview): boolean {
 }
 
 function Failure(props: {
+  title: string;
   problem: IProblem;
   object: IObject | null;
   bring?: () => Promise<unknown>;
   retry: () => void;
   trans: ITrans;
 }): JSX.Element {
-  const { bring, object, problem, retry, trans } = props;
+  const { object, problem, retry, title, trans } = props;
+  const bring = problem.kind === 'elsewhere' ? props.bring : undefined;
   return (
     <div className="wb-Hint" data-kind="warning" role="alert">
-      <div className="wb-Hint-title">{trans.__('There is no preview')}</div>
+      <div className="wb-Hint-title">{title}</div>
       <div className="wb-Hint-text">
         {problem.kind === 'missing'
           ? trans.__('The server extension workbench.jupyter.server is not enabled, or older than this one.')

@@ -59,6 +59,7 @@ export class PreviewContent extends ReactWidget {
             void this._pages.retry();
           }
           this._elsewhere = elsewhere;
+          const connected = to !== undefined && model.state?.cluster.state === 'connected';
           return (
             <PreviewView
               label={this.title.label}
@@ -66,7 +67,7 @@ export class PreviewContent extends ReactWidget {
               gone={found === null && this._known && model.state?.truncated === 0}
               pages={this._pages}
               trans={trans}
-              bring={elsewhere ? () => commands.execute(CommandIDs.replicate, { object, to }) : undefined}
+              bring={connected ? () => commands.execute(CommandIDs.replicate, { object, to }) : undefined}
               openMenu={(element, target) => openObjectMenu(element, commands, target)}
             />
           );

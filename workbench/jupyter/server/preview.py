@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from workbench.errors import CodecError, ObjectNotFoundError, StoreError, WorkbenchError
 from workbench.jupyter.server.problems import (
+    ElsewhereError,
     NotPossibleError,
     PreviewError,
     PreviewMemoryError,
@@ -40,7 +41,10 @@ _SECRET: Final = ("TOKEN", "PASSWORD", "SECRET", "COOKIE")
 """Environment variables with these in their names are not for code that comes with an object."""
 _ERRORS: Final[dict[str, type[WorkbenchError]]] = {
     error.kind: error
-    for error in (CodecError, ObjectNotFoundError, StoreError, NotPossibleError, PreviewMemoryError, PreviewError)
+    for error in (
+        *(CodecError, ObjectNotFoundError, StoreError),
+        *(NotPossibleError, ElsewhereError, PreviewMemoryError, PreviewError),
+    )
 }
 
 Range = tuple[int, int]

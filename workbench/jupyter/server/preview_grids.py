@@ -16,7 +16,7 @@ import pandas as pd
 
 from workbench import codecs
 from workbench.errors import ObjectNotFoundError
-from workbench.jupyter.server.problems import NotPossibleError
+from workbench.jupyter.server.problems import ElsewhereError, NotPossibleError
 from workbench.session import Session
 
 __all__ = ["Grid", "grid_of", "pieces_of"]
@@ -149,7 +149,7 @@ class _Pieces(Grid):
         self._last: tuple[int, Grid] | None = None
         first = next((number for number, id_ in enumerate(ids) if session.store.exists(id_)), None)
         if first is None:
-            raise NotPossibleError(f"No partition of {name} is on this host. Replicate the dataset to this host first.")
+            raise ElsewhereError(f"No partition of {name} is on this host. Replicate the dataset to this host first.")
         head = self._piece(first)
         super().__init__("table", self._begins[-1], head.names, head.dtypes)
         here = sum(session.store.exists(id_) for id_ in ids)
@@ -164,7 +164,7 @@ class _Pieces(Grid):
         try:
             grid = grid_of(self._session.get(self._ids[number]))
         except ObjectNotFoundError:
-            raise NotPossibleError(
+            raise ElsewhereError(
                 f"Partition {number} of {self._name}, which has these rows, is not on this host. Replicate the dataset to this host first."
             ) from None
         if grid is None:
