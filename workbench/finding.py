@@ -98,21 +98,31 @@ def _with_what_it_keeps(store: Store, info: ObjectInfo) -> ObjectInfo:
 
 def _folded(infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     """Show each dataset as one object, and note if some of its partitions, of which all that are in reach are given, are missing."""
-    reached = {info.id: info.tags["dataset"] for info in infos if "dataset" in info.tags}
-    count = Counter(reached.values())
-    return [_noted(info, count[info.id]) if info.kind == "dataset" else info for info in fold_datasets(infos)]
+    parts = {info.id: info for info in infos if "dataset" in info.tags}.values()
+    lost = Counter(info.tags["dataset"] for info in parts if _is_lost(info))
+    reached = Counter(info.tags["dataset"] for info in parts if not _is_lost(info))
+    return [
+        _noted(info, reached[info.id], lost[info.id]) if info.kind == "dataset" else info
+        for info in fold_datasets(infos)
+    ]
 
 
-def _noted(dataset: ObjectInfo, reached: int) -> ObjectInfo:
-    note = missing_note(dataset, reached)
+def _is_lost(info: ObjectInfo) -> bool:
+    return bool(info.replicas) and all(replica.state == "lost" for replica in info.replicas)
+
+
+def _noted(dataset: ObjectInfo, reached: int, lost: int) -> ObjectInfo:
+    note = missing_note(dataset, reached, lost)
     return dataclasses.replace(dataset, notes=(*dataset.notes, note)) if note else dataset
 
 
-def missing_note(dataset: ObjectInfo, reached: int) -> str:
-    """Return what to say of a dataset of whose partitions so many are in reach; empty if that is all."""
+def missing_note(dataset: ObjectInfo, reached: int, lost: int = 0) -> str:
+    """Return what to say of a dataset of whose partitions so many are in reach, and others only on lost nodes; empty if that is all."""
     total = dataset.tags.get("partitions", "")
     if not total.isdecimal() or reached >= int(total):
         return ""
+    if lost == int(total) - reached:
+        return f"{reached} of {total}{MISSING}; the others are only on nodes that are lost: no worker runs there"
     return f"{reached} of {total}{MISSING}; the others are on other nodes, or have ended with them"
 
 

@@ -87,6 +87,11 @@ def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
         wb.put(np.arange(10), "alone")
         for name in ("numbers", "later", "alone"):
             wb.move(name, to="node-2").wait()
+        dd.from_pandas(pd.DataFrame({"x": np.arange(10)}), npartitions=2).persist_shared("half")
+        for number, part in enumerate(
+            info for info in wb.ls(parts=True) if info.tags.get("dataset") == wb.info("half").id
+        ):
+            wb.move(part.id, to=f"node-{number + 1}").wait()
         [address] = [node.address for node in wb.nodes() if node.name == "node-2"]
         client.retire_workers([address])
         until(lambda: "lost" in {node.state for node in wb.nodes()}, "the node is lost")
@@ -94,7 +99,13 @@ def test_a_partition_that_is_lost_for_good_is_an_error_that_says_where_it_is(
             with pytest.raises(wb.ClusterError, match="is only on node-2, and no worker runs there any more"):
                 client.compute(wb.open(name).x.sum()).result(timeout=DEADLINE)
             until(lambda: not client.run_on_scheduler(_expected), "tasks do not wait for the node any more")
-        moved = next(info.ref for info in wb.ls(parts=True) if "partition" in info.tags)
+        notes = {info.name: [note for note in info.notes if "in reach" in note] for info in wb.ls(kind="dataset")}
+        lost = "partitions are in reach; the others are only on nodes that are lost"
+        assert lost in notes["half"][0] and notes["half"][0].startswith("1 of 2")
+        assert lost in notes["later"][0] and notes["later"][0].startswith("0 of 2")
+        assert "1 of 2 partitions" in str(wb.ls("half")) and "0 of 2 partitions" in repr(wb.info("numbers").notes)
+        numbers = wb.info("numbers").id
+        moved = next(info.ref for info in wb.ls(parts=True) if info.tags.get("dataset") == numbers)
         with pytest.raises(wb.TransferError, match="is only on node-2, and no worker runs there now"):
             wb.get(moved)
         with pytest.raises(wb.TransferError, match=r"^Object 'alone' \([0-9a-f]{32}\) is only on node-2"):
