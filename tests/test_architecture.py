@@ -49,7 +49,7 @@ BELOW: dict[str, set[str]] = {
     "urls": {"errors", "progress"},
     "watching": {"objects", "store"},
     "creating": {"objects", "errors", "codecs", "store", "texts"},
-    "saving": {"progress", "objects", "errors", "store", "cluster", "finding", "archive", "urls"},
+    "saving": {"progress", "objects", "errors", "store", "cluster", "finding", "archive", "urls", "exporting", "blame"},
     "removing": {"objects", "errors", "leftovers", "store", "texts"},
     "arguments": set(),
     "blame": set(),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -270,6 +271,19 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(wb.ObjectNotFoundError):
         wb.save("nope", tmp_path / "nope.wb")
     assert urls.shown("s3://user:secret@host/x?y") == "s3://host/x?y"
+
+
+@pytest.mark.parametrize(("file", "warned"), [("x.csv", True), ("x.PARQUET", True), ("x.wb", False), ("x", False)])
+def test_a_name_that_promises_another_format_is_warned_of(file: str, warned: bool, tmp_path: Path) -> None:
+    """It is saved and can be loaded all the same; the warning is about the user's own line."""
+    wb.put(np.arange(10), "x")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        wb.save("x", tmp_path / file)
+    assert [(each.filename, "is a file that wb.load reads" in str(each.message)) for each in caught] == [
+        (__file__, True)
+    ] * warned
+    wb.load(tmp_path / file, "y")
 
 
 def test_damage_leaves_nothing_in_the_store(tmp_path: Path, elsewhere: wb.Session) -> None:

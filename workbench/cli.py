@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -125,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, one) and getattr(args, other):  # one before the verb and one after it
             parser.error(f"argument --{one}: not allowed with argument --{other}")
     args.confirm = _confirm
+    warnings.formatwarning = lambda message, *_, **__: f"workbench: {printable(_in_our_words(args, str(message)))}\n"
     if sys.stderr.isatty() and not args.json:
         progress.show_with(progress.TerminalLine())
     try:

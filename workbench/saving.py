@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 import traceback
+import warnings
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from workbench import finding, progress
 from workbench.archive import ArchiveReader, ArchiveWriter
+from workbench.blame import users_level
 from workbench.errors import LastReplicaError, NameConflictError, ObjectNotFoundError, SavedFileError, TransferError
+from workbench.exporting import FORMATS
 from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, new_object_id, partition_id
 from workbench.store import Store, check_name
 from workbench.urls import URL, reading, shown, writing
@@ -54,7 +59,20 @@ def save(store: Store, cluster: ClusterClient | None, key: Key, url: URL, option
             if each is not None:
                 traceback.clear_frames(each.__traceback__)
         raise
+    _warn_of_suffix(url, name or info.id)
     return dataclasses.replace(info.ref, nbytes=nbytes)
+
+
+def _warn_of_suffix(url: URL, called: str) -> None:
+    """Warn of a file whose name promises another format: neither pandas nor a spreadsheet could read it."""
+    suffix = PurePath(os.fspath(url)).suffix.lower().removeprefix(".")
+    if suffix in FORMATS:
+        warnings.warn(
+            f"{shown(url)} is a file that wb.load reads, whatever its name says: nothing else takes it for {suffix}. To convert {called!r}, write what wb.get returns, or "
+            f"`workbench get {called} FILE.{suffix}` at a terminal.",
+            UserWarning,
+            stacklevel=users_level(),
+        )
 
 
 def _origin(info: ObjectInfo) -> str:
