@@ -82,6 +82,12 @@ def parse_share(line: str, *, cell: bool = False) -> ShareWish:
         raise MagicError("Say what to share: %share VAR [VAR ...] [as NAME].")
     if match := _AS.match(rest):
         name = match["name"].strip("\"'")
+        words = match["what"].split()
+        if len(words) > 1 and all(word.isidentifier() and not keyword.iskeyword(word) for word in words):
+            together = ", ".join(words)
+            raise MagicError(
+                f"{together} are {len(words)} values, and {name!r} is one name: %share {' '.join(words)} gives each its own, %share ({together}) as {name} puts them together."
+            )
         return ShareWish(expression=match["what"], name=name, pin=pin, ttl=ttl, replicas=replicas)
     if match := _AS_WHAT.match(rest):
         if match["words"]:
@@ -158,6 +164,10 @@ def parse_fetch(line: str) -> FetchWish:
 
 
 def _check_variable(variable: str, name: str) -> None:
+    if variable == name and set(name) & set("*?["):
+        raise MagicError(
+            f"%fetch takes names, one by one, and {name!r} is a pattern: %wb ls {name!r} lists what fits it."
+        )
     if not variable.isidentifier() or keyword.iskeyword(variable):
         raise MagicError(
             f"{variable!r} cannot be the name of a variable; choose one: %fetch {shlex.quote(name)} as VAR."
