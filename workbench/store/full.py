@@ -167,7 +167,7 @@ def _below_capacity(directory: Path, nbytes: int) -> tuple[str, int]:
 def _name_zombies(zombies: list[Holder]) -> str:
     named = [
         f"{holder.name or 'an object'} ({format_nbytes(holder.nbytes)}) by {_name(holder)}"
-        + (f", where {holder.cause} keep it" if holder.cause else "")
+        + (f", kept by {holder.cause}" if holder.cause else "")
         for holder in zombies
     ]
     return _first(named, "; ")
