@@ -17,7 +17,7 @@ from distributed.core import Server as DaskServer
 from distributed.security import Security
 
 from tests.cluster.test_transfer import fetched, put
-from workbench.cluster import lines, messages, transfer
+from workbench.cluster import line_server, lines, messages, sockets, transfer
 from workbench.errors import TransferError
 from workbench.objects import ObjectId
 from workbench.store import Store
@@ -38,7 +38,7 @@ class Source:
     """A worker that serves a store, as the plugin does; it can be silent, or change what it sends."""
 
     def __init__(self, store: Store, protocol: str, arguments: dict[str, Any]) -> None:
-        self.lines = lines.Server(store, SECONDS)
+        self.lines = line_server.Server(store, SECONDS)
         self.asked = 0
         self._store = store
         handlers = {messages.OP: self._handle, lines.OP: self.lines.handle}
@@ -163,14 +163,14 @@ async def test_a_corrupt_range_is_taken_from_another_source(
     object_id = put(store, VALUES["one buffer"])
     async with sources(store, 2, checks=True) as two:
         bad = two.addresses[0]
-        whole = lines._receive
+        whole = sockets.receive
 
         def damaging(sock: Any, view: memoryview) -> None:
             whole(sock, view)
             if view.nbytes > MIB and sock.getpeername()[1] == int(bad.rsplit(":", 1)[1]):
                 view[-1] ^= 1
 
-        monkeypatch.setattr(lines, "_receive", damaging)
+        monkeypatch.setattr(sockets, "receive", damaging)
         pull = two.pull(other, object_id, executor)
         await pull.run()
         np.testing.assert_array_equal(fetched(other, object_id), VALUES["one buffer"])
@@ -188,18 +188,18 @@ async def test_a_silent_source_is_replaced(
 ) -> None:
     """A source that goes silent in the middle holds nobody up; when it is the only one, the error comes in bounded time."""
     object_id = put(store, VALUES["one buffer"])
-    answer = lines.Server._answer
+    answer = line_server.Server._answer
     async with sources(store, 2) as two:
         silent = two.sources[0].lines
         gate = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def slow(self: lines.Server, *arguments: Any, **options: Any) -> None:
+        def slow(self: line_server.Server, *arguments: Any, **options: Any) -> None:
             if self is silent and arguments[2]:
                 asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
             answer(self, *arguments, **options)
 
-        monkeypatch.setattr(lines.Server, "_answer", slow)
+        monkeypatch.setattr(line_server.Server, "_answer", slow)
         try:
             await asyncio.wait_for(two.pull(other, object_id, executor).run(), 30)
             np.testing.assert_array_equal(fetched(other, object_id), VALUES["one buffer"])
@@ -235,16 +235,16 @@ async def test_a_line_that_breaks_is_made_anew(
 ) -> None:
     """A single source whose connection is lost in the middle is asked again, once, for what has not arrived."""
     object_id = put(store, VALUES["one buffer"])
-    answer = lines.Server._answer
+    answer = line_server.Server._answer
     left = [2]
 
-    def breaking(self: lines.Server, sock: Any, *arguments: Any, **options: Any) -> None:
+    def breaking(self: line_server.Server, sock: Any, *arguments: Any, **options: Any) -> None:
         left[0] -= 1
         if left[0] == 0:
-            lines.shut(sock)
+            sockets.shut(sock)
         answer(self, sock, *arguments, **options)
 
-    monkeypatch.setattr(lines.Server, "_answer", breaking)
+    monkeypatch.setattr(line_server.Server, "_answer", breaking)
     async with sources(store) as two:
         two.knows_more = True
         await two.pull(other, object_id, executor).run()
@@ -260,7 +260,7 @@ async def test_a_line_that_breaks_is_made_anew(
 async def test_a_source_that_is_full_up_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is refused a line hears why, at once."""
     async with sources(store) as two:
-        monkeypatch.setattr(lines, "_MOST", 0)
+        monkeypatch.setattr(line_server, "_MOST", 0)
         with pytest.raises(lines.SourceError, match="busy"):
             await two.linked.get(two.addresses[0])
 

@@ -24,16 +24,16 @@ MIB = 1 << 20
 
 def _hold_back(held: str) -> None:
     """In each worker: no more than a part of an object is sent while a file is there."""
-    from workbench.cluster import lines
+    from workbench.cluster import sockets
 
-    send = lines._send
+    send = sockets.send
 
     def slow(sock: Any, pieces: Any) -> None:
         send(sock, pieces)
         while Path(held).exists():
             time.sleep(0.01)
 
-    lines._send = slow  # in that worker alone
+    sockets.send = slow  # in that worker alone
 
 
 @pytest.fixture

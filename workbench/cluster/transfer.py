@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.protocol.serialize import to_serialize
 
 from workbench import config
-from workbench.cluster import lines
 from workbench.cluster.lines import Line, Lines, SourceError
 from workbench.cluster.ranges import Range, Ranges
+from workbench.cluster.threads import in_thread, to_the_end
 from workbench.errors import TransferError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class Pull:
             ranges.stop()
             for task in running:
                 task.cancel()
-            await lines.to_the_end(running)
+            await to_the_end(running)
             for task in running:
                 if not task.cancelled():
                     task.exception()  # whatever it was, all ranges are there, or an error is on its way already
@@ -284,7 +284,7 @@ class Pull:
             await self._by_messages(source, importing, ranges, arrived)
             return
         most = max(1, self._limits.window // RANGE // self._limits.connections)
-        pulling = lines.in_thread(
+        pulling = in_thread(
             functools.partial(_pull, line, self._id, importing, ranges, arrived, most), "workbench-pull"
         )
         try:
@@ -327,7 +327,7 @@ class Pull:
         finally:
             for turn in turns:
                 turn.cancel()
-            await lines.to_the_end(turns)
+            await to_the_end(turns)
             for taker in takers:
                 ranges.fail(taker)
 
@@ -354,7 +354,7 @@ class Pull:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            await lines.to_the_end([running])
+            await to_the_end([running])
             raise
 
 

@@ -19,7 +19,7 @@ from distributed.protocol.pickle import dumps
 from distributed.utils import sync
 
 from workbench import connection
-from workbench.cluster import belonging, lines, memory, messages, metrics, transfer, visiting
+from workbench.cluster import belonging, line_server, lines, memory, messages, metrics, transfer, visiting
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.fetching import Fetching
 from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError, TransferError
@@ -100,7 +100,7 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         await asyncio.to_thread(self.store.upkeep.warm_up_for_worker)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="workbench-transfer")
         limits = transfer.Limits.read()
-        self._server = lines.Server(self.store, limits.seconds)
+        self._server = line_server.Server(self.store, limits.seconds)
         linked = lines.Lines(self._connect, limits.seconds, checks=transfer.checks())
         self._fetching = Fetching(
             self.store, self._ask_worker, self._ask_scheduler, self._executor, linked, limits, self._spawn
