@@ -15,6 +15,7 @@ import pytest
 
 import workbench as wb
 from tests.processes import Process, run
+from workbench.store.creating import Memory
 from workbench.testing.consistency import assert_consistent
 
 MIB = 1 << 20
@@ -82,6 +83,25 @@ def test_nobody_can_change_a_sealed_array(session: wb.Session) -> None:
     del array, view
     gc.collect()
     assert session.memory().deleted == 0
+
+
+def test_array_that_is_replaced_in_the_moment_of_its_seal_keeps_its_values(
+    session: wb.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody deletes the object as soon as it can be seen, and needs room of the same size: the memory of the array is not recycled."""
+    lease = Memory.lease
+
+    def late(self: Memory, path: str) -> None:
+        session.put(np.zeros(1_000_000), "x")
+        session.put(np.zeros(1_000_000), "y")
+        lease(self, path)
+
+    monkeypatch.setattr(Memory, "lease", late)
+    with session.create(1_000_000, "f8", "x") as array:
+        array[:] = 7
+    assert (array == 7).all()
+    assert (session.get("x") == 0).all()
+    assert session.store.doctor() == []
 
 
 def test_exception_in_the_block_leaves_nothing(session: wb.Session) -> None:

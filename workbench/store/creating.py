@@ -67,7 +67,7 @@ class Memory:
         syscalls.map_private_over(self._address, self.nbytes, fd)
 
     def lease(self, path: str) -> None:
-        """After the seal: hold the segment, as any reader does."""
+        """After the seal, and before the writer's lock goes: hold the segment, as any reader does."""
         fd, _ = segments.open_leased(path, self.segment)
         self._fd = fd
         syscalls.map_private_over(self._address, self.nbytes, fd)
@@ -128,9 +128,11 @@ class InPlace:
         reservation, writer = self._reservation, self._writer
         self.memory.close_to_writers(reservation.file.fileno())
         draft = drafts.in_segments(encoded, name, row, self.memory, shared_from=1)
-        (object_id,) = writer.with_room(0, lambda: writer.seal_all([draft], [None], [reservation]))
-        self.memory.lease(reservation.path)
-        return object_id
+
+        def lease() -> None:
+            self.memory.lease(reservation.path)
+
+        return writer.with_room(0, lambda: writer.seal_all([draft], [None], [reservation], visible=lease))[0]
 
     def __enter__(self) -> Self:
         return self

@@ -176,6 +176,8 @@ class Writer:
         made: Sequence[drafts.Draft],
         reservations: Sequence[Reservation | None],
         parts: Sequence[Reservation] = (),
+        *,
+        visible: Callable[[], None] = lambda: None,
     ) -> list[ObjectId]:
         """Seal what was written and add the rows, in one transaction.
 
@@ -186,6 +188,8 @@ class Writer:
             The segment of each draft's own pieces.
         parts : sequence of Reservation
             Segments that were written before, and that the drafts refer to.
+        visible : callable
+            Called when the objects can be seen, and before their segments can be recycled, whatever becomes of the objects meanwhile.
         """
         replaced = False
         ids = []
@@ -200,6 +204,7 @@ class Writer:
                 object_id, replaces = self._insert(write, draft, segment)
                 ids.append(object_id)
                 replaced |= replaces
+        visible()
         for written in (*reservations, *parts):
             if written is not None:
                 self.allocator.finish(written)
