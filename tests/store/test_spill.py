@@ -11,6 +11,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -513,6 +514,31 @@ def test_interrupt_after_the_rename_is_put_right(store: Store, root: Path, step:
     assert len(store.doctor()) >= 1
     assert is_consistent(store, root)
     assert state(store) == {"x": "disk" if step == "spill" else "memory"}
+    assert same(store.read("x"), wanted)
+
+
+def test_copy_that_others_have_overtaken_is_not_used(
+    store: Store, store_directory: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one process copies a segment, another one spills it and brings it back: the copy is of memory that was given back since."""
+    wanted = encoded(300_000)
+    store.put(wanted, "x")
+    copy = spilled_files.copy
+    with Store.open(store_directory, spill_directory=root, restore_after="never") as other:
+
+        def overtaken(*arguments: Any) -> None:
+            monkeypatch.setattr(spilled_files, "copy", copy)
+            other.spill("x")
+            other.restore("x")
+            copy(*arguments)
+
+        monkeypatch.setattr(spilled_files, "copy", overtaken)
+        with contextlib.suppress(StoreError):  # that it was not spilled
+            store.spill("x")
+    assert same(store.read("x"), wanted)
+    gc.collect()
+    assert is_consistent(store, root)
+    store.spill("x")
     assert same(store.read("x"), wanted)
 
 

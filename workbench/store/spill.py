@@ -11,8 +11,8 @@ the link is renamed       before: the file in memory; after: the file on disk   
 the row is committed      the file on disk                                          nothing
 ========================  =======================================================  ===============================================
 
-``reclaim.py`` repairs what is left. The copy needs no lock: if the row is still ``sealed`` under the same number when it is done, the bytes have
-not changed. The exclusive lock is taken in the transaction that renames, so nobody maps what is taken from memory.
+``reclaim.py`` repairs what is left. The copy needs no lock: if the row is still ``sealed`` under the same number when it is done, and the file that was
+copied still at its path, the bytes have not changed. The exclusive lock is taken in the transaction that renames, so nobody maps what is taken from memory.
 
 Covers single segments, until they are deleted; the way back is in ``restore.py``, which ones make room is decided in ``eviction.py``, what a user
 says is in ``residence.py``, the directory in ``spill_directory.py``.
@@ -162,7 +162,9 @@ class Spiller:
             return False
         if self.place.nbytes is not None and self.spilled_nbytes(write) + draft.nbytes > self.place.nbytes:
             return False
-        return segments.try_exclusive(draft.source)
+        # Somebody else may have spilled it meanwhile, and brought it back: that is another file, and this one was emptied, perhaps under the copy.
+        path = segments.segment_path(self.directory, draft.segment)
+        return segments.try_exclusive(draft.source) and spilled_files.is_at(path, draft.source)
 
     def _exchange(self, write: sqlite3.Connection, draft: _Draft) -> None:
         last_used = os.fstat(draft.source.fileno()).st_atime_ns

@@ -1,4 +1,4 @@
-"""The soak: six processes with a mixed load on one store, some of them killed now and then; at the end everything is where it began.
+"""The soak: six processes, every other one with three threads, with a mixed load on one store, some of them killed now and then; at the end everything is where it began.
 
 ``make soak`` runs it for 15 minutes, ``python -m tests.integration.faults.soak --seconds 60`` for one; the tests, for some seconds. Bounded in
 time by ``--seconds``, and seeded: ``--seed`` draws the same loads and the same kills (what the processes do to each other depends on their timing).
@@ -72,6 +72,7 @@ class Crew:
                 [
                     *(sys.executable, "-m", "tests.integration.faults.soak_load"),
                     *(str(self._directory), f"process {self._started}", str(self._result.seed), str(self._seconds)),
+                    "3" if self._started % 2 else "1",
                 ],
                 env=self._environment,
                 stdin=subprocess.PIPE,

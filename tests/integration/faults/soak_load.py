@@ -1,4 +1,4 @@
-"""One process of the soak: a random mixture of everything that users do, each byte that it reads verified.
+"""One process of the soak, with one thread or several: a random mixture of everything that users do, each byte that it reads verified.
 
 Covers the load and what the process says of itself at the end; who starts and kills such processes is ``soak.py``.
 """
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from workbench.testing.operations import Operation, Performer, What, has
 _SHARED = [f"everybody's {number}" for number in range(6)]
 _SETTLED = 0.25
 """Part of its time after which a process has everything that it needs: from there on it must not grow."""
+
+_OFTEN = 1e-5
+"""Seconds between two threads of one process: as many as possible meet in the middle of something."""
 
 
 def measure() -> dict[str, int]:
@@ -62,13 +66,16 @@ class Load:
     session : Session
     source : random.Random
     prefix : str
-        Of this process's own names.
+        Of its own names.
+    forks : bool
+        It is the only thread of its process, so that it may fork.
     """
 
-    def __init__(self, session: Session, source: random.Random, prefix: str) -> None:
+    def __init__(self, session: Session, source: random.Random, prefix: str, *, forks: bool) -> None:
         self.session = session
         self.source = source
         self.prefix = prefix
+        self.forks = forks
         self.performer = Performer(session.store)
         self.held: list[tuple[Any, int]] = []
         self.turn = 0
@@ -85,7 +92,7 @@ class Load:
             (2, self.let_go),
             (2, self.read_all),
             (2, self.spill_or_restore),
-            (1, self.fork),
+            (int(self.forks), self.fork),
         ]
         self.turn += 1
         deed = self.source.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]
@@ -182,34 +189,63 @@ class Load:
         assert os.waitpid(pid, 0)[1] == 0, "a forked child failed"
 
 
-def run(directory: str, prefix: str, seed: str, seconds: float) -> dict[str, Any]:
-    """Load a store until standard input is closed; return what was counted, and measured early and at the end."""
+def run(directory: str, prefix: str, seed: str, seconds: float, threads: int) -> dict[str, Any]:
+    """Load a store from so many threads until standard input is closed; return what was counted, and measured early and at the end."""
     session = Session(directory)
     print("ready", flush=True)
-    load = Load(session, random.Random(f"{seed} {prefix}"), prefix)
+    if threads > 1:
+        sys.setswitchinterval(_OFTEN)
+    names = [f"{prefix} {number}" for number in range(threads)]
+    loads = [Load(session, random.Random(f"{seed} {name}"), name, forks=threads == 1) for name in names]
     settled_at = time.monotonic() + seconds * _SETTLED
-    early: dict[str, int] | None = None
-    while not select.select([sys.stdin], [], [], 0)[0]:
-        load.step()
-        if early is None and time.monotonic() > settled_at:
-            early = _rest(load)
-    late = _rest(load)
+    _work(loads, lambda: _is_told_to_end() or time.monotonic() > settled_at)
+    early = _rest(session, loads)
+    _work(loads, _is_told_to_end)
+    late = _rest(session, loads)
     session.close()
-    return {"counts": load.counts, "early": early or late, "late": late, "closed": measure()}
+    counts = sum((Counter(load.counts) for load in loads), Counter())
+    return {"counts": counts, "early": early, "late": late, "closed": measure()}
 
 
-def _rest(load: Load) -> dict[str, int]:
-    load.let_go()
+def _is_told_to_end() -> bool:
+    return bool(select.select([sys.stdin], [], [], 0)[0])
+
+
+def _work(loads: list[Load], is_over: Callable[[], bool]) -> None:
+    """Let each work in a thread of its own until it is over; what one of them raises ends all."""
+    failures: list[BaseException] = []
+
+    def go_on(load: Load) -> None:
+        try:
+            while not failures and not is_over():
+                load.step()
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    others = [threading.Thread(target=go_on, args=(load,)) for load in loads[1:]]
+    for other in others:
+        other.start()
+    go_on(loads[0])
+    for other in others:
+        other.join()
+    if failures:
+        raise failures[0]
+
+
+def _rest(session: Session, loads: list[Load]) -> dict[str, int]:
+    for load in loads:
+        load.let_go()
     gc.collect()
-    load.session.store.allocator.pool.close()
+    session.store.allocator.pool.close()
     gc.collect()
     return measure()
 
 
 def main() -> None:
     """Run, and print what came of it."""
-    directory, prefix, seed, seconds = sys.argv[1:]
-    print(json.dumps(run(directory, prefix, seed, float(seconds))), flush=True)
+    directory, prefix, seed, seconds, threads = sys.argv[1:]
+    print(json.dumps(run(directory, prefix, seed, float(seconds), int(threads))), flush=True)
 
 
 if __name__ == "__main__":
