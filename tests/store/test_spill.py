@@ -9,6 +9,7 @@ import re
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,42 @@ def test_deleted_object_leaves_nothing_on_disk(store: Store, root: Path) -> None
     while store.exists(ref):
         pass
     store.doctor()
+    assert on_disk(store, root) == []
+    assert is_consistent(store, root)
+
+
+def test_two_threads_that_delete_at_once_leave_nothing_on_disk(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One looks for files to remove while the other is in the middle of its transaction."""
+    for name in "ab":
+        store.put(encoded(300_000), name)
+        store.spill(name)
+    spiller, main = store.writer.spiller, threading.current_thread()
+    forget, discard = spiller.forget, spiller.discard_deleted
+    begun, looked = threading.Event(), threading.Event()
+
+    def forgets(*arguments: Any) -> bool:
+        done = forget(*arguments)
+        if threading.current_thread() is main:
+            begun.set()
+            assert looked.wait(30)
+        return done
+
+    def discards() -> None:
+        if threading.current_thread() is not main:
+            assert begun.wait(30)
+        discard()
+        looked.set()
+
+    monkeypatch.setattr(spiller, "forget", forgets)
+    monkeypatch.setattr(spiller, "discard_deleted", discards)
+    other = threading.Thread(target=store.delete, args=("b",))
+    other.start()
+    while store.exists("b"):
+        time.sleep(0.001)
+    store.delete("a")
+    other.join(30)
     assert on_disk(store, root) == []
     assert is_consistent(store, root)
 

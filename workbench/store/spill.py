@@ -26,6 +26,7 @@ import fcntl
 import io
 import os
 import sqlite3
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,14 @@ class _Draft:
     committed: bool = False
 
 
+class _OfThread(threading.local):
+    """What one thread's spill or transaction leaves for its next step; the others of the process are in the middle of theirs."""
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.deleted: list[int] = []
+
+
 class Spiller:
     """Moves segments of one store to disk.
 
@@ -66,7 +75,7 @@ class Spiller:
     Attributes
     ----------
     trouble : str
-        Why the last :meth:`spill` could not write, as a sentence; else empty.
+        Why this thread's last :meth:`spill` could not write, as a sentence; else empty.
     """
 
     def __init__(self, directory: Path, catalog: Catalog, allocator: Allocator, place: SpillDirectory) -> None:
@@ -74,9 +83,16 @@ class Spiller:
         self.catalog = catalog
         self.allocator = allocator
         self.place = place
-        self.trouble = ""
         self._recorded = False
-        self._deleted: list[int] = []
+        self._mine = _OfThread()
+
+    @property
+    def trouble(self) -> str:  # noqa: D102  # see above
+        return self._mine.trouble
+
+    @trouble.setter
+    def trouble(self, text: str) -> None:
+        self._mine.trouble = text
 
     def spill(self, numbers: Sequence[int]) -> int:
         """Move sealed segments to disk; those that are mapped, pinned or gone stay as they are.
@@ -212,13 +228,13 @@ class Spiller:
         """In a transaction that deletes: remove the row of a spilled segment that nothing uses; False if it is not spilled."""
         if write.execute("DELETE FROM segments WHERE segment = ? AND state = 'spilled'", (number,)).rowcount != 1:
             return False
-        self._deleted.append(number)
+        self._mine.deleted.append(number)
         return True
 
     def discard_deleted(self) -> None:
         """After the commit: remove the files of the segments that were forgotten."""
-        while self._deleted:
-            number = self._deleted.pop()
+        while self._mine.deleted:
+            number = self._mine.deleted.pop()
             # A transaction that was rolled back has left the row.
             if self.catalog.row("SELECT 1 FROM segments WHERE segment = ?", (number,)) is None:
                 spilled_files.discard(segments.segment_path(self.directory, number))
