@@ -4,7 +4,7 @@ This module is a Dask preload: ``dask scheduler --preload workbench.cluster`` an
 cluster of hosts that share objects. ``wb.connect`` does the same to a cluster that runs already.
 
 Reading order: ``nodes.py``, ``catalog.py`` (with ``records.py``, ``inventory.py``, ``indexes.py`` and ``names.py``), ``placement.py`` and ``policies.py`` (all pure),
-``scheduler_plugin.py``, ``actions.py``, ``manager.py``, ``keeper.py``, ``worker_plugin.py``, ``announcer.py`` and ``announcements.py``, ``fetching.py``, ``transfer.py``, ``ranges.py``, ``lines.py`` (with ``line_server.py``, ``sockets.py`` and ``threads.py``), ``guarding.py``, ``client.py``, ``operations.py``;
+``scheduler_plugin.py``, ``actions.py``, ``manager.py``, ``keeper.py``, ``worker_plugin.py``, ``announcer.py`` and ``announcements.py``, ``fetching.py``, ``transfer.py``, ``ranges.py``, ``lines.py`` (with ``line_server.py``, ``sockets.py`` and ``threads.py``), ``guarding.py``, ``client.py`` (with ``channel.py``), ``operations.py``;
 beside them ``visiting.py`` (hosts without a worker), ``locality.py`` (tasks run where their objects are), ``memory.py`` (what
 Dask counts as a worker's memory), ``connecting.py``, ``connection.py``, ``belonging.py``, ``local.py`` (with ``interrupts.py``) and ``messages.py``.
 """

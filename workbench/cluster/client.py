@@ -1,29 +1,25 @@
 """A client's side of the workbench: the scheduler's verbs as methods, for kernels (sync) and for the Jupyter server (async).
 
-Covers calling, bounded waiting and turning answers into values; it decides nothing. How a client finds its cluster and brings the
-plugins there is ``connecting.py``. Read next: ``operations.py``.
+Covers verbs and turning answers into values; it decides nothing. The connection is ``channel.py``'s, how a client finds its cluster and brings the
+plugins there ``connecting.py``'s. Read next: ``operations.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import dask.config
-from distributed import Client, Security, Worker
-from distributed.utils import sync
+from distributed import Client, Worker
 
-from workbench import config, connection
 from workbench.cluster import messages, visiting
+from workbench.cluster.channel import Channel
 from workbench.cluster.operations import Operation, Operations
 from workbench.cluster.plans import Plan
 from workbench.cluster.transfer import Pull
 from workbench.cluster.visiting import PrivateMemory
-from workbench.connection import Connection
 from workbench.errors import ClusterError, ObjectNotFoundError, StoreFullError, TransferError, WorkbenchError
 from workbench.objects import Encoded, Key, NodeInfo, ObjectId, ObjectInfo, Ref, Replica, new_object_id
 from workbench.store import describe
@@ -63,153 +59,16 @@ class News:
     operations: list[dict[str, Any]]
 
 
-class ClusterClient:
-    """The cluster, as seen by one client.
+class ClusterClient(Channel):
+    """The cluster, as seen by one client; the parameters are those of :class:`Channel`.
 
     Each question has an async form (``a_nodes``) and a sync form (``nodes``); the sync ones cannot be called in the event loop of
     the Dask client.
-
-    Parameters
-    ----------
-    channel : distributed.Client or distributed.Worker
-        Whose connection with the scheduler is used.
-    timeout : float, optional
-        Seconds that the scheduler has for an answer; the setting ``workbench.connect-timeout``.
-    owned : bool
-        Close the client with this object.
     """
 
-    def __init__(self, channel: Client | Worker, *, timeout: float | None = None, owned: bool = False) -> None:
-        self._channel = channel
-        self._timeout = float(config.get("connect-timeout", timeout) or 10)
-        self._owned = owned
+    def __init__(self, dask: Client | Worker, *, timeout: float | None = None, owned: bool = False) -> None:
+        super().__init__(dask, timeout=timeout, owned=owned)
         self._known: set[str] = set()
-        self.was_at = self.address
-        """Address of the scheduler, also when the client is closed."""
-
-    def __repr__(self) -> str:
-        return f"<ClusterClient {self.address}>"
-
-    @property
-    def whereabouts(self) -> tuple[str, Security] | None:
-        """Address and certificates, to connect with it again; None in a task of a worker, which has the worker's connection, and when it is closed."""
-        return (self.address, self._channel.security) if isinstance(self._channel, Client) and self.address else None
-
-    @property
-    def client(self) -> Client:
-        """Dask's client.
-
-        Raises
-        ------
-        ClusterError
-            In a task of a worker, which has none of its own.
-        """
-        if not isinstance(self._channel, Client):
-            raise ClusterError("A task has no Dask client of its own; distributed.get_client() gives one.")
-        return self._channel
-
-    @property
-    def address(self) -> str:
-        """Address of the scheduler; empty when the client is closed."""
-        scheduler = self._channel.scheduler
-        return "" if scheduler is None else str(scheduler.address)
-
-    def why_gone(self) -> str | None:
-        """Return what tells that the cluster cannot be reached any more, for people; None: it can, or nobody can tell yet.
-
-        While the connection is open nothing is asked of anybody, however slow the scheduler is. A worker's own connection is the worker's affair.
-        """
-        if not isinstance(self._channel, Client) or self._channel.status == "running":
-            return None
-        if self._channel.status in ("closed", "closing"):
-            return f"the connection with the scheduler at {self.was_at} is closed"
-        return connection.why_dead(Connection(self.was_at, node="", written=0.0, pid=0))
-
-    def is_closed(self) -> bool:
-        """Tell whether this client is closed, whatever became of the cluster."""
-        return isinstance(self._channel, Client) and self._channel.status in ("closed", "closing")
-
-    def has_ended(self) -> bool:
-        """Tell whether the connection is lost and nothing listens where the scheduler was."""
-        lost = isinstance(self._channel, Client) and self._channel.status != "running"
-        return lost and connection.refuses(self.was_at)
-
-    def close(self) -> None:
-        """Close Dask's client, if it was made for this object. The cluster goes on."""
-        if self._owned and isinstance(self._channel, Client):
-            # Where the scheduler has gone, Dask's own attempt to reach it again may end with what closing took away from it.
-            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-                self._channel.close()
-            _end_default()
-
-    # -- calling ---------------------------------------------------------------------------------------------------
-
-    async def ask(self, verb: str, *, patience: float | None = 0.0, **arguments: Any) -> Any:
-        """Ask the scheduler.
-
-        Parameters
-        ----------
-        verb : str
-        patience : float, optional
-            Seconds that the answer takes by itself; None: there is no limit but the life of the connection.
-
-        Raises
-        ------
-        ClusterError
-            If it does not answer in time, has gone, or lacks the plugin.
-        """
-        scheduler = self._scheduler()
-        call = getattr(scheduler, messages.OP)(verb=verb, arguments=arguments, version=messages.PROTOCOL)
-        reply = await self._bounded(call, None if patience is None else self._timeout + patience)
-        return messages.unwrap(reply, f"The scheduler at {self.address}")
-
-    async def a_has_plugin(self) -> bool:
-        """Tell whether the scheduler has the plugin, without calling it: Dask logs a call that it does not know with a traceback.
-
-        Raises
-        ------
-        ClusterError
-            It does not answer in time, or has gone.
-        """
-        question = self._scheduler().get_metadata(keys=[messages.OP], default=None)
-        return await self._bounded(question, self._timeout) is not None
-
-    def has_plugin(self) -> bool:
-        """As :meth:`a_has_plugin`."""
-        return self._sync(self.a_has_plugin)
-
-    def _scheduler(self) -> Any:
-        scheduler = self._channel.scheduler
-        if scheduler is None or self._channel.status in ("closed", "closing"):
-            raise self._closed()
-        return scheduler
-
-    def _closed(self) -> ClusterError:
-        return ClusterError(
-            f"The connection with the scheduler at {self.was_at} is closed. Connect with wb.connect(...), or start a cluster."
-        )
-
-    async def _bounded(self, call: Awaitable[T], limit: float | None) -> T:
-        try:
-            async with asyncio.timeout(limit):
-                return await call
-        except (OSError, TimeoutError) as error:
-            waited = "" if limit is None else f" within {limit:.0f} s"
-            raise ClusterError(
-                f"The scheduler at {self.address or 'an unknown address'} does not answer{waited} ({str(error) or 'no reply'}). "
-                "If it is gone, start a cluster again and call wb.connect(...); objects on the nodes are still there."
-            ) from error
-
-    def call(self, verb: str, **arguments: Any) -> Any:
-        """As :meth:`ask`, for who cannot await."""
-        return self._sync(self.ask, verb, **arguments)
-
-    def _sync(self, call: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-        # Client.sync would return a coroutine in an asynchronous client instead of refusing.
-        if self._channel.loop is None or self._channel.status in ("closed", "closing"):
-            raise self._closed()
-        result: T = sync(self._channel.loop, call, *args, **kwargs)
-        return result
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -458,7 +317,7 @@ class ClusterClient:
 
     def has_node(self, node: str) -> bool:
         """Tell whether a store is one of the cluster's nodes; a worker's always is."""
-        if node in self._known or isinstance(self._channel, Worker):
+        if node in self._known or isinstance(self._dask, Worker):
             return True
         self._known |= {info.id for info in self.nodes()}
         return node in self._known
@@ -504,7 +363,7 @@ class ClusterClient:
         await Pull(store, object_id, sources, self._ask_worker, executor, lambda _: None, cached=True).run()
 
     async def _ask_worker(self, address: str, verb: str, **arguments: Any) -> Any:
-        ask = getattr(self._channel.rpc(address), messages.OP)
+        ask = getattr(self._dask.rpc(address), messages.OP)
         reply = await ask(verb=verb, arguments=arguments, version=messages.PROTOCOL)
         return messages.unwrap(reply, f"The worker at {address}")
 
@@ -535,7 +394,7 @@ class ClusterClient:
         )
         for offer in offers:
             try:
-                self._sync(visiting.send, self._channel.rpc, str(offer["address"]), meta, name, encoded.buffers)
+                self._sync(visiting.send, self._dask.rpc, str(offer["address"]), meta, name, encoded.buffers)
             except (StoreFullError, TransferError) as error:
                 failed = error
             else:
@@ -561,15 +420,6 @@ class ClusterClient:
     def cancel(self, operation: str) -> dict[str, Any]:
         """As :meth:`a_cancel`."""
         return self._sync(self.a_cancel, operation)
-
-
-def _end_default() -> None:
-    """See that Dask works without a cluster again when its last client has gone: of several, the last one restores what an earlier one has set."""
-    try:
-        Client.current()
-    except ValueError:
-        if dask.config.get("scheduler", None) == "dask.distributed":
-            dask.config.set(scheduler=None)
 
 
 def _nodes(wires: list[dict[str, Any]]) -> list[NodeInfo]:

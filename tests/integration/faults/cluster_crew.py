@@ -117,7 +117,7 @@ class Crew:
                 "--host",
                 "127.0.0.1",
                 "--nthreads",
-                "1",
+                "2",
                 "--name",
                 name,
             ]
