@@ -16,7 +16,7 @@ from distributed import Client, get_worker, wait
 import workbench as wb
 from tests.integration.clusters import DEADLINE, running_cluster, until
 from workbench import codecs
-from workbench.cluster import scheduler_plugin
+from workbench.cluster import scheduler_plugin, worker_plugin
 
 MIB = 1 << 20
 
@@ -142,6 +142,34 @@ def test_a_worker_killed_in_the_middle_of_a_query_only_delays_it(home: Path, tmp
         os.kill(int(pid), signal.SIGKILL)
         assert running.result(timeout=DEADLINE) == frame.x.sum()
         assert {line.split()[0] for line in started.read_text().splitlines()} == {"node-2"}, started.read_text()
+
+
+def _fall_silent(dask_worker: Any) -> None:
+    plugin = dask_worker.plugins["workbench"]
+    for task in plugin._tasks:
+        task.cancel()
+    worker_plugin.JOINING = 0.5  # type: ignore[misc]  # in that process alone
+
+
+def _forget_node(dask_scheduler: Any, name: str) -> None:
+    catalog = dask_scheduler.plugins["workbench"].catalog
+    node = catalog.find_node(name)
+    for address in list(node.workers):
+        catalog.leave(address)
+    del catalog.nodes[node.id]
+
+
+def test_a_task_on_a_host_that_does_not_join_ends_with_an_error(home: Path) -> None:
+    """A worker whose announcements do not reach the scheduler cannot be brought anything: its tasks say so, in bounded time."""
+    with running_cluster(home) as cluster:
+        client = wb.connect(cluster)
+        ref = wb.put(np.arange(100_000), "array")
+        wb.move("array", to="node-2").wait()
+        [address] = [node.address for node in wb.nodes() if node.name == "node-1"]
+        client.run(_fall_silent, workers=[address])
+        client.run_on_scheduler(_forget_node, name="node-1")
+        with pytest.raises(wb.ClusterError, match="has not joined the cluster"):
+            client.submit(np.sum, ref, workers=[address]).result(timeout=DEADLINE)
 
 
 def _kill_one_after_the_other(client: Client, *names: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,8 @@ _PAUSE: Final = 0.2
 """Seconds between two looks for a node that was lost."""
 _ATTEMPTS: Final = 3
 """Transfers of one object that may fail, each with all sources that there are then."""
+JOINING: Final = 30.0
+"""Seconds for which a task waits until its own host has joined the cluster."""
 _GOODBYE: Final = 2.0
 """Seconds that the scheduler has to hear that this worker leaves."""
 _ENDING: Final = 20.0
@@ -331,17 +334,21 @@ class WorkbenchWorkerPlugin(WorkerPlugin):
         TransferError
             If it could not be brought here.
         ClusterError
-            If only nodes have it that are lost for longer than a nanny takes to start a worker.
+            If only nodes have it that are lost for longer than a nanny takes to start a worker, or if this host does not join the cluster.
         """
-        failures = 0
+        failures, begin = 0, time.monotonic()
         while not self.store.exists(object_id):
             found = await self._ask_scheduler("where", key=object_id)
             if found["sources"]:
                 try:
                     # Through the scheduler, which knows of other processes on this host that wish for it now.
                     await self._ask_scheduler("bring", key=object_id, node=self.store.id, cached=True)
-                except NodeNotFoundError:
-                    pass  # this host has not joined yet
+                except NodeNotFoundError as error:
+                    if time.monotonic() - begin > JOINING:
+                        raise ClusterError(
+                            f"Object {object_id} cannot be brought to {node_name()}: this host has not joined the cluster within {JOINING:.0f} s. "
+                            f"The log of its worker at {self._worker.address_safe} says why; start that worker again."
+                        ) from error
                 except TransferError:
                     failures += 1
                     if failures == _ATTEMPTS:
