@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,31 @@ def test_another_client_reads_mapped_partitions(original: Any, lasting_cluster: 
     with Client(lasting_cluster, set_as_default=False) as other:
         rows = other.compute(wb.open("flights").map_partitions(_worker, meta=meta), sync=True)
     assert rows.mapped.all()
+
+
+def _overwrite(name: str, seconds: float) -> int:
+    end, number = time.monotonic() + seconds, 0
+    with wb.Session() as session:
+        while time.monotonic() < end:
+            session.put(np.full(300_000, number), name)
+            number += 1
+            time.sleep(0.02)
+    return number
+
+
+def test_a_name_that_is_overwritten_elsewhere_can_be_got_at_any_time(client: Client) -> None:
+    """Between looking the name up and bringing its object here, another node gives it to the next object: that one is the answer."""
+    [there] = [node.address for node in wb.nodes() if node.name == "node-2"]
+    writing = client.submit(_overwrite, "x", 3.0, workers=[there], pure=False)
+    until(lambda: wb.exists("x"), "it was put")
+    seen = []
+    while not writing.done():
+        value = wb.get("x")
+        assert (value == value[0]).all()
+        seen.append(int(value[0]))
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 3
+    until(lambda: wb.get("x")[0] == writing.result() - 1, "the last one is seen")
 
 
 def test_a_dataset_that_is_overwritten_is_never_mixed(january: pd.DataFrame, original: Any) -> None:

@@ -7,6 +7,7 @@ plugins there ``connecting.py``'s. Read next: ``operations.py``.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,10 @@ T = TypeVar("T")
 
 _MARGIN: Final = 10.0
 """Seconds that an answer may take beyond what it waits for by itself."""
+_REPLACED: Final = 2.0
+"""Seconds after which an object that cannot be brought is not taken for one that was replaced a moment ago."""
+_PAUSE: Final = 0.02
+"""Seconds until it is looked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +330,8 @@ class ClusterClient(Channel):
     def fetch(self, key: Key, store: Store) -> Record:
         """Bring an object to this host, and map it: as a replica in this host's store or, where that is no node and full, in private memory.
 
+        A name may be given to another object meanwhile, and to the next one: then that is brought.
+
         Raises
         ------
         ObjectNotFoundError
@@ -332,7 +339,19 @@ class ClusterClient(Channel):
         ClusterError
             This host's node is lost, so nobody can bring the object here.
         """
-        found = self.locate(key)
+        found, deadline = self.locate(key), time.monotonic() + _REPLACED
+        while True:
+            try:
+                return self._fetch(found, store)
+            except (TransferError, ObjectNotFoundError):
+                if time.monotonic() > deadline:
+                    raise
+                before, found = found, self.locate(key)
+                if found.id == before.id:
+                    # Its node may have replaced or deleted it a moment ago, of which the scheduler hears in the next.
+                    time.sleep(_PAUSE)
+
+    def _fetch(self, found: ObjectInfo, store: Store) -> Record:
         try:
             if not self.has_node(store.id):
                 return self._sync(self._a_pull, found.id, store)
