@@ -8,14 +8,15 @@ A task is restricted to the workers of the nodes that have most of its bytes, an
 result of such a task. When those are all lost it waits: their nannies
 bring them back within seconds. After a grace time it may run anywhere, to fail there with an error that says what is missing.
 
-A restriction names workers, and those come back under other addresses. So a task that has not ended is restricted anew whenever a worker comes or goes, and one
-that has ended when it has to run again, because its result was lost or somebody retries it. A task is known here for as long as Dask knows it.
+A restriction names workers, and those come back under other addresses. So a task for which Dask finds no worker is restricted anew at once, and again when a
+worker comes or goes: whether it is new, or its result was lost, or somebody tries it again. A task is known here for as long as Dask knows it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from workbench.cluster import placement
 from workbench.cluster.resolving import references
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from workbench.cluster.catalog import ClusterCatalog
     from workbench.cluster.nodes import Node
     from workbench.objects import ObjectId
-
-_UNFINISHED: Final = ("released", "waiting", "no-worker")
-_ENDED: Final = ("memory", "erred")
-"""States of tasks; see https://distributed.dask.org/en/stable/scheduling-state.html."""
 
 
 class Locality:
@@ -47,6 +44,7 @@ class Locality:
         self._catalog = catalog
         self._expected = expected
         self._restricted: dict[Key, frozenset[ObjectId]] = {}
+        self._will_look = False
 
     def new_tasks(self, scheduler: Scheduler, keys: Iterable[Key]) -> None:
         """Restrict new tasks; those that a user restricted already are left alone."""
@@ -75,20 +73,25 @@ class Locality:
         return needed
 
     def transition(self, scheduler: Scheduler, key: Key, start: str, finish: str) -> None:
-        """Note that a task goes from one state to another."""
-        objects = self._restricted.get(key)
-        if objects is None:
+        """Note that a task goes to another state (https://distributed.dask.org/en/stable/scheduling-state.html)."""
+        if key not in self._restricted:
             return
         if finish == "forgotten":
             del self._restricted[key]
-        elif start in _ENDED and finish == "released":
-            self._restrict(scheduler.tasks[key], objects, scheduler.workers)
+        elif finish == "no-worker" != start and not self._will_look:
+            self._will_look = True
+            asyncio.get_running_loop().call_soon(self._look, scheduler)  # Dask is in the middle of something
+
+    def _look(self, scheduler: Scheduler) -> None:
+        self._will_look = False
+        if scheduler.status.name == "running":
+            self.again(scheduler)
 
     def again(self, scheduler: Scheduler) -> None:
-        """Find other places for tasks that have not ended: a worker has come or gone, or a lost node is not expected any more."""
-        for key, objects in self._restricted.items():
-            task = scheduler.tasks.get(key)
-            if task is not None and task.state in _UNFINISHED:
+        """Find other places for the tasks that no worker may run: one has come or gone, or a lost node is not expected any more."""
+        for task in list(scheduler.unrunnable):
+            objects = self._restricted.get(task.key)
+            if objects is not None:
                 self._restrict(task, objects, scheduler.workers)
         for worker in list(scheduler.running):
             runnable = scheduler.bulk_schedule_unrunnable_after_adding_worker(worker)

@@ -202,6 +202,7 @@ class WorkbenchSchedulerPlugin(SchedulerPlugin):
         self.version += 1
         if (timer := self._lost.pop(joined.id, None)) is not None:
             timer.cancel()
+        self._locality.again(self._scheduler)
         return {"name": joined.name, "announces": joined.announcer == worker}
 
     async def _leave(self, worker: Any) -> None:
