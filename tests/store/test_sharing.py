@@ -192,3 +192,24 @@ def test_several_puts_are_one_step(store: Store) -> None:
     assert store.names() == {"a": refs[0].id, "c": refs[2].id}
     assert store.memory().sealed == before.sealed
     assert_consistent(store)
+
+
+def test_what_was_mapped_on_disk_is_whole_when_it_is_put_again(store_directory: Path, tmp_path: Path) -> None:
+    """Who maps a file on disk has no lease on what was restored from it since: parts of that may have been given back, and are written anew."""
+    with Store.open(
+        store_directory, capacity=64 * MIB, spill_directory=tmp_path / "spill", restore_after="never"
+    ) as store:
+        wanted = encoded(2 * MIB, 2 * MIB)
+        store.put(wanted, "whole")
+        store.spill("whole")
+        kept = store.read("whole")
+        store.put(of(kept.buffers[0]), "first")
+        store.restore("whole")
+        store.delete("whole")
+        assert "given back" in "".join(store.doctor())
+        store.put(of(kept.buffers[1]), "second")
+        del kept
+        gc.collect()
+        assert same(store.read("first"), of(wanted.buffers[0]))
+        assert same(store.read("second"), of(wanted.buffers[1]))
+        assert_consistent(store)

@@ -128,8 +128,7 @@ class Mappings:
         SegmentBusyError
             Ask the catalog again: either the object is gone, or the lock is free in a moment.
         """
-        reference = self._mappings.get(segment)
-        mapping = None if reference is None else reference()
+        mapping = self.held(segment)
         if mapping is not None:
             return mapping, False
         fd, status = segments.open_leased(segments.segment_path(self.directory, segment), segment)
@@ -150,6 +149,11 @@ class Mappings:
         alive = {segment: reference for segment, reference in self._mappings.copy().items() if reference() is not None}
         self._mappings = alive
         self._forget_at = 2 * len(alive) + 100
+
+    def held(self, segment: int) -> Mapping | None:
+        """Return the mapping of a segment if there is one."""
+        reference = self._mappings.get(segment)
+        return None if reference is None else reference()
 
     def segments(self) -> frozenset[int]:
         """Return the segments that are mapped."""

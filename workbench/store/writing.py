@@ -42,7 +42,7 @@ _MOST_IN_VAIN: Final = 20
 
 
 class SegmentGoneError(Exception):
-    """A segment that this process maps is no longer the store's."""
+    """A segment that this process maps is no longer the store's, or has another file by now."""
 
 
 class Writer:
@@ -158,7 +158,8 @@ class Writer:
                 wanted = sum(draft.nbytes for draft in made)
                 return self.with_room(wanted, functools.partial(self._write_all, made))
             except SegmentGoneError:
-                # Mapped here, but no longer the store's (a spilled object that was deleted): then it is copied like any other memory.
+                # Mapped here, but no longer the store's (a spilled object that was deleted), or on disk and restored since: then it is copied like
+                # any other memory.
                 mappings = None
 
     def _write_all(self, made: list[drafts.Draft]) -> list[ObjectId]:
@@ -193,6 +194,7 @@ class Writer:
         """
         replaced = False
         ids = []
+        own = {written.segment for written in (*reservations, *parts) if written is not None}
         with self.catalog.write() as write:
             for part in parts:
                 self.allocator.seal(write, part)
@@ -201,7 +203,7 @@ class Writer:
                 if reservation is not None:
                     self.allocator.seal(write, reservation)
                     segment = reservation.segment
-                object_id, replaces = self._insert(write, draft, segment)
+                object_id, replaces = self._insert(write, draft, segment, own)
                 ids.append(object_id)
                 replaced |= replaces
         visible()
@@ -212,9 +214,11 @@ class Writer:
             self.names.trim()
         return ids
 
-    def _insert(self, write: sqlite3.Connection, draft: drafts.Draft, segment: int) -> tuple[ObjectId, bool]:
+    def _insert(
+        self, write: sqlite3.Connection, draft: drafts.Draft, segment: int, own: set[int]
+    ) -> tuple[ObjectId, bool]:
         row = draft.row
-        foreign = self._refer(write, draft.shared)
+        foreign = self._refer(write, draft.shared - own)
         layout, shared = draft.layout(segment), draft.nbytes_in(foreign)
         values = row.values(draft.header, layout, draft.payload, draft.name, shared)
         self._ask_for(values[0])
@@ -250,7 +254,7 @@ class Writer:
                 "SELECT state, (SELECT min(object) FROM uses WHERE segment = ?1) FROM segments WHERE segment = ?1"
             )
             row = write.execute(statement, (segment,)).fetchone()
-            if row is None or (row[0] == "free" and not self._is_whole(segment)):
+            if row is None or not self._is_leased(segment):
                 raise SegmentGoneError(segment)
             if row[0] == "free":
                 # Its last object was deleted. It cannot be recycled, because this process has a lease: so it is used again.
@@ -261,12 +265,19 @@ class Writer:
                 foreign.add(segment)
         return foreign
 
-    def _is_whole(self, segment: int) -> bool:
-        """Tell whether a free segment still has its bytes: this process may map what was its file on disk, and have no lease on it."""
+    def _is_leased(self, segment: int) -> bool:
+        """Tell whether what this process maps is the file that the segment has now, so that all its bytes are still in that.
+
+        It may be the one that the segment had on disk before it was restored: then nothing has kept others from giving back parts of the new one.
+        """
+        mapping = self.reader.mappings.held(segment)
+        if mapping is None:
+            return False
         try:
-            return os.stat(segments.segment_path(self.reader.directory, segment)).st_mtime == segment
+            status = os.stat(segments.segment_path(self.reader.directory, segment))
         except FileNotFoundError:
             return False
+        return (status.st_dev, status.st_ino) == (mapping.device, mapping.inode)
 
     def writing(self, nbytes: int) -> Writing:
         """Reserve a segment for the time of a ``with`` block; it is abandoned unless :meth:`seal` was called in it."""
