@@ -336,6 +336,23 @@ def test_fork_waits_for_a_put_in_another_thread(store: Store) -> None:
     assert len(store.ls("child*")) == 10
 
 
+def test_who_reads_while_another_thread_forks_waits_for_it(store: Store) -> None:
+    """What is closed for the moment of a fork is not closed for the other threads: they go on as soon as it is open again."""
+    wanted = encoded(100_000)
+    store.put(wanted, "x")
+    found: list[bool] = []
+    thread = threading.Thread(target=lambda: found.append(same(store.read("x"), wanted)))
+    store.suspend()
+    try:
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+    finally:
+        store.resume()
+    thread.join(30)
+    assert found == [True]
+
+
 STORM = """
 import random, warnings
 warnings.simplefilter("ignore", ResourceWarning)  # what Ctrl-C cuts off from its owner closes itself, and says so

@@ -93,9 +93,14 @@ class Catalog:
 
     def version(self) -> bytes:
         """Return what changes whenever anybody commits something; it costs no statement, and is only to be compared."""
-        try:
+        with contextlib.suppress(
+            ValueError
+        ):  # its memory is not mapped any more, or just not while another thread forks
             return self._signal.now()
-        except ValueError:  # its memory is no longer mapped
+        try:
+            with self._read_lock:
+                return self._signal.now()
+        except ValueError:
             raise StoreError(f"The store {self.path.parent} is closed in this process. Open it again.") from None
 
     def _open_connection(self, opened: contextlib.ExitStack) -> sqlite3.Connection:
