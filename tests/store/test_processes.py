@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processes import Process, run
 from tests.store.encoding import encoded, same
 from workbench.errors import ObjectNotFoundError
-from workbench.store import Store
+from workbench.store import Store, directory
 
 MIB = 1 << 20
 
@@ -351,6 +352,36 @@ def test_who_reads_while_another_thread_forks_waits_for_it(store: Store) -> None
         store.resume()
     thread.join(30)
     assert found == [True]
+
+
+def test_fork_waits_for_a_store_that_another_thread_opens(
+    store: Store, memory_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's bookkeeping of its connections would go to the child, whose own would take no real lock or wait for one that nobody has."""
+    begun, forked = threading.Event(), threading.Event()
+    warn = directory.warn_if_too_large
+    forked_in_between: list[bool] = []
+
+    def slowly(*arguments: Any) -> None:
+        begun.set()
+        forked_in_between.append(forked.wait(0.5))
+        warn(*arguments)
+
+    def open_other() -> None:
+        Store.open(memory_directory / "other", capacity=64 * MIB).close()
+
+    monkeypatch.setattr(directory, "warn_if_too_large", slowly)
+    thread = threading.Thread(target=open_other)
+    thread.start()
+    assert begun.wait(30)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    forked.set()
+    assert os.waitpid(pid, 0)[1] == 0
+    thread.join(30)
+    assert forked_in_between == [False]
+    store.put(encoded(100), "x")
 
 
 STORM = """

@@ -92,15 +92,17 @@ class Store:
         """
         place = Path(directory).expanduser().absolute() if directory is not None else places.default_directory()
         places.prepare(place, create=create)
-        store = cls(assemble(place, capacity, options))
+        with forking.turn():
+            store = cls(assemble(place, capacity, options))
         if process is not None:
             store.set_process(*process)
         return store
 
     def close(self) -> None:
         """Close the store. Objects that were read stay valid; the store itself stays on the host."""
-        forking.forget(self)
-        self._finalizer()
+        with forking.turn():
+            forking.forget(self)
+            self._finalizer()
 
     def __enter__(self) -> Self:
         return self
