@@ -58,27 +58,28 @@ class Transactions:
         owner : frame
             Where the ``with`` statement is.
         """
-        self.lock.acquire()
-        joins = False
-        try:
-            if self._owner is not None:
-                # This thread has the lock already: a finalizer runs in the middle of a transaction, or Ctrl-C came in between
-                # the last statement of one and its end. Then its frame is gone.
-                joins = _is_running(self._owner)
-                if not joins:
+        with self.lock:
+            # If the owner is not None, this thread has the lock already: a finalizer runs in the middle of a transaction, or Ctrl-C came in
+            # between the last statement of one and its end. Then its frame is gone.
+            joins = self._owner is not None and _is_running(self._owner)
+            if not joins:
+                if self._owner is not None:
                     self._abandon()
-            if not joins:
-                self._owner = owner
-                self._run("BEGIN IMMEDIATE", ())
+                self._begin(owner)
+            # Once more, until the end. Ctrl-C right after this leaves a transaction without a frame, as above.
+            self.lock.acquire()
+        return self.connection, joins
+
+    def _begin(self, owner: FrameType) -> None:
+        try:
+            self._owner = owner
+            self._run("BEGIN IMMEDIATE", ())
         except BaseException as error:
-            if not joins:
-                self._owner = None
-                self._roll_back()
-            self._release()
+            self._roll_back()
+            self._owner = None
             if isinstance(error, ERRORS):
                 raise self.translate(error) from error
             raise
-        return self.connection, joins
 
     def execute(self, statement: str, parameters: tuple[Any, ...], *, if_free: bool = False) -> int | None:
         """Run one statement as a transaction of its own; return the number of the row that it inserted last.
@@ -144,10 +145,10 @@ class Transactions:
         except ERRORS as error:
             raise self.translate(error) from error
         finally:
-            if not joins:
-                self._roll_back()
-                self._owner = None
-            self._release()
+            if joins:
+                self.lock.release()
+            else:
+                self._abandon()
 
     def refuse_to_wait(self) -> None:
         """From now on, a transaction that cannot begin at once fails: its store is being closed."""
@@ -166,18 +167,14 @@ class Transactions:
                 if self._owner is not None and not _is_running(self._owner):
                     self._abandon()
             finally:
-                self._release()
+                self.lock.release()
 
     def _abandon(self) -> None:
+        """Roll back what was not committed, and release the lock for the transaction."""
         self._roll_back()
+        # Python looks for Ctrl-C when a function begins and after each call, so not between these two: nobody else could get in any more.
         self._owner = None
-        # The count of the transaction that never ended.
-        self._release()
-
-    def _release(self) -> None:
-        # Ctrl-C may have come between an earlier release and the note of it; then the lock is free already.
-        with contextlib.suppress(RuntimeError):
-            self.lock.release()
+        self.lock.release()
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):
