@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,21 @@ def test_store_in_memory_does_not_outlive_a_boot(place: Path, tmp_path: Path) ->
 def test_spill_root_that_is_not_there_is_none(tmp_path: Path) -> None:
     """Nothing to do, and no error."""
     assert remove_orphans(tmp_path / "nowhere") == []
+
+
+def test_two_threads_make_the_directory_at_once(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is overtaken by the other while it writes the owner file finds it there, and goes on."""
+    wanted = SpillDirectory(tmp_path / "root" / ID)
+    write_text = Path.write_text
+
+    def overtaken(path: Path, text: str) -> int:
+        monkeypatch.setattr(Path, "write_text", write_text)
+        written = write_text(path, text)
+        other = threading.Thread(target=wanted.make, args=(place,))
+        other.start()
+        other.join(30)
+        return written
+
+    monkeypatch.setattr(Path, "write_text", overtaken)
+    made = wanted.make(place)
+    assert [path.name for path in made.iterdir()] == ["owner.json"]

@@ -67,7 +67,8 @@ class SpillDirectory:
         self.path.mkdir(mode=0o700, exist_ok=True)
         owner = self.path / _OWNER
         if not owner.exists():
-            partial = owner.with_suffix(f".{os.getpid()}")
+            # Another thread may be doing the same.
+            partial = owner.with_suffix(f".{os.getpid()}-{os.urandom(4).hex()}")
             partial.write_text(json.dumps(_describe(store)))
             partial.rename(owner)
         return self.path
