@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -375,3 +376,28 @@ def test_store_on_an_overlay_knows_its_holders() -> None:
         if done.returncode == 77:
             pytest.skip("an overlay cannot be mounted here")
         assert done.returncode == 0, done.stderr
+
+
+def test_leases_of_other_threads_while_a_process_says_what_it_is(memory_directory: Path) -> None:
+    """Whoever maps something while another thread begins the file anew is noted in it, and neither is disturbed."""
+    threads: list[threading.Thread] = []
+
+    class Mapped(list[int]):
+        def __contains__(self, segment: object) -> bool:
+            threads.append(threading.Thread(target=file.leased, args=(100 + len(threads),)))
+            threads[-1].start()
+            threads[-1].join(0.2)
+            return True
+
+    file = processes.ProcessFile(memory_directory, Mapped)
+    try:
+        for segment in (1, 2, 3):
+            file.leased(segment)
+        file.set_identity("kernel", "a.ipynb")
+        for thread in threads:
+            thread.join(30)
+        [said] = processes.processes(memory_directory).values()
+        assert (said.kind, said.label) == ("kernel", "a.ipynb")
+        assert said.since.keys() == {1, 2, 3, *range(100, 100 + len(threads))}
+    finally:
+        file.close()

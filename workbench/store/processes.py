@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Mapping
@@ -114,6 +115,8 @@ class ProcessFile:
 
     def _open(self) -> None:
         # One process may open a store more than once, so the pid alone is not enough.
+        # Reentrant: the garbage collector may call a finalizer that maps something.
+        self._lock = threading.RLock()
         self._path = self._directory / f"{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
         self._namespace = pid_namespace()
         while True:
@@ -133,13 +136,16 @@ class ProcessFile:
 
     def set_identity(self, kind: str, label: str) -> None:
         """Say what this process is."""
-        self._identity = (kind, label)
-        if self._fd < 0:
-            return
+        with self._lock:
+            self._identity = (kind, label)
+            if self._fd >= 0:
+                self._begin_anew(kind, label)
+
+    def _begin_anew(self, kind: str, label: str) -> None:
         mapped = self._mapped()
-        self._noted = {segment: moment for segment, moment in self._noted.items() if segment in mapped}
+        self._noted = {segment: moment for segment, moment in self._noted.copy().items() if segment in mapped}
         about = {"kind": kind, "label": label[:_LONGEST_LABEL], "started": self._started, "namespace": self._namespace}
-        lines = [json.dumps(about).encode() + b"\n", *(_LEASE % pair for pair in self._noted.items())]
+        lines = [json.dumps(about).encode() + b"\n", *(_LEASE % pair for pair in self._noted.copy().items())]
         os.ftruncate(self._fd, 0)
         self._nbytes = 0
         self._write(b"".join(lines))
@@ -157,22 +163,24 @@ class ProcessFile:
         now = time.time()
         if now - self._noted.get(segment, 0.0) < _EXACTNESS:
             return
-        if self._nbytes > self._begin_anew_at:
-            self.set_identity(*self._identity)
-        self._noted[segment] = now
-        self._write(_LEASE % (segment, now))
+        with self._lock:
+            if self._nbytes > self._begin_anew_at:
+                self.set_identity(*self._identity)
+            self._noted[segment] = now
+            self._write(_LEASE % (segment, now))
 
     def set_causes(self, causes: Mapping[int, str]) -> None:
         """Say what in this process keeps which segments; nothing is written if that is what was said before."""
-        if causes == self._causes:
-            return
-        self._causes = dict(causes)
-        if self._fd < 0:
-            return
-        if self._nbytes > self._begin_anew_at:
-            self.set_identity(*self._identity)
-        else:
-            self._write_causes()
+        with self._lock:
+            if causes == self._causes:
+                return
+            self._causes = dict(causes)
+            if self._fd < 0:
+                return
+            if self._nbytes > self._begin_anew_at:
+                self.set_identity(*self._identity)
+            else:
+                self._write_causes()
 
     def _write_causes(self) -> None:
         self._write(json.dumps({"causes": self._causes}).encode() + b"\n")
@@ -187,7 +195,8 @@ class ProcessFile:
 
     def close(self) -> None:
         """Remove the file; leases that are noted later are not."""
-        descriptor, self._fd = self._fd, -1
+        with self._lock:
+            descriptor, self._fd = self._fd, -1
         if descriptor < 0:
             return
         # Another thread may be about to write: its number must not become another file's before nobody has this object.
