@@ -65,6 +65,11 @@ class WarmMapping:
     mapping: WritableMapping
     populated: bool
 
+    def is_gone(self) -> bool:
+        """Tell whether the file has no name any more."""
+        # A finalizer that runs in the middle may have given it up already.
+        return not self.file.closed and os.fstat(self.file.fileno()).st_nlink == 0
+
     def close(self) -> None:
         """Unmap and close, and drop the lock."""
         self.mapping.close()
@@ -82,13 +87,14 @@ class Pool:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._lock = threading.Lock()
+        # Reentrant: the garbage collector may call a finalizer that puts or deletes something in the middle of each of these methods.
+        self._lock = threading.RLock()
         self._kept: OrderedDict[int, WarmMapping] = OrderedDict()
 
     def inodes(self) -> set[int]:
         """Inodes of the segments whose mapping is kept."""
         with self._lock:
-            return set(self._kept)
+            return set(self._kept.copy())
 
     def take(self, inode: int) -> WarmMapping | None:
         """Hand the mapping of a segment to the caller, who puts it back with :meth:`keep`."""
@@ -102,7 +108,7 @@ class Pool:
             surplus = [] if before is None or before is warm else [before]
             self._kept[warm.inode] = warm
             surplus += self._take_gone()
-            total = sum(old.nbytes for old in self._kept.values())
+            total = sum(old.nbytes for old in self._kept.copy().values())
             while self._kept and (total > self.limit or len(self._kept) > _MOST):
                 old = self._kept.popitem(last=False)[1]
                 total -= old.nbytes
@@ -111,10 +117,8 @@ class Pool:
             old.close()
 
     def _take_gone(self) -> list[WarmMapping]:
-        gone = [old for old in self._kept.values() if os.fstat(old.file.fileno()).st_nlink == 0]
-        for old in gone:
-            del self._kept[old.inode]
-        return gone
+        gone = [old for old in self._kept.copy().values() if old.is_gone()]
+        return [old for old in gone if self._kept.pop(old.inode, None) is old]
 
     def sweep(self) -> None:
         """Drop the mappings of files that others have removed."""
@@ -139,7 +143,7 @@ class Pool:
 
     def reset_after_fork(self) -> None:
         """In a forked child: drop the parent's mappings, whose locks are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         kept, self._kept = list(self._kept.values()), OrderedDict()
         for warm in kept:
             # Without unlocking, which would be the parent's lock.

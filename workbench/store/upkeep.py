@@ -55,12 +55,13 @@ class Upkeep:
         self.background = background
         self.idle = idle
         self._wanted = threading.Event()
-        self._warming = threading.Lock()
+        # Reentrant: the garbage collector may call a finalizer that needs room while this thread warms the pool up.
+        self._warming = threading.RLock()
 
     def reset_after_fork(self) -> None:
         """In a forked child: the parent's warming up is the parent's."""
         self._wanted = threading.Event()
-        self._warming = threading.Lock()
+        self._warming = threading.RLock()
 
     def opened(self) -> None:
         """Look at once whether others left something that has been idle for too long."""
@@ -157,9 +158,10 @@ class Upkeep:
     def yield_room(self) -> bool:
         """Have all warming up stopped, because somebody needs the room; return whether some may have become free."""
         self._wanted.set()
-        if self._warming.locked():
+        if not self._warming.acquire(blocking=False):
             with self._warming:
                 return True
+        self._warming.release()
         deadline = time.monotonic() + _PATIENCE
         directory, catalog = self.allocator.directory, self.allocator.catalog
         waited = False
