@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,10 +8,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.store.encoding import encoded
-from workbench.store import Store, mappings
+from workbench.store import Record, Store, mappings, segments
 
 NBYTES = 4 << 20
 
@@ -81,3 +83,23 @@ def test_threads_that_get_and_let_go_of_one_object_never_see_it_vanish(store: St
     storm = [sys.executable, "-c", _STORM, str(store.directory), object_id]
     done = subprocess.run(storm, check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+
+
+def test_threads_that_map_a_segment_at_once_have_the_same_mapping(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is overtaken takes what the other has mapped, so that both views are found when they are put again."""
+    object_id = store.put(encoded(NBYTES)).id
+    open_leased = segments.open_leased
+    others: list[Record] = []
+
+    def overtaken(path: str, segment: int) -> tuple[int, os.stat_result]:
+        monkeypatch.setattr(segments, "open_leased", open_leased)
+        opened = open_leased(path, segment)
+        others.append(store.read(object_id))
+        return opened
+
+    monkeypatch.setattr(segments, "open_leased", overtaken)
+    for record in (store.read(object_id), others[0]):
+        [buffer] = record.buffers
+        assert store.is_shared(np.frombuffer(buffer, np.uint8).ctypes.data, buffer.nbytes)

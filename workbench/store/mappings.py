@@ -139,16 +139,22 @@ class Mappings:
         finally:
             if not keep:
                 os.close(fd)
-        self._mappings[segment] = weakref.ref(mapping)
-        self._sorted = None
-        if len(self._mappings) > self._forget_at:
-            self._forget_dead()
+        with _lock:
+            # Another thread may have mapped it at the same time: all have one, so that whatever of it is put again is found.
+            found = self.held(segment)
+            if found is not None:
+                return found, False
+            self._mappings[segment] = weakref.ref(mapping)
+            self._sorted = None
+            if len(self._mappings) > self._forget_at:
+                self._forget_dead()
         return mapping, True
 
     def _forget_dead(self) -> None:
-        alive = {segment: reference for segment, reference in self._mappings.copy().items() if reference() is not None}
-        self._mappings = alive
-        self._forget_at = 2 * len(alive) + 100
+        for segment, reference in self._mappings.copy().items():
+            if reference() is None and self._mappings.get(segment) is reference:
+                del self._mappings[segment]
+        self._forget_at = 2 * len(self._mappings) + 100
 
     def held(self, segment: int) -> Mapping | None:
         """Return the mapping of a segment if there is one."""
@@ -175,16 +181,18 @@ class Mappings:
 
     def _sort(self) -> tuple[list[int], list[weakref.ref[Any]]]:
         # Addresses of dead mappings are left out; one that dies later answers None, whatever lies at its address then.
-        alive = [(m.address, r) for r in list(self._mappings.values()) if (m := r()) is not None]
-        alive.sort(key=lambda pair: pair[0])
-        self._sorted = [address for address, _ in alive], [reference for _, reference in alive]
-        return self._sorted
+        with _lock:
+            alive = [(m.address, r) for r in self._mappings.copy().values() if (m := r()) is not None]
+            alive.sort(key=lambda pair: pair[0])
+            found = self._sorted = [address for address, _ in alive], [reference for _, reference in alive]
+        return found
 
 
-_lock = threading.Lock()
+# Reentrant: the garbage collector may call a finalizer that maps something, or opens a store.
+_lock = threading.RLock()
 
 
 def reset_after_fork() -> None:
     """In a forked child: the lock may have been held by a thread that is not there."""
     global _lock  # noqa: PLW0603  # one per process
-    _lock = threading.Lock()
+    _lock = threading.RLock()
