@@ -19,6 +19,7 @@ import pytest
 import workbench as wb
 from tests.flights import flights
 from tests.processes import Process, run
+from workbench import current
 
 MIB = 1 << 20
 
@@ -422,3 +423,24 @@ def test_a_part_says_how_much_it_keeps_of_what_was_deleted(session: wb.Session) 
     gc.collect()
     session.doctor()
     assert wb.info("part").notes == () and wb.memory().sealed < 2 * MIB
+
+
+def test_threads_whose_first_verb_comes_at_once_have_one_session(
+    store_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what one of them did with its session, such as connecting it, would be lost with that."""
+    found: list[wb.Session] = []
+    threads: list[threading.Thread] = []
+    opened = current._open
+
+    def slowly(**where: Any) -> wb.Session:
+        threads.append(threading.Thread(target=lambda: found.append(wb.current_session())))
+        if len(threads) == 1:
+            threads[0].start()
+            threads[0].join(0.2)
+        return opened(**where)
+
+    monkeypatch.setattr(current, "_open", slowly)
+    found.append(wb.current_session())
+    threads[0].join(30)
+    assert found == [wb.current_session()] * 2

@@ -6,33 +6,45 @@ cluster of its worker. Read next: ``session/``.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.blame import users_level
 from workbench.errors import ClusterError
 from workbench.session import Session
-
-if TYPE_CHECKING:
-    import os
 
 __all__ = ["active_session", "current_session", "use", "use_session"]
 
 _current: Session | None = None
 _opened_here: Session | None = None
 """The session that this module has opened, and may therefore close."""
+_lock = threading.RLock()
+"""Of the thread that opens the first session; reentrant, because a finalizer may ask for it meanwhile."""
 _clusters: dict[Path, tuple[str, Any]] = {}
 """Address and certificates of the cluster with which a store was connected that this process has left for another one."""
+
+
+def _reset_after_fork() -> None:
+    global _lock  # noqa: PLW0603  # a thread that is not in the child may have had it
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def current_session() -> Session:
     """Return the session that the module functions act on; the first call opens it."""
     global _current  # noqa: PLW0603  # one current session for each process
-    if _current is None:
-        _current = _open()
-    return _current
+    if (found := _current) is not None:
+        return found
+    with _lock:
+        if _current is None:
+            _current = _open()
+        return _current
 
 
 def _open(**where: Any) -> Session:
