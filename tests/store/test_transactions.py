@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.store.encoding import encoded
+from workbench.errors import ObjectNotFoundError
+from workbench.objects import Key, ObjectId, Ref
 from workbench.store import Store, transactions
 
 
@@ -104,3 +106,36 @@ def test_other_threads_write_after_ctrl_c_behind_the_lock(store: Store, number: 
     finally:
         parts.lock = lock
     assert others_can_write(store)
+
+
+def waits_for_a_reader(store: Store, action: Any) -> bool:
+    """Whether something waits for a thread that is in the middle of reading."""
+    reading, enough = threading.Event(), threading.Event()
+
+    def read() -> None:
+        with store.catalog._read_lock:
+            reading.set()
+            enough.wait(30)
+
+    threads = [threading.Thread(target=read), threading.Thread(target=action)]
+    threads[0].start()
+    assert reading.wait(30)
+    threads[1].start()
+    threads[1].join(5)
+    waits = threads[1].is_alive()
+    enough.set()
+    for thread in threads:
+        thread.join(30)
+    return waits
+
+
+@pytest.mark.parametrize("key", ["missing", Ref(ObjectId("0" * 32), "there", "array", 1)])
+def test_transaction_waits_for_nobody_who_reads(store: Store, key: Key) -> None:
+    """A finalizer may write in the middle of that: both would wait for each other."""
+    store.put(encoded(100), "there")
+
+    def delete() -> None:
+        with pytest.raises(ObjectNotFoundError), store.catalog.write() as write:
+            store.writer.names.find(write, key)
+
+    assert not waits_for_a_reader(store, delete)

@@ -29,6 +29,8 @@ _KEEP_PAGES: Final = 1024
 """Free pages (4 KiB each) that the catalog may keep for the next objects."""
 _INDEXED_FROM: Final = 10_000
 """Objects; fewer are looked through in some milliseconds."""
+_TURN: Final = 0.01
+"""Seconds that a fork waits for those who read before it lets others write."""
 TURNSTILE: Final = "turnstile"
 """Name of the file beside the catalog by which writers take turns."""
 
@@ -218,8 +220,12 @@ class Catalog:
 
     def suspend(self) -> None:
         """Before a fork: wait for what runs in other threads, and close both connections."""
-        self._transactions.lock.acquire()
-        self._read_lock.acquire()
+        while True:
+            self._transactions.lock.acquire()
+            # Who reads may have to write before it is done, in a finalizer that the garbage collector calls in the middle.
+            if self._read_lock.acquire(timeout=_TURN):
+                break
+            self._transactions.lock.release()
         self._close_connections()
 
     def resume(self) -> None:
@@ -234,9 +240,10 @@ class Catalog:
         """After a fork, in the child: locks and connections of its own."""
         self._connect()
 
-    def free_nbytes(self) -> int:
-        """Return how many bytes of the file's pages are free for new rows."""
-        row = self.row("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
+    def free_nbytes(self, write: sqlite3.Connection | None = None) -> int:
+        """Return how many bytes of the file's pages are free for new rows; within a transaction, it is asked by that."""
+        statement = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+        row = self.row(statement) if write is None else write.execute(statement).fetchone()
         return int(row[0]) if row else 0
 
     def compact(self) -> None:

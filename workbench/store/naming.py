@@ -151,7 +151,7 @@ class Names:
         """Find an object within the transaction, so that its name cannot be rebound in between."""
         found = find_with_seq(lambda statement, parameters: write.execute(statement, parameters).fetchone(), key)
         if found is None or expired(found[1][4]):
-            raise self.reader.not_found(key)
+            raise self.reader.not_found(key, write)
         return found[0], found[1][0]
 
     def bind_row(self, write: sqlite3.Connection, name: str, seq: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -211,29 +212,41 @@ class Reader:
         row = self._find(key)
         return row is not None and not expired(row[4])
 
-    def not_found(self, key: Key) -> ObjectNotFoundError:
-        """Return the error that says that `key` names nothing here, with the nearest names."""
-        if (gone := self.gone(key)) is not None:
+    def not_found(self, key: Key, write: sqlite3.Connection | None = None) -> ObjectNotFoundError:
+        """Return the error that says that `key` names nothing here, with the nearest names.
+
+        Within a transaction it is asked by that, `write`: who holds up the other threads' writing must not wait for one that reads, in the middle of which
+        the garbage collector may call a finalizer that writes.
+        """
+        if (gone := self.gone(key, write)) is not None:
             return gone
         wanted = key.name or key.id if isinstance(key, Ref) else key
         statement = (
             "SELECT name FROM names JOIN objects ON seq = object WHERE expires IS NULL OR expires > ? LIMIT 10000"
         )
-        names = [row[0] for row in self.catalog.rows(statement, (time.time(),))]
+        now = (time.time(),)
+        found = self.catalog.rows(statement, now) if write is None else write.execute(statement, now).fetchall()
+        names = [row[0] for row in found]
         step = nearest_names(wanted, names) or "The store has no named objects yet."
         return ObjectNotFoundError(f"There is no object {wanted[:200]!r} in the store {self.directory}. {step}")
 
-    def gone(self, key: Key) -> ObjectNotFoundError | None:
+    def gone(self, key: Key, write: sqlite3.Connection | None = None) -> ObjectNotFoundError | None:
         """Return the error of an object that was here, and expired or was replaced; None where nobody knows of one."""
+
+        def look(key: Key) -> Found | None:
+            if write is None:
+                return self._find(key)
+            return find(lambda *question: write.execute(*question).fetchone(), key)
+
         wanted = key.name or key.id if isinstance(key, Ref) else key
-        row = self._find(key)
+        row = look(key)
         if row is not None and row[4] is not None and expired(row[4]):
             over = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row[4]))
             return ObjectNotFoundError(
                 f"There is no object {wanted[:200]!r} in the store {self.directory} any more: it expired at {over}, as its ttl says; "
                 "a pin does not change that. Put it again, without a ttl if it shall stay."
             )
-        if isinstance(key, Ref) and key.name is not None and self.exists(key.name):
+        if isinstance(key, Ref) and key.name is not None and (other := look(key.name)) and not expired(other[4]):
             return replaced(key)
         return None
 

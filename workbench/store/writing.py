@@ -69,13 +69,13 @@ class Writer:
         # The catalog's version after this process's last small put, that object's number, and the total of charges (None: not asked for).
         self._newest: tuple[bytes, int, int | None] = (b"", 0, None)
 
-    def _ask_for(self, nbytes: int) -> None:
+    def _ask_for(self, nbytes: int, write: sqlite3.Connection | None = None) -> None:
         """Ask now and then whether the machine and the control groups have room for more rows, beyond which the kernel kills."""
         self._unasked += nbytes
         if self._unasked >= _ASK_FROM:
             if not self.allocator.in_memory or self.allocator.headroom.take(self._unasked):
                 self._unasked = 0
-            elif self.catalog.free_nbytes() < nbytes:
+            elif self.catalog.free_nbytes(write) < nbytes:
                 raise OutOfRoomError(self._unasked, file_system=True)
 
     def put(self, encoded: Encoded, name: str | None, row: Row) -> ObjectId:
@@ -221,7 +221,7 @@ class Writer:
         foreign = self._refer(write, draft.shared - own)
         layout, shared = draft.layout(segment), draft.nbytes_in(foreign)
         values = row.values(draft.header, layout, draft.payload, draft.name, shared)
-        self._ask_for(values[0])
+        self._ask_for(values[0], write)
         if row.id is not None:
             refuse_buried(write, row.id)
             if find(lambda *question: write.execute(*question).fetchone(), Ref(row.id)):
