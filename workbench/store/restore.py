@@ -56,9 +56,11 @@ class Restorer:
         StoreError
             The file on disk cannot be read; nothing was changed.
         """
-        row = self.catalog.row("SELECT nbytes FROM segments WHERE segment = ? AND state = 'spilled'", (number,))
         path = segments.segment_path(self.directory, number)
-        disk = spilled_files.target(path)
+        with self.catalog.write() as write:  # in which nobody moves it, so that both are of one file
+            statement = "SELECT nbytes FROM segments WHERE segment = ? AND state = 'spilled'"
+            row = write.execute(statement, (number,)).fetchone()
+            disk = spilled_files.target(path)
         if row is None or disk is None:
             return False
         try:
