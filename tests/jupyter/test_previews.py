@@ -292,4 +292,4 @@ def test_a_dataset_is_previewed_by_its_partitions(ask: Ask, store: Store) -> Non
     store.delete(next(part.id for part in store.ls(dataset=ref.id) if part.tags["partition"] == "3"))
     assert "3 of 4 partitions" in ask("GET", f"objects/{ref.id}/preview", params={"stop": "1"})[1]["text"]
     status, answer = ask("GET", f"objects/{ref.id}/preview", params={"start": "90"})
-    assert (status, answer["kind"]) == (409, "not-possible") and "Partition 3" in answer["message"]
+    assert (status, answer["kind"]) == (409, "elsewhere") and "Partition 3" in answer["message"]
