@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import stat
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,18 @@ def of(*buffers: memoryview, header: bytes = b"header") -> Encoded:
 def sealed(store: Store) -> int:
     """Bytes in segments."""
     return int(store.catalog.rows("SELECT coalesce(sum(nbytes), 0) FROM segments WHERE state = 'sealed'")[0][0])
+
+
+def test_memory_that_is_used_again_is_read_only_again(store: Store) -> None:
+    """Who needed room has tried to take the segment of a deleted object, which is still mapped here and put once more."""
+    store.put(encoded(300_000), "x")
+    record = store.read("x")
+    store.delete("x")
+    store.allocator.free.release()
+    store.put(Encoded(Description("array", "test.Object", (1,), {}), b"header", record.buffers), "y")
+    [path] = store.directory.glob("*.segment")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    assert same(store.read("y"), encoded(300_000))
 
 
 def test_buffers_that_are_mapped_are_referred_to(store: Store) -> None:

@@ -261,6 +261,8 @@ class Writer:
                 write.execute(
                     "UPDATE segments SET state = 'sealed', freed = NULL, was = NULL WHERE segment = ?", (segment,)
                 )
+                # Who has tried to take it meanwhile has made it writable before he met the lease.
+                os.chmod(segments.segment_path(self.reader.directory, segment), 0o400)
             elif row[1] is not None:
                 foreign.add(segment)
         return foreign

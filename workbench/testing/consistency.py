@@ -97,7 +97,15 @@ def _of_the_disk(store: Store) -> Iterator[str]:
 
 def _of_one_file(store: Store, number: int, inode: int, nbytes: int, state: str) -> Iterator[str]:
     path = segments.segment_path(store.directory, number)
-    status, what = os.stat(path), f"segment {number} ({state})"
+    what = f"segment {number} ({state})"
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        leads = (
+            f"is a link to {os.readlink(path)}, which is not there" if os.path.islink(path) else "has gone meanwhile"
+        )
+        yield f"{what} {leads}"
+        return
     if os.path.islink(path) != (state == "spilled"):
         yield f"{what} is {'a link' if os.path.islink(path) else 'a file'}"
     if state != "spilled" and status.st_ino != inode:

@@ -204,7 +204,7 @@ def run(directory: str, prefix: str, seed: str, seconds: float, threads: int) ->
     late = _rest(session, loads)
     session.close()
     counts = sum((Counter(load.counts) for load in loads), Counter())
-    return {"counts": counts, "early": early, "late": late, "closed": measure()}
+    return {"threads": threads, "counts": counts, "early": early, "late": late, "closed": measure()}
 
 
 def _is_told_to_end() -> bool:
