@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,3 +114,14 @@ def completions(directory: Path, line: str) -> list[str]:
     command = [str(Path(sys.executable).with_name("workbench"))]
     subprocess.run(command, env=environment(directory, **variables, **point), timeout=60, check=True)
     return sorted(word.strip() for word in answers.read_text().splitlines())
+
+
+@contextlib.contextmanager
+def no_collector() -> Iterator[None]:
+    """Switch off Python's garbage collector, as it is in effect in a process that is idle."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

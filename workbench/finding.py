@@ -421,7 +421,7 @@ def await_record(store: Store, cluster: ClusterClient | None, key: Key, timeout:
             try:
                 return cluster.fetch(key, store)
             except ObjectNotFoundError as error:
-                missed = error
+                missed = error.with_traceback(None)  # which leads here: a cycle would keep what the caller maps
                 if timeout is None:
                     raise _missed(store, cluster, key, error) from None
         try:

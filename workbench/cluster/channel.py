@@ -6,16 +6,15 @@ Covers calling, and telling whether anybody is there; what is called is in ``cli
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import dask.config
 from distributed import Client, Security, Worker
-from distributed.utils import sync
 
 from workbench import config, connection
 from workbench.cluster import messages
+from workbench.cluster.threads import sync
 from workbench.connection import Connection
 from workbench.errors import ClusterError
 
@@ -92,9 +91,11 @@ class Channel:
     def close(self) -> None:
         """Close Dask's client, if it was made for this object. The cluster goes on."""
         if self._owned and isinstance(self._dask, Client):
-            # Where the scheduler has gone, Dask's own attempt to reach it again may end with what closing took away from it.
-            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            # Where the scheduler has gone, closing raises whatever Dask's own attempt to reach it again has ended with: an assertion of its own, too.
+            try:
                 self._dask.close()
+            except Exception:  # noqa: BLE001  # anything, and nobody can do anything about it
+                self._dask.status = "closed"  # lest it is tried again, and raised, when it is collected
             _end_default()
 
     # -- calling ---------------------------------------------------------------------------------------------------
@@ -163,8 +164,7 @@ class Channel:
         # Client.sync would return a coroutine in an asynchronous client instead of refusing.
         if self._dask.loop is None or self._dask.status in ("closed", "closing"):
             raise self._closed()
-        result: T = sync(self._dask.loop, call, *args, **kwargs)
-        return result
+        return sync(self._dask.loop, call, *args, **kwargs)
 
 
 def _end_default() -> None:

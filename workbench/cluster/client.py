@@ -415,7 +415,7 @@ class ClusterClient(Channel):
             try:
                 self._sync(visiting.send, self._dask.rpc, str(offer["address"]), meta, name, encoded.buffers)
             except (StoreFullError, TransferError) as error:
-                failed = error
+                failed = error.with_traceback(None)
             else:
                 return ref
         raise failed

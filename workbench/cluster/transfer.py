@@ -265,11 +265,10 @@ class Pull:
                     task.exception()  # whatever it was, all ranges are there, or an error is on its way already
 
     def _ended(self, task: asyncio.Future[None], source: str) -> None:
-        error = task.exception()
-        if isinstance(error, SourceError):
+        try:
+            task.result()
+        except SourceError as error:
             self._note(source, error)
-        elif error is not None:
-            raise error
 
     async def _from(self, source: str, importing: Import, ranges: Ranges, arrived: _Arrival) -> None:
         """Take ranges and bring them from one source, until all are there.

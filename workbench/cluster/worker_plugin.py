@@ -17,12 +17,12 @@ from distributed.comm.core import connect
 from distributed.core import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.protocol.pickle import dumps
-from distributed.utils import sync
 
 from workbench import connection
 from workbench.cluster import belonging, line_server, lines, memory, messages, metrics, transfer, visiting
 from workbench.cluster.announcer import Announcer
 from workbench.cluster.fetching import Fetching
+from workbench.cluster.threads import sync
 from workbench.errors import ClusterError, NodeNotFoundError, ObjectNotFoundError, TransferError
 from workbench.objects import ObjectId, to_json
 from workbench.store import Store, node_name

@@ -200,19 +200,22 @@ class _Crew:
 
     def run(self) -> None:
         try:
-            for job in self._jobs[1:]:
-                done = threading.Event()
-                helper = threading.Thread(target=self._help, args=(job, done), daemon=True)
-                self._helpers.append((helper, done))
-                helper.start()
-            self._jobs[0](self._is_stopped)
-        except BaseException:
-            self._stop = True
-            raise
+            try:
+                for job in self._jobs[1:]:
+                    done = threading.Event()
+                    helper = threading.Thread(target=self._help, args=(job, done), daemon=True)
+                    self._helpers.append((helper, done))
+                    helper.start()
+                self._jobs[0](self._is_stopped)
+            except BaseException:
+                self._stop = True
+                raise
+            finally:
+                self._wait()
+            if self._errors:
+                raise self._errors[0]
         finally:
-            self._wait()
-        if self._errors:
-            raise self._errors[0]
+            self._errors.clear()  # their tracebacks lead here: a cycle would keep what was to be copied
 
     def _is_stopped(self) -> bool:
         return self._stop

@@ -148,7 +148,7 @@ def _for_each(act: Callable[[Session, str], str]) -> Callable[[Session, argparse
                 try:
                     lines.append(act(session, name))
                 except WorkbenchError as error:
-                    errors.append(error)
+                    errors.append(error.with_traceback(None))
                     refused.setdefault(str(error), []).append(name)
             if len(errors) == len(names):
                 raise errors[0]

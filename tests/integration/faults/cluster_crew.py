@@ -281,6 +281,8 @@ class Crew:
             told = {info.id for info in session.cluster.ls(node=host)}
             if told != there.keys():
                 yield f"{host} has {sorted(there)}, and the scheduler says {sorted(told)}"
+            if store.store.memory().deleted:
+                yield f"{host}: nobody has anything in hand, and what was deleted is mapped: {_deleted(store)}"
         yield from self._nameless()
         for info in session.ls():
             for name in info.names:
@@ -341,8 +343,13 @@ class Crew:
                 store.store.allocator.free.release()
                 store.store.doctor()
                 time.sleep(0.05)
-            assert not store.store.memory().used, f"{host}: {store.store.memory()}"
+            assert not store.store.memory().used, f"{host}: {store.store.memory()}\n{_deleted(store)}"
             assert not list(store.store.directory.glob("*.segment"))
+
+
+def _deleted(session: wb.Session) -> list[wb.Holder]:
+    """Who still maps what was deleted."""
+    return [holder for holder in session.store.holders() if holder.state == "deleted"]
 
 
 def _command(process: psutil.Process) -> list[str]:
