@@ -181,6 +181,45 @@ def test_two_renamings_at_once_are_no_chase(cluster: Cluster) -> None:
     assert cluster.catalog.info(number(1)).names == ("north", "south")
 
 
+def test_a_node_that_was_away_follows_a_renaming_when_it_is_back(cluster: Cluster) -> None:
+    """Also if somebody else has the old name meanwhile, and if the object has been renamed twice."""
+    cluster.says(A, info(1, "old"))
+    cluster.says(B, info(1, "old"))
+    cluster.catalog.leave("tcp://b:1")
+    assert cluster.says(A, info(1, "newer")) == [Order(B, "rename", number(1), "newer", was="old")]
+    assert cluster.catalog.info(number(1)).names == ("newer",)
+    assert cluster.says(A, info(1, "newest")) == []
+    cluster.says(A, info(2, "old"))
+    cluster.catalog.join(B, "south", "tcp://b:2", "1")
+    assert cluster.says(B, info(1, "old"), full=True) == [Order(B, "rename", number(1), "newest", was="old")]
+    assert cluster.says(B, info(1, "newest")) == []
+    assert cluster.catalog.info(number(1)).names == ("newest",)
+    assert cluster.catalog.resolve("old") == number(2)
+
+
+def test_a_node_that_did_not_do_what_it_was_told_is_told_again(cluster: Cluster) -> None:
+    """A rename of a client: who has done it is not told, who has not has lost the old name in the cluster already."""
+    cluster.says(A, info(1, "old"))
+    cluster.says(B, info(1, "old"))
+    cluster.says(A, info(1, "new"), info(3))
+    told = [Order(B, "rename", number(1), "new", was="old")]
+    assert cluster.catalog.rename(number(1), ("old",), "new", done={A}) == []
+    assert cluster.says(B, info(1, "old"), full=True) == told
+    assert cluster.catalog.info(number(1)).names == ("new",)
+
+
+def test_a_replica_that_arrives_with_the_name_of_before_is_renamed(cluster: Cluster) -> None:
+    """It was on its way. A name that somebody gives the object anew counts, though it is an old one."""
+    cluster.says(A, info(1, "old"))
+    cluster.says(A, info(1, "new"))
+    assert cluster.says(B, info(1, "old")) == [Order(B, "rename", number(1), "new", was="old")]
+    cluster.says(B, info(1, "new"))
+    cluster.says(B, info(1, "new", "old"))
+    assert cluster.catalog.info(number(1)).names == ("new", "old")
+    assert cluster.says(B, info(1, "new", "old"), full=True) == []
+    assert cluster.catalog.info(number(1)).names == ("new", "old")
+
+
 def test_a_renaming_to_a_name_that_a_newer_object_has_is_not_followed(cluster: Cluster) -> None:
     """The node that renamed loses the name again; the others keep what they have."""
     cluster.says(A, info(1, "old"))

@@ -1,8 +1,9 @@
-"""What a cluster remembers when its processes are killed and started again: what was deleted, and what is drained."""
+"""What a cluster remembers when its processes are killed and started again: what was deleted or renamed, and what is drained."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -43,6 +44,12 @@ class ByHand:
         for host in hosts:
             self._running[host].kill()
             self._running[host].wait()
+
+    def end(self, *hosts: str) -> None:
+        """End one after the other as Ctrl-C does, so that a worker takes its connection file along."""
+        for host in hosts:
+            self._running[host].send_signal(signal.SIGINT)
+            self._running[host].communicate(timeout=60)
 
 
 @pytest.fixture
@@ -112,3 +119,41 @@ def test_what_was_deleted_and_what_is_drained_stays_so_whoever_is_killed(by_hand
         kernel.do("wb.undrain('west')")
         assert nodes(kernel)["west"] == "running"
         assert not west.drained
+
+
+def test_a_node_that_was_away_follows_a_renaming(by_hand: ByHand, home: Path) -> None:
+    """Whether it is known to be away or was killed a moment ago; and its replica stays, whoever has the old name meanwhile."""
+    with Process(home / "east") as kernel, Store.open(home / "west") as west:
+        kernel.do("import workbench as wb, numpy as np")
+        connect(kernel, by_hand, east="running", west="running")
+        kernel.do("wb.put(1, 'one', replicas=2); wb.put(2, 'two', replicas=2)")
+        by_hand.kill("west")
+        kernel.do("wb.rename('one', 'uno')")
+        until(lambda: nodes(kernel)["west"] == "lost", "west is lost")
+        kernel.do("wb.rename('two', 'dos'); wb.rename('dos', 'due'); wb.put(3, 'two')")
+        assert names(kernel) == ["due", "two", "uno"]
+        by_hand.start("west")
+        until(lambda: west.names().keys() == {"due", "uno"}, "west has renamed its replicas")
+        assert names(kernel) == ["due", "two", "uno"]
+        assert kernel.do("result = [wb.get(name) for name in ('uno', 'due', 'two')]") == [1, 2, 3]
+        assert kernel.do("result = [len(wb.where(name)) for name in ('uno', 'due', 'two')]") == [2, 2, 1]
+
+
+def test_what_is_deleted_while_no_cluster_runs_stays_deleted(by_hand: ByHand, home: Path) -> None:
+    """An object, and a dataset with the partitions that other hosts have."""
+    with Process(home / "east") as kernel, Store.open(home / "west") as west:
+        kernel.do("import workbench as wb, numpy as np, pandas as pd, dask.dataframe as dd")
+        connect(kernel, by_hand, east="running", west="running")
+        kernel.do("wb.put(1, 'one', replicas=2); wb.put(2, 'two', replicas=2)")
+        kernel.do(
+            "dd.from_pandas(pd.DataFrame({'x': range(1000)}), npartitions=8).persist_shared('set'); wb.replicate('set', n=2).wait()"
+        )
+        assert {"one", "two", "set"} <= west.names().keys()
+        by_hand.end("west", "east", "scheduler")
+        with Process(home / "east") as other:
+            other.do("import workbench as wb; wb.delete('one'); wb.delete('set')")
+        by_hand.start("scheduler", "west", "east")
+        until(lambda: west.names().keys() == {"two"}, "west has deleted it, too")
+        connect(kernel, by_hand, east="running", west="running")
+        assert names(kernel) == ["two"]
+        assert west.count() == 1

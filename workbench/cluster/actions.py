@@ -146,11 +146,13 @@ class Actions:
                 )
             await self._manager.orders.obey(self._catalog.delete(holder.id))
         nodes = [node for node in self._catalog.holders(found) if node.workers]
+        olds = self._catalog.info(found).names
         answers = await self._manager.orders.ask_nodes(nodes, "rename", target=found, name=wanted)
         if not answers:
             raise TransferError(
                 f"No node that has the object {found} did what it was told: it was renamed nowhere. Try again when its node runs."
             )
+        await self._manager.orders.obey(self._catalog.rename(found, olds, wanted, done=answers))
 
     async def bring(self, key: Any, node: Any, cached: Any = False) -> str:
         """Make a replica for somebody who waits for it on a node."""

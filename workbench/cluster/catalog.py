@@ -6,12 +6,12 @@ decided in ``names.py``: the object that was created last, whatever the order of
 
 The union is merged by three rules. An announcement that is not the next one of its node changes nothing, and the node says everything again, in pages
 (a resync): what it does not mention then, it does not have any more. What was deleted in the cluster stays deleted, also on a node that was away: ``tombstones.py``.
-What was deleted or rebound in a store while no worker ran there is gone from that node only: other replicas stay.
+What went from a store in another way while no worker ran there, as when its name was bound anew, is gone from that node only: other replicas stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Container
 from itertools import islice
 from typing import Any, Final
 
@@ -213,18 +213,27 @@ class ClusterCatalog:
             orders += self.names.bind(node, name, entry, before[name], resync=resync, arrived=arrived, now=now)
         copy.names = entry.names if entry.names == names else names
         if lost and gained and not resync and self.names.holder(gained[0]) is entry:
-            orders += self._follow_renaming(node, entry, lost, gained[0])
+            # By a process that is not connected, in its host's store.
+            orders += self.rename(entry.id, lost, gained[0], done={node.id})
         return orders
 
-    def _follow_renaming(self, node: Node, entry: Entry, lost: Sequence[str], name: str) -> Iterator[Order]:
-        """Have the other nodes follow a renaming that was made in one node's store, by a process that is not connected.
+    def rename(self, object_id: ObjectId, olds: Collection[str], name: str, *, done: Container[str]) -> list[Order]:
+        """Note that an object has a name in place of others, and return what the nodes must be told that have not done it, lost ones included.
 
         Only those that bind an old name now, and if they still do when they hear it: so two renamings at once end with both names, and not in a chase.
         """
-        for copy in entry.copies:
-            was = next((each for each in lost if copy.node.names.get(each) is entry), None)
-            if was is not None and copy.node is not node:
-                yield Order(copy.node.id, "rename", entry.id, name, was=was)
+        entry = self.inventory.get(object_id)
+        if entry is None:
+            return []
+        self.names.rename(entry, olds, name)
+        orders = []
+        for node in [copy.node for copy in entry.copies if copy.node.id not in done]:
+            bound = [each for each in olds if each != name and node.names.get(each) is entry]
+            if bound:
+                orders.append(Order(node.id, "rename", object_id, name, was=bound[0]))
+            for each in bound:
+                self.names.unbind(node, each)
+        return orders
 
     # -- questions -------------------------------------------------------------------------------------------------
 

@@ -13,16 +13,19 @@ bindings together:
   - Otherwise two bound the name **at once**, or on two sides of a partition that has healed. The loser stays, reachable by its id, and the
     order says so (``keep``): its node tags it with the name that it lost, and everybody is told.
 
+* An object that is **renamed** while a node is away keeps its old names there. When the node announces them it is told to rename its replica, too; an old
+  name that was given to another object meanwhile stays with that. So it goes with a replica that was on its way. A name that it is given anew counts again.
 * An object that is **deleted** takes its names along: older objects that had lost one of them to it, on a node that is away or has not joined yet, do not come back
   under that name. A binding that is announced as new, after a put or a renaming, counts again.
 
-What was replaced is remembered, so that neither a node that was away nor a transfer that was under way turns a replacement into a conflict. A scheduler that starts anew has forgotten it,
-and then errs on the side of keeping.
+What was replaced is remembered, so that neither a node that was away nor a transfer that was under way turns a replacement into a conflict; so are renamings. A scheduler
+that starts anew has forgotten them, and then errs on the side of keeping: an object, or its old name beside the new one.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 from workbench.cluster.indexes import NameIndex
@@ -34,7 +37,7 @@ from workbench.objects import ObjectId
 SETTLED: Final = 1.0
 """Seconds after which a binding is known wherever somebody could bind the name again; announcements take some ten milliseconds."""
 _REMEMBERED: Final = 100_000
-"""Replaced bindings, and names of deleted objects, that are remembered."""
+"""Replaced bindings, renamed objects, and names of deleted objects, that are remembered."""
 
 
 class Names:
@@ -54,6 +57,8 @@ class Names:
             OrderedDict()
         )  # since when, and who has bound it to that
         self._replaced: OrderedDict[ObjectId, set[str]] = OrderedDict()  # and the names that were bound anew
+        # The names that an object had before, and the one that it was given in their place.
+        self._renamed: OrderedDict[ObjectId, tuple[frozenset[str], str]] = OrderedDict()
         self._buried: OrderedDict[str, Aged] = OrderedDict()  # the newest deleted object that had the name
 
     def __contains__(self, name: str) -> bool:
@@ -95,8 +100,8 @@ class Names:
         """
         if node.names.get(name) is entry and not resync:
             return []  # what followed from it was ordered when it was new
-        if (deleted := self._outlived(node, name, entry, resync=resync, arrived=arrived)) is not None:
-            return [self._take(node, name, entry, deleted)]
+        if (told := self._outdated(node, name, entry, resync=resync, arrived=arrived, now=now)) is not None:
+            return [told]
         before = self.holder(name)
         if not resync and not arrived:
             self._replaced.get(entry.id, set()).discard(name)  # it was meant, however old the object is
@@ -119,6 +124,17 @@ class Names:
             self._fresh[name][1].add(node.id)
         return [self._undo(at, name, winner) for at in nodes if at.workers and at.names[name] is not winner]
 
+    def rename(self, entry: Entry, olds: Iterable[str], new: str) -> None:
+        """Note that an object has a name in place of others, wherever it is."""
+        self._note_renaming(entry, frozenset(olds) | self._renamed.get(entry.id, (frozenset(), ""))[0], new)
+
+    def _note_renaming(self, entry: Entry, olds: frozenset[str], new: str) -> None:
+        self._renamed.pop(entry.id, None)
+        if olds - {new}:
+            self._renamed[entry.id] = olds - {new}, new
+        while len(self._renamed) > _REMEMBERED:
+            self._renamed.popitem(last=False)
+
     def bury(self, entry: Entry) -> None:
         """Note that an object is deleted: no older one has its names from now on, unless it is given them anew."""
         for name in entry.names:
@@ -129,6 +145,21 @@ class Names:
             self._buried.move_to_end(name)
         while len(self._buried) > _REMEMBERED:
             self._buried.popitem(last=False)
+
+    def _outdated(
+        self, node: Node, name: str, entry: Entry, *, resync: bool, arrived: bool, now: float
+    ) -> Order | None:
+        """Return what a node must be told that announces a binding of before; None if the object may have the name."""
+        renamed = self._renamed.get(entry.id)
+        if renamed is not None and name in renamed[0]:
+            olds, new = renamed
+            if resync or arrived:
+                if node.names.get(name) is entry:
+                    self.unbind(node, name, now)
+                return Order(node.id, "rename", entry.id, new, was=name)
+            self._note_renaming(entry, olds - {name}, new)
+        deleted = self._outlived(node, name, entry, resync=resync, arrived=arrived)
+        return None if deleted is None else self._take(node, name, entry, deleted)
 
     def _outlived(self, node: Node, name: str, entry: Entry, *, resync: bool, arrived: bool) -> Aged | None:
         """Return the deleted object to which another one had lost a name that it is announced with; None if it may have it."""

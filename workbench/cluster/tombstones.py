@@ -13,7 +13,8 @@ the scheduler                                     make tombstones, for a client 
 a node                                            delete an object and note its tombstone, in one step, when ordered to; refuse an object that it has a
                                                   tombstone of, from whomever it comes; announce all its tombstones whenever it announces all its objects
 a process that is connected                       the same in its host's store, where no worker runs that could be ordered to
-a process that is not, on a node's host           the same in its host's store; the node announces it, and the scheduler has the others delete
+a process that is not connected                   the same in its host's store, also while no cluster runs; when the host is a node it announces that, and the scheduler has
+                                                  the others delete
 a policy, a move, a drop of one replica           never make tombstones: other replicas are meant to stay
 ================================================  =====================================================================================
 

@@ -55,7 +55,6 @@ class Opened:
         self._check_is_there(namespace, create=create)
         self.store = Store.open(place, capacity=capacity, create=create, **options)
         self._cluster: ClusterClient | None = None
-        self._bereft = False
 
     def __repr__(self) -> str:
         cluster = f", cluster {self._cluster.address}" if self._cluster else ""
@@ -73,7 +72,6 @@ class Opened:
         found = self._cluster
         if found is not None and (why := found.why_gone()) is not None:
             self.leave()
-            self._bereft = True
             warnings.warn(
                 f"The cluster that this session was connected with has gone: {why}. The session goes on with the store of this host alone; "
                 "wb.connect() finds a new cluster.",
@@ -85,24 +83,13 @@ class Opened:
     @cluster.setter
     def cluster(self, cluster: ClusterClient | None) -> None:
         self._cluster = cluster
-        self._bereft = False
 
     def leave(self, address: str | None = None) -> None:
         """Go on without a cluster: with none at all, or none whose scheduler is at `address`. The cluster goes on."""
         found = self._cluster
-        self._bereft = False
         if found is not None and address in (None, found.address):
             self._cluster = None
             found.close()
-
-    @property
-    def deletes_everywhere(self) -> bool:
-        """Whether what is deleted shall go from every node.
-
-        Of the cluster; of the one that this host is a node of, although this session is not connected with it; or of one that has gone, when it is there
-        again and this host joins it.
-        """
-        return self.cluster is not None or self._bereft or connection.read(self.store.directory) is not None
 
     def close(self) -> None:
         """Close the store and leave the cluster; objects that were got stay valid."""

@@ -242,7 +242,7 @@ class Sharing(Putting):
     def delete(self, key: Key) -> None:
         """Delete an object everywhere: here and, when connected, in the cluster, also on its nodes that are away. Who has it mapped keeps what it has.
 
-        A session whose cluster has gone deletes here, and the other nodes do it when the cluster is there again.
+        Where no cluster runs it deletes here, and the other nodes do it when this host is in a cluster with them again.
 
         Parameters
         ----------
@@ -266,7 +266,7 @@ class Sharing(Putting):
             cluster.forget(targets)
         for target in targets:
             if self.store.exists(target):
-                self.store.delete_whole(target, everywhere=self.deletes_everywhere)
+                self.store.delete_whole(target)
 
     def delete_all(self, objects: Iterable[ObjectInfo]) -> Listing[ObjectInfo]:
         """Delete several objects everywhere; return those that this call deleted, without those that were gone already."""

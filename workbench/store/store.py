@@ -289,21 +289,15 @@ class Store:
         """
         self.writer.names.delete(key)
 
-    def delete_whole(self, object_id: ObjectId, *, everywhere: bool) -> None:
-        """Delete an object, a dataset with the partitions that are here; `everywhere`: in the whole cluster, as :meth:`bury` does.
+    def delete_whole(self, object_id: ObjectId) -> None:
+        """Delete an object, a dataset with the partitions that are here, and remember, as :meth:`bury` does, that it is deleted everywhere.
 
         Raises
         ------
         ObjectNotFoundError
         """
         parts = [part.id for part in self.ls(dataset=object_id)] if self.info(object_id).kind == "dataset" else []
-        if everywhere:
-            self.bury([object_id, *parts])
-            return
-        for part in parts:
-            with contextlib.suppress(ObjectNotFoundError):
-                self.delete(part)
-        self.delete(object_id)
+        self.bury([object_id, *parts])
 
     def bury(self, targets: Sequence[ObjectId]) -> None:
         """Delete objects, of which some may not be here, and remember that they are deleted everywhere: none of them comes here again."""

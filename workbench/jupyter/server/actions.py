@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from workbench import connection, saving
+from workbench import saving
 from workbench.errors import ClusterError, NameConflictError, ObjectNotFoundError, StoreError, StoreFullError
 from workbench.jupyter.server.hub import Hub
 from workbench.jupyter.server.problems import BadRequestError, ElsewhereError, NotPossibleError, OperationNotFoundError
@@ -272,7 +272,7 @@ def _title(info: ObjectInfo | None, object_id: ObjectId) -> str:
 
 def _delete_here(store: Store, object_id: ObjectId) -> None:
     # Also of a cluster that does not answer now: it hears of it when it does.
-    store.delete_whole(object_id, everywhere=connection.read(store.directory) is not None)
+    store.delete_whole(object_id)
 
 
 def _spill(store: Store, object_id: ObjectId) -> None:
