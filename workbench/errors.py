@@ -24,7 +24,10 @@ What it does not cover: wrong types of arguments, which are plain ``TypeError`` 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+UNCHANGED: Final = "Nothing was written and nothing was lost."
+"""What the error of a full store says."""
 
 __all__ = [
     "ClusterError",

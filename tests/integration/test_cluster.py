@@ -233,6 +233,18 @@ def test_put_with_replicas_is_done_when_they_are_there() -> None:
     assert places("twice") == {"node-1", "node-2"}
 
 
+def test_a_put_whose_replicas_find_no_room_says_that_the_object_is_there() -> None:
+    """It is no StoreFullError, after which nothing would be changed; and a dataset's is the same."""
+    wb.put(np.zeros(200 * MIB, np.uint8), "large", pin=True)
+    wb.move("large", to="node-2").wait()
+    with pytest.raises(
+        wb.TransferError, match="'twice' is shared, but not all of its 2 replicas could be made: .* no room"
+    ) as told:
+        wb.put(np.zeros(100 * MIB, np.uint8), "twice", replicas=2)
+    assert "Nothing was written" not in str(told.value)
+    assert len(wb.where("twice")) == 1
+
+
 def test_the_last_replica_is_dropped_only_when_forced() -> None:
     """Losing an object must be said twice."""
     wb.put(1, "only")

@@ -314,3 +314,16 @@ def test_who_waits_sees_the_partitions_come_and_ctrl_c_stops_them(monkeypatch: p
     client = distributed.get_client()
     until(lambda: not any(client.processing().values()), "no task runs any more")
     until(lambda: not wb.ls(parts=True), "nothing is left")
+
+
+def test_a_dataset_that_has_lost_a_partition_says_so() -> None:
+    """It is neither gone nor replaced, and to open it again would not help."""
+    frame().persist_shared("flights")
+    opened = wb.open("flights")
+    wb.delete(next(info.id for info in wb.ls(parts=True) if info.tags.get("partition") == "1"))
+    for compute in (opened.compute, wb.open("flights").compute):
+        with pytest.raises(
+            wb.ObjectNotFoundError,
+            match=f"has {PARTS} partitions, of which .* have {PARTS - 1}.* compute the dataset anew",
+        ):
+            compute()

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench import codecs, connection
+from workbench import codecs, connection, finding
 from workbench.cluster import mapping
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, Ref, partition_id
 from workbench.store import node_name
 
 if TYPE_CHECKING:
+    from workbench.cluster.client import ClusterClient
     from workbench.session import Session
     from workbench.store import Store
 
@@ -86,7 +87,7 @@ def load(ref: Ref, source: Source) -> Any:
     Raises
     ------
     ObjectNotFoundError
-        The dataset was deleted or replaced meanwhile, or its partitions are on other hosts and there is no cluster.
+        The dataset was deleted or replaced meanwhile, the partition went with the only node that had it, or it is on another host and there is no cluster.
     ClusterError
         Only lost nodes have it, and none came back in time; or this worker lacks the workbench's plugin.
     """
@@ -95,7 +96,7 @@ def load(ref: Ref, source: Source) -> Any:
         try:
             return mapping.map_object(plugin, ref)
         except ObjectNotFoundError as error:
-            raise _gone(source) from error
+            raise _missing(plugin.store, plugin.client, source) from error
         except ClusterError as error:
             raise type(error)(f"{source.title} cannot be read. {error}") from error
     from workbench.current import current_session
@@ -154,10 +155,19 @@ def _gone(source: Source) -> ObjectNotFoundError:
     )
 
 
+def _missing(store: Store, cluster: ClusterClient | None, source: Source) -> ObjectNotFoundError:
+    """Return the error of a partition that nobody has: its dataset is gone, or has lost some of its partitions."""
+    try:
+        finding.resolve(store, cluster, source.id)
+    except ObjectNotFoundError:
+        return _gone(source)
+    return finding.incomplete(store, cluster, source.id)
+
+
 def _unreachable(error: WorkbenchError, session: Session, source: Source) -> WorkbenchError:
     """Return the error of a process that is no worker and cannot get a partition."""
     if isinstance(error, ObjectNotFoundError) and (session.cluster is not None or not session.store.exists(source.id)):
-        return _gone(source)
+        return _missing(session.store, session.cluster, source)
     if session.cluster is not None:
         return type(error)(
             f"{source.title} has partitions that this host lacks; they were put on {source.places}. {error}"

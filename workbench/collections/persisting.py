@@ -20,7 +20,7 @@ from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import current_store
 from workbench.current import current_session
 from workbench.errors import ClusterError, CodecError, ObjectNotFoundError, WorkbenchError
-from workbench.objects import ObjectId, new_object_id, partition_id
+from workbench.objects import ObjectId, Ref, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
 
@@ -57,6 +57,8 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
         What the partitions consist of cannot be shared or pickled; nothing was computed if the meta tells that already.
     ClusterError
         A worker lacks the workbench's plugin, there are fewer nodes than `replicas`, or the cluster went before the end.
+    TransferError
+        The dataset is there, but not every partition is on as many nodes as `replicas`; what is missing is made when that can be done.
     """
     if not hasattr(type(collection), "persist_shared"):
         raise TypeError(
@@ -89,7 +91,7 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     if cluster is not None:
         _spread(cluster, manifest)
     if replicas > 1:
-        session.replicate(dataset, n=replicas).wait()
+        session.make_replicas(Ref(dataset, name, "dataset", 0), replicas)
     return open_collection(manifest, name)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from workbench import connection, finding
 from workbench.arguments import check_number, check_seconds
-from workbench.errors import ClusterError
+from workbench.errors import UNCHANGED, ClusterError, TransferError, WorkbenchError
 from workbench.listing import Listing
-from workbench.objects import Key, NodeInfo, Place, Replica, name_drained, node_text
+from workbench.objects import Key, NodeInfo, Place, Ref, Replica, name_drained, node_text
 from workbench.session.opened import Opened
 
 if TYPE_CHECKING:
@@ -83,6 +83,27 @@ class Spanning(Opened):
                 f"{n} replicas need {n} running nodes; the cluster has {len(running)} ({', '.join(running) or 'none'}). Nothing was changed."
                 f"{name_drained(nodes)} Ask for fewer."
             )
+
+    def make_replicas(self, ref: Ref, n: int) -> None:
+        """Make the replicas of what was just shared.
+
+        Raises
+        ------
+        TransferError
+            Some could not be made. Whatever kept them from it, the object is there: so it is no :class:`StoreFullError`, after which nothing would have changed.
+        """
+        title = f"{'The dataset' if ref.kind == 'dataset' else 'Object'} {ref.name or ref.id!r}"
+        later = "Those that are missing are made when that can be done."
+        try:
+            self.replicate(ref, n=n).wait()
+        except WorkbenchError as error:
+            why = str(error).replace(f" {UNCHANGED}", "")
+            raise TransferError(
+                f"{title} is shared, but not all of its {n} replicas could be made: {why} {later}"
+            ) from error
+        except BaseException as error:  # Ctrl-C
+            error.add_note(f"{title} is shared. {later}")
+            raise
 
     def nodes(self) -> Listing[NodeInfo]:
         """List the nodes of the cluster that this session is connected with; without one, this host.

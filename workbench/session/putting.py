@@ -86,6 +86,8 @@ class Putting(Spanning):
             The object cannot be pickled.
         ClusterError
             There are fewer nodes than `replicas`; nothing was written, nothing was lost.
+        TransferError
+            The object is there, and has the name, but not on as many nodes as `replicas`; those that it lacks are made when that can be done.
         """
         if name is not None:
             check_name(name)
@@ -107,13 +109,7 @@ class Putting(Spanning):
         else:
             ref = cluster.put(codecs.encode(obj), name, pin=pin, ttl=ttl, tags=tags)
         if replicas != 1:
-            try:
-                self.replicate(ref, n=replicas).wait()
-            except BaseException as error:
-                error.add_note(
-                    f"{name or ref.id!r} is shared; the replicas that it lacks are made when that can be done."
-                )
-                raise
+            self.make_replicas(ref, replicas)
         return ref
 
     def put_many(

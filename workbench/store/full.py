@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from workbench.errors import StoreFullError
+from workbench.errors import UNCHANGED, StoreFullError
 from workbench.objects import Holder, ObjectInfo, format_nbytes
 from workbench.store import directory as places
 from workbench.store import headroom, queries
@@ -48,7 +48,7 @@ def full_error(
     if nbytes > memory.capacity:
         return StoreFullError(
             f"The store {directory} has no room for {size(nbytes)}, and never can have: its whole capacity is {size(memory.capacity)}. "
-            f"Nothing was written and nothing was lost. {_LARGER}"
+            f"{UNCHANGED} {_LARGER}"
         )
     if file_system:
         what, left = _below_capacity(directory, nbytes)
@@ -72,7 +72,7 @@ def full_error(
     if spilling:
         parts.append(spilling)
     parts.append(
-        "Nothing was written and nothing was lost. Free room with wb.delete(name)"
+        f"{UNCHANGED} Free room with wb.delete(name)"
         + (", or let go of deleted objects where they are still mapped." if zombies else f". {_LARGER}")
     )
     return StoreFullError(" ".join(parts))
