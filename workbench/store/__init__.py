@@ -3,7 +3,7 @@
 The only package that touches shared memory or SQLite. It stores encoded objects (``workbench.objects.Encoded``), never
 decodes them, and knows nothing of other hosts.
 
-Reading order: ``store.py`` (the verbs), ``writing.py``, ``naming.py``, ``reading.py``, ``allocation.py`` (the life of a segment), ``free_segments.py``, ``segments.py`` (one file), ``catalog.py``, ``transactions.py``,
+Reading order: ``looking.py``, ``changing.py`` and ``store.py`` (the verbs), ``writing.py``, ``naming.py``, ``reading.py``, ``allocation.py`` (the life of a segment), ``free_segments.py``, ``segments.py`` (one file), ``catalog.py``, ``transactions.py``,
 ``copying.py``, ``pool.py``, ``upkeep.py``, ``eviction.py``, ``full.py``, ``spill.py``, ``restore.py``, ``reclaim.py``, ``residence.py``, ``holders.py``, ``queries.py``, ``listings.py``, ``history.py``, ``raw.py``, ``forking.py``, ``directory.py``.
 """
 

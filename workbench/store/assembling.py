@@ -1,6 +1,6 @@
 """The parts of an open store, put together according to its settings, and taken apart when it is closed.
 
-Covers opening and closing; what the parts do is their own business, what a user can ask for is in ``store.py``.
+Covers opening and closing; what the parts do is their own business, what a user can ask for is in ``looking.py`` and ``changing.py``.
 """
 
 from __future__ import annotations

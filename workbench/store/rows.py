@@ -1,6 +1,6 @@
 """The row of an object: its statement, its buffers' places, and its description as JSON.
 
-Covers only how a row is written down; when is in ``store.py``, how it is read for listings in ``queries.py``.
+Covers only how a row is written down; when is in ``writing.py``, how it is read for listings in ``queries.py``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Segments: files in the store's directory that hold the buffers of objects.
 
 Covers making, locking, writing and removing one file; which file belongs to which object is the catalog's.
-Read next: ``pool.py`` (recycling), ``store.py`` (the order of steps).
+Read next: ``pool.py`` (recycling), ``writing.py`` (the order of steps).
 
 The lease is a shared ``flock`` that lives as long as a mapping of the file (``mappings.py``); the kernel drops it when the process dies.
 
