@@ -107,7 +107,10 @@ def test_rm_deletes_names_and_patterns(cli: Run) -> None:
     """Several names, patterns and ids; what was deleted is shown; a name that is none deletes nothing."""
     for name in ("a", "runs/1", "runs/2", "x[1]", "x1"):
         wb.put(1, name)
-    assert cli("rm", "a", "nope").returncode == 1 and wb.exists("a")
+    ended = cli("rm", "a", "nope")
+    assert ended.returncode == 1 and wb.exists("a")
+    assert "no object 'nope'" in ended.stderr and ended.stderr.endswith("Nothing was deleted.\n")
+    assert "Nothing was" not in cli("rm", "nope").stderr
     deleted = json.loads(cli("rm", "runs/*", "a", "--yes", "--json").stdout)
     assert {info["name"] for info in deleted} == {"a", "runs/1", "runs/2"}
     assert "x[1]" in cli("rm", "x[1]").stdout

@@ -73,6 +73,28 @@ def test_a_dead_cluster_is_told_at_once(tmp_path: Path) -> None:
     assert connection.why_dead(dataclasses.replace(found, scheduler="inproc://1/2")) is None
 
 
+def test_a_hint_is_given_only_where_something_listens(tmp_path: Path) -> None:
+    """The worker of a cluster outlives its scheduler for some seconds: whoever is not connected is not sent to what has ended."""
+    assert connection.hint(tmp_path) == ""
+    with socket.socket() as scheduler:
+        scheduler.bind(("127.0.0.1", 0))
+        scheduler.listen()
+        address = f"tcp://127.0.0.1:{scheduler.getsockname()[1]}"
+        connection.write(tmp_path, address, "a" * 32)  # this process lives
+        assert connection.hint(tmp_path).startswith(
+            f"A cluster runs on this host, at {address}, and this session is not"
+        )
+        assert connection.how_to_connect(tmp_path) == "wb.connect()"
+    assert connection.hint(tmp_path) == ""
+    assert connection.how_to_connect(tmp_path) == "wb.connect(client)"
+
+
+def test_a_scheduler_with_tls_is_not_asked(tmp_path: Path) -> None:
+    """It would log each connection that says nothing; as long as its worker lives, it is believed."""
+    connection.write(tmp_path, "tls://127.0.0.1:1", "a" * 32)
+    assert connection.runs_here(tmp_path) == "tls://127.0.0.1:1"
+
+
 def test_the_file_of_another_container_is_judged_by_the_port(tmp_path: Path) -> None:
     """Process ids of another namespace say nothing here, so the file is left where it is."""
     connection.write(tmp_path, "tcp://127.0.0.1:1", "a" * 32)

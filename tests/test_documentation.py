@@ -44,6 +44,7 @@ def test_readme_runs(store_directory: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "flights" in done.stdout
     assert "-3.5" in done.stdout
+    assert "Warning" not in done.stderr, done.stderr
 
 
 def install(project: str, directory: Path) -> None:

@@ -164,6 +164,16 @@ def test_line_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert last == "\x1b[K"
 
 
+def test_what_is_counted_is_said_to_its_end() -> None:
+    """What stays in a notebook says how many of how many there were; one is not many."""
+    work = progress.Work("persist_shared", 6, "partition")
+    assert work.text == "persist_shared: 0 of 6 partitions"
+    work.reach(6)
+    assert work.summary.startswith("persist_shared: 6 of 6 partitions in ")
+    assert progress.Work("persist_shared", 1, "partition").text == "persist_shared: 0 of 1 partition"
+    assert progress.Work("put x", 4 << 20).text == "put x: 0 B of 4.0 MiB"
+
+
 _SCRIPT = """
 import sys, threading
 import numpy as np

@@ -262,6 +262,22 @@ def test_keys_of_a_wrong_type(session: wb.Session, key: Any) -> None:
         wb.put(1, key)
 
 
+def test_an_object_and_its_name_the_wrong_way_round(session: wb.Session) -> None:
+    """The error says the right order, and nothing is put; a text under a name is an object like any."""
+    with pytest.raises(TypeError, match=r"not Series\. The object comes first, .*: wb\.put\(value, 'summary'\)"):
+        wb.put("summary", pd.Series([1]))  # type: ignore[arg-type]
+    assert list(wb.ls()) == []
+    wb.put("summary", "text")
+    assert wb.get("text") == "summary"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a" * 32])
+def test_an_unusable_name_is_a_value_error_too(session: wb.Session, name: str) -> None:
+    """Who knows nothing of the workbench's own errors catches it as Python's."""
+    with pytest.raises(ValueError, match="cannot be a name"):
+        wb.put(1, name)
+
+
 def test_objects_that_cannot_be_encoded_are_named(session: wb.Session) -> None:
     """What cannot be pickled is an error that names the type, and nothing is put."""
     with pytest.raises(wb.CodecError, match="lock"):

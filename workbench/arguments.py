@@ -18,6 +18,7 @@ __all__ = [
     "check_kind",
     "check_number",
     "check_objects",
+    "check_order",
     "check_pattern",
     "check_seconds",
     "check_tags",
@@ -40,6 +41,14 @@ def check_ttl(ttl: Any) -> float | None:
             f"ttl is {ttl!r}; it is a number of seconds, more than 0. Without it the object stays until it is deleted."
         )
     return float(ttl)
+
+
+def check_order(obj: Any, name: Any) -> None:
+    """Refuse an object and its name that are given the wrong way round: the object is text, and the name is none."""
+    if isinstance(obj, str) and name is not None and not isinstance(name, str):
+        raise TypeError(
+            f"A name is text, not {type(name).__name__}. The object comes first, then its name: wb.put(value, {obj!r:.60})."
+        )
 
 
 def check_tags(tags: Any) -> None:

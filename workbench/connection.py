@@ -27,11 +27,24 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["FILE", "Connection", "hint", "how_to_connect", "is_kept", "read", "remove", "why_dead", "write"]
+__all__ = [
+    "FILE",
+    "Connection",
+    "hint",
+    "how_to_connect",
+    "is_kept",
+    "read",
+    "remove",
+    "runs_here",
+    "why_dead",
+    "write",
+]
 
 FILE: Final = "connection.json"
 _KNOCKABLE: Final = frozenset({"tcp", "tls", "ws", "wss"})
 """Schemes of Dask's addresses whose port takes TCP connections."""
+_SILENT: Final = frozenset({"tcp", "ws"})
+"""Those of them whose schedulers take no notice of a connection that says nothing."""
 _PATIENCE: Final = 1.0
 """Seconds that the port of a cluster whose worker is dead has for an answer."""
 _ENDING: Final = 0x4
@@ -97,17 +110,28 @@ def is_kept(directory: Path) -> bool:
     return found is not None and _writer_lives(found) is not False
 
 
+def runs_here(directory: Path) -> str | None:
+    """Return the address of the cluster that runs on this host; None where none does, or nothing listens there any more.
+
+    The worker of a cluster whose scheduler has ended lives on for some seconds, so the port is asked, too. One with TLS is not: it would log that.
+    """
+    found = read(directory)
+    if found is None or why_dead(found) is not None:
+        return None
+    return None if urlsplit(found.scheduler).scheme in _SILENT and refuses(found.scheduler) else found.scheduler
+
+
 def how_to_connect(directory: Path) -> str:
     """Return the call that connects a process with the cluster that it lacks: the one of its host, where there is one, needs no argument."""
-    return "wb.connect(client)" if read(directory) is None else "wb.connect()"
+    return "wb.connect(client)" if runs_here(directory) is None else "wb.connect()"
 
 
 def hint(directory: Path) -> str:
     """Return what to say to a process that is not connected with the cluster that runs on its host; empty if none does."""
-    found = read(directory)
-    if found is None or why_dead(found) is not None:
+    address = runs_here(directory)
+    if address is None:
         return ""
-    return f"A cluster runs on this host, at {found.scheduler}, and this session is not connected with it: wb.connect() reaches its other nodes, too."
+    return f"A cluster runs on this host, at {address}, and this session is not connected with it: wb.connect() reaches its other nodes, too."
 
 
 def why_dead(found: Connection) -> str | None:

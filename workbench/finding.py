@@ -19,6 +19,7 @@ from workbench.objects import MISSING, Key, NodeInfo, ObjectId, ObjectInfo, Ref,
 from workbench.store import Store, node_name
 from workbench.store.namespaces import kinds_in
 from workbench.store.reading import replaced
+from workbench.texts import counted
 
 if TYPE_CHECKING:
     from workbench.cluster.client import ClusterClient
@@ -131,7 +132,7 @@ def incomplete_datasets(store: Store) -> Iterator[str]:
     for info in store.ls(kind="dataset"):
         if missing_note(info, reached := len(store.ls(dataset=info.id))):
             yield (
-                f"The dataset {info.name or info.id!r} has {info.tags['partitions']} partitions, of which {reached} {'is' if reached == 1 else 'are'} here. If the "
+                f"The dataset {info.name or info.id!r} has {counted(int(info.tags['partitions']), 'partition')}, of which {reached} {'is' if reached == 1 else 'are'} here. If the "
                 "others have ended with their nodes, compute it anew, or delete it."
             )
 
@@ -144,15 +145,19 @@ def incomplete(store: Store, cluster: ClusterClient | None, dataset: ObjectId) -
         return ObjectNotFoundError(
             f"The dataset {dataset!r} is gone: it was deleted or replaced meanwhile. Get it again by its name."
         )
-    title, total = f"The dataset {info.name or info.id!r}", info.tags.get("partitions", "its")
+    number = info.tags.get("partitions", "")
+    title, total = (
+        f"The dataset {info.name or info.id!r}",
+        counted(int(number), "partition") if number.isdecimal() else "its partitions",
+    )
     if cluster is not None:
         reached = len(members(store, cluster, info))
         return ObjectNotFoundError(
-            f"{title} has {total} partitions, of which this host and the cluster have {reached}. If the others were on nodes that have ended, "
+            f"{title} has {total}, of which this host and the cluster have {reached}. If the others were on nodes that have ended, "
             "compute the dataset anew."
         )
     return ObjectNotFoundError(
-        f"{title} has {total} partitions, of which this host's store, {store.directory}, has {len(store.ls(dataset=info.id))}. Connect to the "
+        f"{title} has {total}, of which this host's store, {store.directory}, has {len(store.ls(dataset=info.id))}. Connect to the "
         f"cluster that has the others, with {connection.how_to_connect(store.directory)}, and get it again. If it has ended together with its nodes, compute the dataset anew."
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Final, Protocol, TextIO
 
 from workbench import config
-from workbench.texts import format_nbytes, printable
+from workbench.texts import counted, format_nbytes, printable
 
 __all__ = ["Display", "TerminalLine", "Work", "current", "is_shown", "show_with", "working"]
 
@@ -36,7 +36,7 @@ class Work:
     total : int
         How many bytes, or of the things that `unit` names; 0: that is not known.
     unit : str
-        ``bytes``, or what is counted: ``partitions``.
+        ``bytes``, or what is counted, one of it: ``partition``.
     """
 
     def __init__(self, what: str, total: int, unit: str = _NBYTES) -> None:
@@ -58,11 +58,7 @@ class Work:
     def text(self) -> str:
         """What is done and how far, in one line."""
         seconds = time.monotonic() - self.began
-        text = f"{printable(self.what, 80)}: {self._amount(self.done)}"
-        if self.total:
-            text += f" of {self._amount(self.total)}"
-        if self.unit != _NBYTES:
-            text = f"{text} {self.unit}"
+        text = f"{printable(self.what, 80)}: {self._so_far}"
         if self.done and seconds > PATIENCE:
             if self.unit == _NBYTES:
                 text += f", {format_nbytes(round(self.done / seconds))}/s"
@@ -73,11 +69,14 @@ class Work:
     @property
     def summary(self) -> str:
         """What has been done, when it is over."""
-        unit = "" if self.unit == _NBYTES else f" {self.unit}"
-        return f"{printable(self.what, 80)}: {self._amount(self.done)}{unit} in {time.monotonic() - self.began:.1f} s"
+        amount = format_nbytes(self.done) if self.unit == _NBYTES else self._so_far
+        return f"{printable(self.what, 80)}: {amount} in {time.monotonic() - self.began:.1f} s"
 
-    def _amount(self, number: int) -> str:
-        return format_nbytes(number) if self.unit == _NBYTES else f"{number:,}"
+    @property
+    def _so_far(self) -> str:
+        if self.unit == _NBYTES:
+            return format_nbytes(self.done) + (f" of {format_nbytes(self.total)}" if self.total else "")
+        return f"{self.done:,} of {counted(self.total, self.unit)}" if self.total else counted(self.done, self.unit)
 
     def advance(self, amount: int) -> None:
         """So much more is done; any thread may say that."""

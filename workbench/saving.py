@@ -26,6 +26,7 @@ from workbench.errors import LastReplicaError, NameConflictError, ObjectNotFound
 from workbench.exporting import FORMATS
 from workbench.objects import Key, ObjectId, ObjectInfo, Ref, is_object_id, new_object_id, partition_id
 from workbench.store import Store, check_name
+from workbench.texts import counted
 from workbench.urls import URL, reading, shown, writing
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _partitions(store: Store, cluster: ClusterClient | None, dataset: ObjectInfo
         if cluster is None:
             where, step = "on this host", "Connect to the cluster with wb.connect(), and save it again."
         raise ObjectNotFoundError(
-            f"The dataset {dataset.name or dataset.id!r} has {wanted} partitions, and only {len(found)} of them are {where}. "
+            f"The dataset {dataset.name or dataset.id!r} has {counted(wanted, 'partition')}, and only {len(found)} of them {'is' if len(found) == 1 else 'are'} {where}. "
             f"Nothing was saved. {step}"
         )
     return [found[number] for number in sorted(found)]

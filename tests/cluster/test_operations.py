@@ -9,7 +9,9 @@ import pytest
 from workbench import progress
 from workbench.cluster.client import ClusterClient
 from workbench.cluster.operations import Operation
-from workbench.errors import OperationCancelledError, StoreFullError
+from workbench.cluster.running import Running
+from workbench.errors import OperationCancelledError, StoreFullError, TransferError
+from workbench.objects import ObjectId
 
 
 class Answers:
@@ -113,3 +115,14 @@ def test_it_shows_a_bar_in_text_and_in_html() -> None:
     shown = running._repr_html_()
     assert '<progress value="0.5000" max="1"' in shown
     assert "&lt;flights&gt;" in shown
+
+
+def test_an_object_is_called_by_its_name_where_it_has_one() -> None:
+    """Errors know objects by their ids; who waits for an operation is told what people call them."""
+    titles = {ObjectId("a" * 32): "flights", ObjectId("b" * 32): "image, partition 3", ObjectId("c" * 32): None}
+    for object_id, title in titles.items():
+        error = TransferError(f"Object {object_id} is only on node-2. The object {object_id} stays.")
+        ended = Running("1", "move", ObjectId("a" * 32), "flights", [], title=titles.get)
+        ended.end(error)
+        called = f"{title!r} ({object_id})" if title else object_id
+        assert ended.to_wire()["error"]["message"] == f"Object {called} is only on node-2. The object {called} stays."

@@ -18,6 +18,7 @@ from scipy import sparse
 import workbench as wb
 from workbench.collections import persist_shared
 from workbench.errors import CodecError
+from workbench.lazy import LazyWarning
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -121,6 +122,17 @@ def test_what_is_no_collection_of_partitions_is_refused(value: Any) -> None:
     ):
         persist_shared(value, "x")
     assert not wb.exists("x")
+
+
+@pytest.mark.parametrize("value", [dd.from_pandas(pd.DataFrame({"x": [1]})).x.mean(), delayed(int)(3), delayed(pd).x])
+def test_what_computes_to_one_value_has_a_method_that_says_so(value: Any) -> None:
+    """A Scalar and a Delayed would look for the name in what they compute to; nothing is computed, and nothing is silent."""
+    with pytest.raises(
+        TypeError, match=rf"A {type(value).__name__} cannot be persisted as a dataset: .* wb.put\(x.compute\(\), name\)"
+    ):
+        value.persist_shared("x")
+    with pytest.warns(LazyWarning, match=r"To share the data: wb.put\(.*\.compute\(\)"):
+        wb.put(value, "how to")
 
 
 def test_partitions_that_cannot_be_shared_are_refused_before_anything_is_computed() -> None:

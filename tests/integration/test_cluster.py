@@ -262,9 +262,13 @@ def test_a_destination_without_room_is_an_error_and_the_source_stays() -> None:
     ballast = wb.put(np.zeros(200 * MIB, "u1"), "ballast")
     wb.move(ballast, to="node-2").wait()
     big = wb.put(np.zeros(100 * MIB, "u1"), "big")
+    assert "1 refused: no room on node-2" in repr(wb.replicate(big, n=2, dry_run=True))
     operation = wb.replicate(big, to="node-2")
-    with pytest.raises(wb.StoreFullError):
+    with pytest.raises(
+        wb.StoreFullError, match=r"of node node-2 is set on its own host, with wb\.use\(directory="
+    ) as caught:
         operation.wait()
+    assert "wb.use(capacity=" not in str(caught.value)
     assert operation.state == "failed"
     assert places("big") == {"node-1"}
     with pytest.raises(wb.StoreFullError):
@@ -439,7 +443,7 @@ async def test_an_asynchronous_client_serves_the_jupyter_server(lasting_cluster:
         assert [done["verb"] for done in await seen.a_operations()][:2] == ["drop", "replicate"]
         with pytest.raises(wb.ClusterError, match="no operation 'x'"):
             await seen.a_operation("x")
-        with pytest.raises(wb.NameConflictError, match="Another object"):
+        with pytest.raises(wb.NameConflictError, match="Another object, .* or say replace=True to delete that one"):
             await seen.a_rename(wb.put(1, "other").id, "array")
         operation = await seen.a_replicate(ref, n=2)
         assert (await seen.a_wait(operation["id"], 20))["state"] == "done"

@@ -105,9 +105,10 @@ def test_a_worker_whose_store_cannot_be_used_is_named_when_a_client_connects(hom
         pytest.raises(
             wb.ClusterError,
             match="workers of the cluster at .* cannot run the workbench: .*cannot be made: File exists",
-        ),
+        ) as caught,
     ):
         wb.connect(client)
+    assert "Install the same version" not in str(caught.value)
 
 
 def test_a_scheduler_without_the_plugin_is_an_error_for_who_does_not_add_it(home: Path) -> None:

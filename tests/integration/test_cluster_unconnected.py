@@ -79,7 +79,8 @@ def test_what_is_only_on_other_nodes_is_an_error_that_says_how_to_reach_it(kerne
             RuntimeError, match=r"There is no object 'array'.* at tcp://127.*not connected.*wb\.connect\(\)"
         ):
             kernel.do(f"wb.{call}")
-    with pytest.raises(RuntimeError, match=r"Moving an object needs a cluster.* at tcp://127.*wb\.connect\(\)"):
+    needs = r"needs a cluster, and this session is not connected with one\. One runs on this host, at tcp://127[^ ]+: wb\.connect\(\) joins it\."
+    with pytest.raises(RuntimeError, match=rf"Moving an object {needs}"):
         kernel.do("wb.put(np.ones(3), 'here'); wb.move('here', to='node-2')")
     assert kernel.do("wb.connect(); result = int(wb.get('array').sum())") == sum(range(100_000))
 

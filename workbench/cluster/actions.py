@@ -140,9 +140,15 @@ class Actions:
         check_name(wanted)
         holder = self._catalog.names.holder(wanted)
         if holder is not None and holder.id != found:
-            if not messages.flag(replace) or holder.names != (wanted,):
+            alone = holder.names == (wanted,)
+            if not messages.flag(replace) or not alone:
+                step = (
+                    "say replace=True to delete that one"
+                    if alone
+                    else "rename or delete that one, which has other names, too"
+                )
                 raise NameConflictError(
-                    f"Another object, {holder.id}, is called {wanted!r:.200} already. Choose another name, or rename or delete that one first."
+                    f"Another object, {holder.id}, is called {wanted!r:.200} already, and nothing was changed. Choose another name, or {step}."
                 )
             await self._manager.orders.obey(self._catalog.delete(holder.id))
         nodes = [node for node in self._catalog.holders(found) if node.workers]

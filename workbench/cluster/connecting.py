@@ -268,8 +268,11 @@ def _register(cluster: ClusterClient, plugin: Any) -> None:
         cluster.client.register_plugin(plugin)
     except Exception as error:  # it was raised in another process, and may be anything
         where = "scheduler" if isinstance(plugin, WorkbenchSchedulerPlugin) else "workers"
-        reason = str(error) if isinstance(error, WorkbenchError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, WorkbenchError):  # it says by itself what to do
+            reason, step = str(error), ""
+        else:
+            reason = f"{type(error).__name__}: {error}"
+            step = " Install the same version of the workbench there, and see that WORKBENCH_DIR names a usable directory on each host."
         raise ClusterError(
-            f"The {where} of the cluster at {cluster.address} cannot run the workbench: {reason} "
-            "Install the same version of the workbench there, and see that WORKBENCH_DIR names a usable directory on each host."
+            f"The {where} of the cluster at {cluster.address} cannot run the workbench: {reason}{step}"
         ) from error

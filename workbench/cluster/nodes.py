@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from workbench.cluster.indexes import by_age
 from workbench.objects import NodeInfo, ObjectId, ObjectInfo
@@ -16,6 +16,9 @@ from workbench.objects import NodeInfo, ObjectId, ObjectInfo
 if TYPE_CHECKING:
     from workbench.cluster.indexes import ByAge
     from workbench.cluster.records import Copy, Entry
+
+_IN_MEMORY: Final = ("held", "cached", "writing", "pooled")
+"""What is used and is no object's own; the pool last, which is what goes when others need room."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -80,18 +83,27 @@ class Node:
         state = ("drained" if self.emptied else "draining") if self.drained else "running"
         if not self.workers:
             state = "lost"
-        parts = self.parts
-        in_memory = sum(parts.get(part, 0) for part in ("pooled", "writing", "held", "cached"))
+        parts = self._parts_of_used()
+        in_memory = sum(parts.get(part, 0) for part in _IN_MEMORY)
         return NodeInfo(
             *(self.id, self.name, self.announcer or "", tuple(self.workers), self.capacity, self.used, state),
             pooled=parts.get("pooled", 0),
-            sealed=max(0, self.used - in_memory) if parts else None,
+            sealed=self.used - in_memory if parts else None,
             writing=parts.get("writing"),
             held=parts.get("held"),
             spilled=parts.get("spilled"),
             cached=parts.get("cached"),
             heartbeat=self.heartbeat,
         )
+
+    def _parts_of_used(self) -> Mapping[str, int]:
+        """Return the parts as far as they fit into what is used, which is newer: they were measured up to some quarter of a second before."""
+        parts, left = dict(self.parts), self.used
+        for part in _IN_MEMORY:
+            if part in parts:
+                parts[part] = min(parts[part], left)
+                left -= parts[part]
+        return parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,16 @@ Covers values and how they look as text and HTML. Where they come from is ``acti
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from workbench.objects import ObjectId
 from workbench.texts import counted, format_nbytes, html_table, text_table
 
 _SHOWN = 50
+_AS_ONE: Final = frozenset({"move", "replicate"})
+"""Verbs whose operation fails as a whole with its first copy that does, and drops nothing then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Plan:
     steps : tuple of Step
         Copies and drops, in order.
     refused : tuple of Step
-        What should be done and cannot be; `reason` says why.
+        What should be done and cannot be, or would be begun and fail for want of room; `reason` says why.
     rooms : tuple of Room
         For each destination, what it would evict or spill.
     """
@@ -93,6 +95,7 @@ class Plan:
         """Return the plan that the scheduler wrote down."""
         steps = [Step(**step) for step in wire["steps"]]
         rooms = tuple(Room(**{**room, "objects": tuple(room["objects"])}) for room in wire["rooms"])
+        steps = _without_room(steps, rooms, as_one=wire["verb"] in _AS_ONE)
         done = tuple(step for step in steps if step.verb != "refuse")
         return cls(wire["verb"], wire["name"], done, tuple(step for step in steps if step.verb == "refuse"), rooms)
 
@@ -105,7 +108,10 @@ class Plan:
         copies = sum(step.verb == "copy" for step in self.steps)
         drops = counted(len(self.steps) - copies, "drop")
         text = f"{self.verb} {self.name} (dry run): {copies} {'copy' if copies == 1 else 'copies'}, {format_nbytes(self.nbytes)}; {drops}"
-        return f"{text}; {len(self.refused)} refused" if self.refused else text
+        if not self.refused:
+            return text
+        full = [room.node_name for room in self.rooms if room.missing]
+        return f"{text}; {len(self.refused)} refused" + (f": no room on {', '.join(full)}" if full else "")
 
     def _tables(self) -> list[tuple[list[str], list[list[str]]]]:
         steps = [*self.steps, *self.refused]
@@ -129,3 +135,28 @@ class Plan:
     def _repr_html_(self) -> str:
         tables = "".join(html_table(*table) for table in self._tables() if table[1])
         return f"<div><p>{html.escape(self._title())}</p>{tables}</div>"
+
+
+def _without_room(steps: Iterable[Step], rooms: Iterable[Room], *, as_one: bool) -> list[Step]:
+    """Return the steps with those refused that a destination has no room for: the first ones that fit are copied there, as would be done."""
+    full = {room.node_name: room for room in rooms if room.missing}
+    left = {name: room.nbytes - room.missing for name, room in full.items()}
+    found: list[Step] = []
+    stay: set[ObjectId] = set()
+    for step in steps:
+        if step.verb == "drop" and (step.object in stay or (as_one and stay)):
+            continue
+        if step.verb == "copy" and step.node_name in full:
+            left[step.node_name] -= step.nbytes
+            if left[step.node_name] < 0:
+                left[step.node_name] += step.nbytes
+                stay.add(step.object)
+                found.append(replace(step, verb="refuse", reason=_why_refused(full[step.node_name])))
+                continue
+        found.append(step)
+    return found
+
+
+def _why_refused(room: Room) -> str:
+    whole = f"{format_nbytes(room.missing)} of the {format_nbytes(room.nbytes)} that it would get do not fit there"
+    return f"{room.node_name} would refuse it (StoreFullError): {whole}. {room.trouble}".strip()

@@ -6,6 +6,7 @@ Covers the record and its wire form; who carries it out is ``manager.py``. The e
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from typing import Any, Final
 
 from workbench.cluster import messages
 from workbench.cluster.placement import Suggestion
-from workbench.errors import OperationCancelledError
+from workbench.errors import OperationCancelledError, WorkbenchError
 from workbench.objects import ObjectId
 
 _WINDOW: Final = 5.0
 """Seconds over which the rate is measured."""
+_OBJECT: Final = re.compile(r"(?P<word>\b[Oo]bject) (?P<id>[0-9a-f]{32})\b")
 _REASONS: Final = 20
 """Steps whose reasons an operation tells; a drain may have a hundred thousand."""
 
@@ -104,6 +106,13 @@ class Running:
         else:
             self.state = "failed"
             self.error = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            if isinstance(error, WorkbenchError):
+                error.message = _OBJECT.sub(self._by_name, error.message)
+
+    def _by_name(self, said: re.Match[str]) -> str:
+        """Write an object that an error knows by its id as people call it."""
+        name = self.name if said["id"] == self.object else self.title(ObjectId(said["id"]))
+        return said[0] if not name or name == said["id"] else f"{said['word']} {name!r:.200} ({said['id']})"
 
     def to_wire(self) -> dict[str, Any]:
         """Return the operation as plain values, as the panel shows it."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 from workbench import codecs
 from workbench.errors import CodecError
 from workbench.objects import Composite, Description, Encoded, ObjectId, Ref, format_nbytes, partition_id
+from workbench.texts import counted
 
 VERSION: Final = 2
 
@@ -106,7 +107,7 @@ class Manifest(Composite):
     def __repr__(self) -> str:
         size = format_nbytes(self.nbytes)
         shape = f"{self.shape[0]} rows" if self.chunks is None else " x ".join(map(str, self.shape)) or "one element"
-        return f"<Dataset of {len(self.partitions)} partitions, {shape}, {size}; open it with wb.open(...)>"
+        return f"<Dataset of {counted(len(self.partitions), 'partition')}, {shape}, {size}; open it with wb.open(...)>"
 
     def encode(self) -> Encoded:
         """Return the manifest as an object for the store."""
@@ -114,7 +115,7 @@ class Manifest(Composite):
             dtypes = {str(name): str(kind) for name, kind in self.meta.dtypes.items()}
         else:
             dtypes = {"": str(self.meta.dtype)}
-        notes = [f"{len(self.partitions)} partitions"]
+        notes = [counted(len(self.partitions), "partition")]
         if self.chunks is not None:
             largest = ", ".join(str(max(sizes, default=0)) for sizes in self.chunks)
             notes.append(f"chunks of ({largest}{',' if len(self.chunks) == 1 else ''})")

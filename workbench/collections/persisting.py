@@ -20,6 +20,7 @@ from workbench.collections.opening import collection as open_collection
 from workbench.collections.partitions import current_store
 from workbench.current import current_session
 from workbench.errors import ClusterError, CodecError, ObjectNotFoundError, WorkbenchError
+from workbench.lazy import is_persistable, no_dataset
 from workbench.objects import ObjectId, Ref, new_object_id, partition_id
 from workbench.session import Session
 from workbench.store import check_name
@@ -60,11 +61,8 @@ def persist_shared(collection: Any, name: str | None = None, *, replicas: int = 
     TransferError
         The dataset is there, but not every partition is on as many nodes as `replicas`; what is missing is made when that can be done.
     """
-    if not hasattr(type(collection), "persist_shared"):
-        raise TypeError(
-            f"A {type(collection).__name__} cannot be persisted as a dataset: that takes a Dask DataFrame, Series or Array. What is computed already, or computes to one "
-            "value, is shared with wb.put(value, name)."
-        )
+    if not is_persistable(type(collection)):
+        raise no_dataset(type(collection))
     if name is not None:
         check_name(name)
     if not isinstance(replicas, int) or replicas < 1:
@@ -114,7 +112,7 @@ def _put_partitions(cluster: ClusterClient | None, collection: Any, dataset: Obj
     )
     put = put_tasks(collection, dataset)
     total = npartitions(collection)
-    with progress.working("persist_shared", total, "partitions") as work:
+    with progress.working("persist_shared", total, "partition") as work:
         computed = _compute_here(put, work) if cluster is None else _compute(cluster, put, dataset, work)
     return manifest(collection, dataset, computed)
 
@@ -144,7 +142,9 @@ def _compute(cluster: ClusterClient, put: Any, dataset: ObjectId, work: progress
                 future.result(timeout=_TURN)
             # As far as the catalog knows; whoever asks for one page only need not know of all.
             work.reach(len(cluster.members(dataset)))
-        return future.result()
+        computed = future.result()
+        work.reach(work.total)
+        return computed
     except BaseException as error:
         with contextlib.suppress(Exception):  # of a client that has closed; why it has is on its way
             future.cancel(reason="persist_shared did not end", msg="persist_shared was given up")

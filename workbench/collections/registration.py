@@ -1,5 +1,7 @@
 """``persist_shared`` as a method of Dask's DataFrame, Series and Array, without importing Dask for who does not use it.
 
+What has no partitions, a Scalar or a Delayed, has it, too, and it says what to do instead: else Dask looks for the name in what that computes to.
+
 Covers one import hook: Dask has no registry for methods (its accessors would make it ``ddf.workbench.persist_shared``, and need Dask
 DataFrame, a second of import). If Dask DataFrame or Dask Array is there already, the method is added at once; else right after its import.
 """
@@ -13,10 +15,11 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from workbench.lazy import refuse
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TARGETS = {"dask.dataframe": ("DataFrame", "Series"), "dask.array": ("Array",)}
 _METHOD = "persist_shared"
 
 
@@ -51,11 +54,18 @@ def persist_shared(self: Any, name: str | None = None, replicas: int = 1) -> Any
     return persist(self, name, replicas=replicas)
 
 
+_TARGETS = {
+    "dask.dataframe": {"DataFrame": persist_shared, "Series": persist_shared, "Scalar": refuse},
+    "dask.array": {"Array": persist_shared},
+    "dask.delayed": {"Delayed": refuse},
+}
+
+
 def _add_method(module: ModuleType) -> None:
-    for name in _TARGETS[module.__name__]:
+    for name, method in _TARGETS[module.__name__].items():
         kind = getattr(module, name, None)
         if kind is not None and _METHOD not in vars(kind):
-            setattr(kind, _METHOD, persist_shared)
+            setattr(kind, _METHOD, method)
 
 
 class _Finder(MetaPathFinder):

@@ -58,11 +58,13 @@ class Spanning(Opened):
     def _require_cluster(self, what: str) -> ClusterClient:
         cluster = self.cluster
         if cluster is None:
+            address = connection.runs_here(self.store.directory)
             raise ClusterError(
                 f"{what} needs a cluster, and this session is not connected with one. "
                 + (
-                    connection.hint(self.store.directory)
-                    or "Connect with wb.connect(client), or start one on this machine with wb.LocalCluster(nodes=2)."
+                    f"One runs on this host, at {address}: wb.connect() joins it."
+                    if address is not None
+                    else "Connect with wb.connect(client), or start one on this machine with wb.LocalCluster(nodes=2)."
                 )
             )
         return cluster

@@ -28,7 +28,7 @@ _SMALLEST_NAMED: Final = 65536
 
 
 def full_error(
-    catalog: Catalog, directory: Path, nbytes: int, *, file_system: bool, spilling: str = ""
+    catalog: Catalog, directory: Path, nbytes: int, *, file_system: bool, spilling: str = "", of_node: bool = False
 ) -> StoreFullError:
     """Return the error that says what is full, who fills it, and what would free it.
 
@@ -42,13 +42,16 @@ def full_error(
         It is not the capacity that is full, but what lies below it.
     spilling : str
         Why nothing was spilled, as a sentence.
+    of_node : bool
+        It is a worker that has no room, so whoever reads this may have another store, and sit at another host.
     """
+    larger, elsewhere = (_larger_node(directory), ", or move something elsewhere") if of_node else (_LARGER, "")
     memory = queries.memory(catalog, directory)
     size = format_nbytes
     if nbytes > memory.capacity:
         return StoreFullError(
             f"The store {directory} has no room for {size(nbytes)}, and never can have: its whole capacity is {size(memory.capacity)}. "
-            f"{UNCHANGED} {_LARGER}"
+            f"{UNCHANGED} {larger}"
         )
     if file_system:
         what, left = _below_capacity(directory, nbytes)
@@ -72,10 +75,17 @@ def full_error(
     if spilling:
         parts.append(spilling)
     parts.append(
-        f"{UNCHANGED} Free room with wb.delete(name)"
-        + (", or let go of deleted objects where they are still mapped." if zombies else f". {_LARGER}")
+        f"{UNCHANGED} Free room with wb.delete(name){elsewhere}"
+        + (", or let go of deleted objects where they are still mapped." if zombies else f". {larger}")
     )
     return StoreFullError(" ".join(parts))
+
+
+def _larger_node(directory: Path) -> str:
+    return (
+        f"A larger capacity of node {places.node_name()} is set on its own host, with wb.use(directory={str(directory)!r}, capacity=...); "
+        "of a store that is still to be made, with WORKBENCH_CAPACITY (the setting workbench.capacity) of its worker."
+    )
 
 
 class _Largest:

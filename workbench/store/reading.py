@@ -65,7 +65,7 @@ class Reader:
         self.mappings = Mappings.of(directory, catalog.id)
         self.on_disk: Callable[[Mapping], None] | None = None
         self.put_right: Callable[[], object] | None = None
-        self._process = process
+        self.process = process
         self._pool = pool
         self._device = directory.stat().st_dev
         self._remembered: dict[str, tuple[bytes, Found]] = {}
@@ -153,7 +153,7 @@ class Reader:
             # A slice would be short, and reading beyond the end of the file would be SIGBUS.
             raise segments.DamagedSegmentError(segment, f"has {mapping.nbytes} of {nbytes} bytes")
         if new:
-            self._process.leased(segment)
+            self.process.leased(segment)
             if mapping.device != self._device and self.on_disk is not None:
                 self.on_disk(mapping)
         return mapping.view()

@@ -329,7 +329,10 @@ class Writer:
         """Return the error that says what is full, and why nothing was spilled."""
         place = self.spiller.place
         trouble = self.spiller.trouble or (place.refusal(0, 0) if place.path is None else "")
-        return full_error(self.catalog, self.reader.directory, nbytes, file_system=file_system, spilling=trouble)
+        of_node = self.reader.process.kind == "worker"
+        return full_error(
+            self.catalog, self.reader.directory, nbytes, file_system=file_system, spilling=trouble, of_node=of_node
+        )
 
 
 class Writing:

@@ -94,8 +94,13 @@ def _rm(session: Session, args: argparse.Namespace) -> Any:
     if not args.keys and not args.unnamed:
         args.parser.error("say which objects to delete: names, ids, patterns, or --unnamed")
     wanted = {info.id: info for info in (finding.clearable(session.ls(unnamed=True)) if args.unnamed else ())}
-    for key in args.keys:
-        wanted |= {info.id: info for info in _matches(session, key)}
+    try:
+        for key in args.keys:
+            wanted |= {info.id: info for info in _matches(session, key)}
+    except ObjectNotFoundError as error:
+        if len(args.keys) > 1 or args.unnamed:
+            error.message = f"{error.message} Nothing was deleted."
+        raise
     by_pattern = args.unnamed or any(_is_pattern(session, key) for key in args.keys)
     if by_pattern and len(wanted) > 1 and not args.yes and not args.confirm(tuple(wanted.values())):
         return None

@@ -11,9 +11,10 @@ import contextlib
 import importlib
 import logging
 import time
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from workbench import connection
 from workbench.errors import ClusterError
@@ -26,6 +27,8 @@ __all__ = ["ClusterNews", "ClusterState", "Link"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds between two attempts to reach a scheduler that does not answer."""
+_IS_OURS: Final[ContextVar[bool]] = ContextVar("workbench_client", default=False)
+"""Set in the tasks of our own client: the server's process may have others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class Link:
                 self._next_attempt, self._pause = 0.0, _FIRST_PAUSE
             if self._client is not None and self._client.status != "running":
                 self._failure = "Its scheduler has gone."
+                self._log.info("The cluster at %s has gone", self._address)
                 await self._disconnect()
             if address is not None and self._cluster is None and time.monotonic() >= self._next_attempt:
                 await self._connect(address)
@@ -193,9 +197,27 @@ async def _new_client(address: str, seconds: float) -> Any:
     security = find_security(address)
     # A scheduler that accepts and says nothing would keep the client waiting for ever.
     await knock(address, seconds, security)
-    return await Client(
-        address, asynchronous=True, set_as_default=False, timeout=seconds, name="workbench-server", security=security
-    )
+    logging.getLogger("distributed.client").addFilter(_says_more)  # once, however often
+    token = _IS_OURS.set(True)
+    try:
+        return await Client(
+            address,
+            asynchronous=True,
+            set_as_default=False,
+            timeout=seconds,
+            name="workbench-server",
+            security=security,
+        )
+    finally:
+        _IS_OURS.reset(token)
+
+
+def _says_more(record: logging.LogRecord) -> bool:
+    """Tell whether a record of Dask's is worth a place in the server's log: that our own client lost its cluster is everyday life, and told by us."""
+    if not _IS_OURS.get():
+        return True
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and not isinstance(error, (OSError, asyncio.CancelledError))
 
 
 def _new_cluster(client: Any, timeout: float) -> ClusterClient:
