@@ -288,7 +288,7 @@ describe('panel', () => {
     fireEvent.change(box, { target: { value: 'pinned:yes size:huge' } });
     expect(rows()).toEqual(['b']);
     const chips = screen.getByRole('list', { name: 'Chips of the filter' });
-    expect(within(chips).getByRole('alert').textContent).toBe('“huge” cannot be read: size:>1GB');
+    expect(within(chips).getByRole('alert').textContent).toBe('“huge” cannot be read as a size; for example size:>1GB');
     expect(box.getAttribute('aria-invalid')).toBe('true');
     fireEvent.click(screen.getByRole('button', { name: 'Remove pinned:yes' }));
     expect(model.layout.filter).toBe('size:huge');
