@@ -17,6 +17,7 @@ import {
 import type { Column, IHolder, IObject, IOperation, IReplica } from '../tokens';
 import { CommandIDs } from '../tokens';
 import { Icon, KindIcon } from './icons';
+import { Missing } from './missing';
 import type { IViewProps } from './types';
 
 export function columnLabels(trans: ITrans): Readonly<Record<Column, string>> {
@@ -70,9 +71,19 @@ export function CellContent({ column, ...props }: ICellProps & { column: Column 
     case 'name':
       return <Name {...props} />;
     case 'kind':
-      return <Text>{typeLabel(object)}</Text>;
+      return (
+        <>
+          {props.narrow && <Missing object={object} part="words" trans={trans} />}
+          <Text>{typeLabel(object)}</Text>
+        </>
+      );
     case 'shape':
-      return <Text title={formatDtypes(object.dtypes)}>{formatShape(object.shape)}</Text>;
+      return (
+        <>
+          {!props.narrow && <Missing object={object} part="words" trans={trans} />}
+          <Text title={formatDtypes(object.dtypes)}>{formatShape(object.shape)}</Text>
+        </>
+      );
     case 'nbytes':
       return <Size object={object} trans={trans} />;
     case 'nodes':
@@ -117,6 +128,7 @@ function Name({ object, trans }: ICellProps): JSX.Element {
       <span className="wb-Cell-text" dir="auto" data-unnamed={object.name === null || undefined}>
         {objectLabel(object)}
       </span>
+      <Missing object={object} part="sign" trans={trans} />
       {object.pinned && (
         <span className="wb-Cell-pin" role="img" aria-label={trans.__('pinned')} title={trans.__('Pinned in memory')}>
           <Icon name="pin" size={12} />
@@ -177,7 +189,8 @@ function stateLabel(state: string, trans: ITrans): string {
   const labels: Readonly<Record<string, string>> = {
     memory: trans.__('in memory'),
     disk: trans.__('on disk'),
-    cached: trans.__('cached')
+    cached: trans.__('cached'),
+    lost: trans.__('on a lost node, where no worker runs')
   };
   return labels[state] ?? state;
 }
