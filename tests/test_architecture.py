@@ -149,6 +149,7 @@ BELOW: dict[str, set[str]] = {
         "completion",
         "reach",
         "progress",
+        "finding",
         "saving",
         "texts",
         "objects",

@@ -110,10 +110,18 @@ function Content({ bring, label, object, pages, trans }: IProps): JSX.Element {
     <>
       {failure}
       {preview.kind === 'image' && <Picture label={label} pages={pages} trans={trans} />}
-      {preview.text && <p className="wb-Preview-note">{preview.text}</p>}
-      {!failure && preview.elsewhere !== undefined && bring !== undefined && (
-        <div className="wb-Preview-bring">
-          <BringButton bring={bring} nbytes={preview.elsewhere} retry={() => void pages.retry()} trans={trans} />
+      {preview.text && (
+        <div className="wb-Preview-lacks">
+          <p className="wb-Preview-note">{preview.text}</p>
+          {!failure && preview.elsewhere !== undefined && bring !== undefined && (
+            <BringButton
+              bring={bring}
+              className="jp-mod-styled wb-Card-button"
+              nbytes={preview.elsewhere}
+              retry={() => void pages.retry()}
+              trans={trans}
+            />
+          )}
         </div>
       )}
       {hasCells(preview) ? (
@@ -171,6 +179,7 @@ function Failure(props: {
       ) : (
         <BringButton
           bring={bring}
+          className="jp-mod-styled jp-mod-accept wb-Hint-button"
           // Of a dataset that is not whole, what can be brought is less.
           nbytes={object === null || missingOf(object) !== null ? null : object.nbytes + object.shared_nbytes}
           retry={retry}
@@ -184,17 +193,14 @@ function Failure(props: {
 /** Brings here what other nodes have, and then looks again. */
 function BringButton(props: {
   bring: () => Promise<unknown>;
+  className: string;
   nbytes: number | null;
   retry: () => void;
   trans: ITrans;
 }): JSX.Element {
-  const { bring, nbytes, retry, trans } = props;
+  const { bring, className, nbytes, retry, trans } = props;
   return (
-    <button
-      className="jp-mod-styled jp-mod-accept wb-Hint-button"
-      type="button"
-      onClick={() => void bring().then(retry)}
-    >
+    <button className={className} type="button" onClick={() => void bring().then(retry)}>
       {nbytes === null
         ? trans.__('Replicate to This Host')
         : trans.__('Replicate to This Host (%1)', formatBytes(nbytes))}

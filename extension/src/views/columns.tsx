@@ -2,6 +2,7 @@
 
 import * as React from 'react';
 
+import { missingLabel, missingOf } from '../completeness';
 import type { ITrans } from '../format';
 import {
   formatBytes,
@@ -72,17 +73,15 @@ export function CellContent({ column, ...props }: ICellProps & { column: Column 
       return <Name {...props} />;
     case 'kind':
       return (
-        <>
-          {props.narrow && <Missing object={object} part="words" trans={trans} />}
+        <Marked object={object} marked={props.narrow} trans={trans}>
           <Text>{typeLabel(object)}</Text>
-        </>
+        </Marked>
       );
     case 'shape':
       return (
-        <>
-          {!props.narrow && <Missing object={object} part="words" trans={trans} />}
+        <Marked object={object} marked={!props.narrow} trans={trans}>
           <Text title={formatDtypes(object.dtypes)}>{formatShape(object.shape)}</Text>
-        </>
+        </Marked>
       );
     case 'nbytes':
       return <Size object={object} trans={trans} />;
@@ -107,6 +106,20 @@ export function CellContent({ column, ...props }: ICellProps & { column: Column 
         </Text>
       );
   }
+}
+
+/** What a dataset lacks before what a cell says otherwise, which is left out where there is no room: half of it would say something else. */
+function Marked(props: { object: IObject; marked: boolean; trans: ITrans; children: JSX.Element }): JSX.Element {
+  const { children, marked, object, trans } = props;
+  if (!marked || missingOf(object) === null) {
+    return children;
+  }
+  return (
+    <span className="wb-Cell-marked">
+      <Missing object={object} part="words" trans={trans} />
+      {children}
+    </span>
+  );
 }
 
 function Text({ children, title }: { children: React.ReactNode; title?: string }): JSX.Element {
@@ -166,7 +179,10 @@ function named(replicas: readonly IReplica[], room: number): number {
 
 function Nodes(props: ICellProps): JSX.Element {
   const { narrow, object, operation, trans, width } = props;
-  const most = narrow ? named(object.replicas, width - BESIDE - LETTER * typeLabel(object).length) : NAMED + 1;
+  const missing = missingOf(object);
+  const beside =
+    missing === null ? LETTER * typeLabel(object).length : LETTER * missingLabel(missing, trans).length + RIM;
+  const most = narrow ? named(object.replicas, width - BESIDE - beside) : NAMED + 1;
   const room = Math.max(1, Math.min(most, NAMED + 1) - (operation === undefined ? 0 : 1));
   const replicas = object.replicas.slice(0, room);
   const rest = object.replicas.slice(replicas.length);

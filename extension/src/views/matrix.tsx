@@ -217,9 +217,6 @@ function Legend({ trans }: { trans: ITrans }): JSX.Element {
       <span className="wb-Matrix-cell" data-state="cached">
         {trans.__('cached')}
       </span>
-      <span className="wb-Matrix-cell" data-state="lost">
-        {trans.__('on a lost node')}
-      </span>
     </span>
   );
 }

@@ -57,15 +57,17 @@ class Whereabouts:
 
     def note(self) -> str:
         """Return what to say beside rows of a dataset of which this host lacks partitions."""
-        said = f"{len(self.here)} of {self.total} partitions are on this host; the rows of the others cannot be shown here."
+        others = self.total - len(self.here)
+        said = f"{len(self.here)} of {self.total} partitions are on this host; the rows of the other{'' if others == 1 else 's'} cannot be shown here."
         missing = self.missing
         if self.elsewhere:
-            nodes = _nodes(self.elsewhere.values())
-            said += f" {_count(len(self.elsewhere), 'is' if len(self.elsewhere) == 1 else 'are')} on {nodes}."
+            count = len(self.elsewhere)
+            which = f"{count} of them" if count < others else "It" if count == 1 else "They"
+            said += f" {which} {_is(self.elsewhere)} on {_nodes(self.elsewhere.values())}."
         if missing and self.cluster != "connected":
             said += f" {self._not_known()}"
         elif missing:
-            said += f" {_numbered(missing, start=True)} {_is(missing)} on no running node. {self._remedy(missing)}"
+            said += f" {_numbered(missing)} {_is(missing)} on no running node. {self._remedy(missing)}"
         return said
 
     def error(self, needed: Sequence[int], *, rows: bool = True) -> NotPossibleError:
@@ -83,7 +85,7 @@ class Whereabouts:
             They can be brought here, or not.
         """
         gone = [number for number in needed if number not in self.here and number not in self.elsewhere]
-        which = f"{_numbered(gone or needed, start=True)} of {self.title}"
+        which = f"{_numbered(gone or needed)} of {self.title}"
         if rows:
             which += ", which has these rows," if len(gone or needed) == 1 else ", which have these rows,"
         if not gone:
@@ -105,7 +107,7 @@ class Whereabouts:
             return f"If a node has {them} that has not joined the cluster, start it; else {_REMEDY}."
         nodes = _nodes(lost.values())
         if len(lost) < len(gone):
-            they = f"{_numbered(sorted(lost), start=True)} {_is(lost)}"
+            they = f"{_numbered(sorted(lost))} {_is(lost)}"
         several = len({name for names in lost.values() for name in names}) > 1
         return f"{they} only on {nodes}, lost because no worker runs there: start {'workers' if several else 'one'} there, or {_REMEDY}."
 
@@ -144,9 +146,8 @@ def whereabouts(dataset: ObjectInfo, members: Iterable[ObjectInfo], node: str | 
     return Whereabouts(title, partition_count(dataset, known), frozenset(here), elsewhere, lost, nbytes, cluster)
 
 
-def _numbered(numbers: Sequence[int], *, start: bool) -> str:
-    word = ("Partition" if start else "partition") + ("" if len(numbers) == 1 else "s")
-    return f"{word} {_listed([str(number) for number in numbers])}"
+def _numbered(numbers: Sequence[int]) -> str:
+    return f"Partition{'' if len(numbers) == 1 else 's'} {_listed([str(number) for number in numbers])}"
 
 
 def _nodes(names: Iterable[Collection[str]]) -> str:
@@ -161,7 +162,3 @@ def _listed(texts: Sequence[str]) -> str:
 
 def _is(numbers: Collection[int]) -> str:
     return "is" if len(numbers) == 1 else "are"
-
-
-def _count(number: int, verb: str) -> str:
-    return f"{number} of them {verb}"
