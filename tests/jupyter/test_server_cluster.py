@@ -263,3 +263,26 @@ def persisted(cluster: Any) -> str:
 def incomplete(state: dict[str, Any], object_id: str) -> list[str]:
     """Return what a row says of missing partitions."""
     return [note for one in state["objects"] if one["id"] == object_id for note in one["notes"] if MISSING in note]
+
+
+def test_a_dataset_that_is_elsewhere_can_be_brought_here_unless_its_first_rows_are_nowhere(
+    ask: Any, cluster: Any
+) -> None:
+    """Who asks for the first rows of a dataset that only another node has is told at once if no node has their partition: it would be no help to replicate."""
+    ref = persisted(cluster)
+    first = next(part.id for part in wb.ls(parts=True) if part.tags.get("partition") == "0")
+    wb.move(ref, "node-2").wait(30)
+    until(ask, lambda state: nodes_of(state, ref) == ["node-2"], "moved")
+    status, answer = rows(ask, ref)
+    assert (status, answer["kind"]) == (409, "elsewhere")
+    assert "on node-2, not on this host. Replicate the dataset to this host first." in answer["message"]
+    wb.delete(first)
+    until(ask, lambda state: incomplete(state, ref) != [], "a partition is missed")
+    status, answer = rows(ask, ref)
+    assert (status, answer["kind"]) == (409, "out-of-reach")
+    assert (
+        answer["message"].startswith("Partition 0 of 'd' is on no running node. ") or "which has" in answer["message"]
+    )
+    wb.replicate(ref, to="node-1").wait(30)
+    assert rows(ask, ref)[1]["kind"] == "out-of-reach"
+    assert rows(ask, ref, 10)[0] == 200
