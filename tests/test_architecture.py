@@ -164,6 +164,7 @@ BELOW: dict[str, set[str]] = {
         "completion",
         "reach",
         "progress",
+        "finding",
         "saving",
         "texts",
         "objects",

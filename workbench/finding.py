@@ -82,7 +82,7 @@ def describe(store: Store, cluster: ClusterClient | None, key: Key) -> ObjectInf
     info = resolve(store, cluster, key)
     if info.kind != "dataset":
         return _with_what_it_keeps(store, info)
-    return _folded([info, *members(store, cluster, info)])[0]
+    return folded([info, *members(store, cluster, info)])[0]
 
 
 def _with_what_it_keeps(store: Store, info: ObjectInfo) -> ObjectInfo:
@@ -97,18 +97,19 @@ def _with_what_it_keeps(store: Store, info: ObjectInfo) -> ObjectInfo:
     return dataclasses.replace(info, notes=(*info.notes, note))
 
 
-def _folded(infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+def folded(infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
     """Show each dataset as one object, and note if some of its partitions, of which all that are in reach are given, are missing."""
     parts = {info.id: info for info in infos if "dataset" in info.tags}.values()
-    lost = Counter(info.tags["dataset"] for info in parts if _is_lost(info))
-    reached = Counter(info.tags["dataset"] for info in parts if not _is_lost(info))
+    lost = Counter(info.tags["dataset"] for info in parts if is_lost(info))
+    reached = Counter(info.tags["dataset"] for info in parts if not is_lost(info))
     return [
         _noted(info, reached[info.id], lost[info.id]) if info.kind == "dataset" else info
         for info in fold_datasets(infos)
     ]
 
 
-def _is_lost(info: ObjectInfo) -> bool:
+def is_lost(info: ObjectInfo) -> bool:
+    """Tell whether only nodes on which no worker runs have an object."""
     return bool(info.replicas) and all(replica.state == "lost" for replica in info.replicas)
 
 
@@ -268,7 +269,7 @@ def _listing(
     else:
         found = _everywhere(store, cluster)
         found = [
-            info for info in (found if parts else _folded(found)) if _fits(info, pattern, kind, unnamed, tags or {})
+            info for info in (found if parts else folded(found)) if _fits(info, pattern, kind, unnamed, tags or {})
         ]
         if node is not None:
             wanted = find_node(cluster.nodes(), node)
@@ -304,7 +305,7 @@ def _here(
     )
     if not parts:
         partitions = [part for info in found if info.kind == "dataset" for part in store.ls(dataset=info.id)]
-        found = _folded(found + partitions)
+        found = folded(found + partitions)
     return found
 
 
@@ -337,7 +338,7 @@ def _page(
     if parts:
         return found
     partitions = [part for info in found if info.kind == "dataset" for part in members(store, cluster, info)]
-    return _folded(found + partitions)
+    return folded(found + partitions)
 
 
 def _is_part(cluster: ClusterClient, info: ObjectInfo) -> bool:

@@ -193,7 +193,7 @@ function pattern(text: string): (candidate: string) => boolean {
 function anyOf(raw: string, trans: ITrans, example: string, of: (object: IObject) => readonly string[]): Test {
   const wanted = alternatives(raw).map(pattern);
   if (wanted.length === 0) {
-    throw new BadValue(trans.__('Something is missing after the colon: %1', example));
+    throw new BadValue(trans.__('Something is missing after the colon; for example %1', example));
   }
   return object => {
     const texts = of(object);
@@ -209,20 +209,26 @@ function yesOrNo(raw: string, trans: ITrans, example: string, of: (object: IObje
   if (value === 'no' || value === 'false') {
     return object => !of(object);
   }
-  throw new BadValue(trans.__('“%1” is neither yes nor no: %2', raw, example));
+  throw new BadValue(trans.__('“%1” is neither yes nor no; for example %2', raw, example));
 }
 
 type Compare = (value: number) => boolean;
 
+/** What is compared: how a text is read, and what to say of one that cannot be. */
+interface IQuantity {
+  readonly read: (text: string) => number | null;
+  readonly refuse: (trans: ITrans, text: string, example: string) => string;
+}
+
 /** `>1GB`, `<=3`, `=0`; without a sign, at least. */
-function comparison(raw: string, trans: ITrans, example: string, read: (text: string) => number | null): Compare {
+function comparison(raw: string, trans: ITrans, example: string, { read, refuse }: IQuantity): Compare {
   const [, sign, text] = /^(>=|<=|>|<|=)?(.*)$/s.exec(unquote(raw).trim())!;
   const limit = read(text.trim());
   if (limit === null) {
     throw new BadValue(
       text.trim() === ''
-        ? trans.__('Something is missing after the colon: %1', example)
-        : trans.__('“%1” cannot be read: %2', text, example)
+        ? trans.__('Something is missing after the colon; for example %1', example)
+        : refuse(trans, text, example)
     );
   }
   switch (sign) {
@@ -247,9 +253,18 @@ function withUnit(units: Readonly<Record<string, number>>): (text: string) => nu
   };
 }
 
-const readSize = withUnit(SIZES);
-const readDuration = withUnit(DURATIONS);
-const readCount = (text: string): number | null => (/^\d+$/.test(text) ? Number(text) : null);
+const SIZE: IQuantity = {
+  read: withUnit(SIZES),
+  refuse: (trans, text, example) => trans.__('“%1” cannot be read as a size; for example %2', text, example)
+};
+const DURATION: IQuantity = {
+  read: withUnit(DURATIONS),
+  refuse: (trans, text, example) => trans.__('“%1” cannot be read as a time; for example %2', text, example)
+};
+const COUNT: IQuantity = {
+  read: text => (/^\d+$/.test(text) ? Number(text) : null),
+  refuse: (trans, text, example) => trans.__('“%1” cannot be read as a number; for example %2', text, example)
+};
 
 /** Seconds since anybody used an object: none while somebody has it mapped. */
 export function idleSeconds(object: IObject, now: number): number {
@@ -274,20 +289,20 @@ const TESTS: Readonly<Record<FilterKey, (raw: string, context: IContext) => Test
   kind: (raw, { trans }) => {
     const wanted = alternatives(raw).map(text => text.toLowerCase());
     if (wanted.length === 0) {
-      throw new BadValue(trans.__('Something is missing after the colon: %1', 'kind:DataFrame'));
+      throw new BadValue(trans.__('Something is missing after the colon; for example %1', 'kind:DataFrame'));
     }
     return object => wanted.includes(object.kind.toLowerCase()) || wanted.includes(typeLabel(object).toLowerCase());
   },
   size: (raw, { trans }) => {
-    const test = comparison(raw, trans, 'size:>1GB', readSize);
+    const test = comparison(raw, trans, 'size:>1GB', SIZE);
     return object => test(object.nbytes);
   },
   idle: (raw, { now, trans }) => {
-    const test = comparison(raw, trans, 'idle:>1h', readDuration);
+    const test = comparison(raw, trans, 'idle:>1h', DURATION);
     return object => test(idleSeconds(object, now));
   },
   age: (raw, { now, trans }) => {
-    const test = comparison(raw, trans, 'age:>2d', readDuration);
+    const test = comparison(raw, trans, 'age:>2d', DURATION);
     return object => test(now - object.created);
   },
   holder: (raw, { trans }) =>
@@ -300,18 +315,18 @@ const TESTS: Readonly<Record<FilterKey, (raw: string, context: IContext) => Test
     const wanted = alternatives(raw.toLowerCase());
     const bad = wanted.find(state => !['memory', 'disk', 'cached'].includes(state));
     if (bad !== undefined || wanted.length === 0) {
-      throw new BadValue(trans.__('A replica is in memory, on disk or cached: %1', 'state:disk'));
+      throw new BadValue(trans.__('A replica is in memory, on disk or cached; for example %1', 'state:disk'));
     }
     return object => object.replicas.some(replica => wanted.includes(replica.state));
   },
   replicas: (raw, { trans }) => {
-    const test = comparison(raw, trans, 'replicas:<2', readCount);
+    const test = comparison(raw, trans, 'replicas:<2', COUNT);
     return object => test(object.replicas.length);
   },
   tag: (raw, { trans }) => {
     const [, key, value] = /^([^=]*)(?:=(.*))?$/s.exec(unquote(raw))!;
     if (key === '') {
-      throw new BadValue(trans.__('Something is missing after the colon: %1', 'tag:project=a'));
+      throw new BadValue(trans.__('Something is missing after the colon; for example %1', 'tag:project=a'));
     }
     const matches = value === undefined ? (): boolean => true : pattern(value);
     return object => Object.entries(object.tags ?? {}).some(([tag, text]) => tag === key && matches(text));

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import cast
 
 import pytest
 
@@ -34,9 +35,9 @@ def info(number: int, *nodes: str, kind: str = "array", **more: object) -> Objec
 class Panel:
     """A mirror, and somebody who applies what it is sent."""
 
-    def __init__(self, limit: int = 100) -> None:
+    def __init__(self, limit: int = 100, patience: float = 0.0) -> None:
         self.board = Board("boot")
-        self.mirror = Mirror(self.board, limit, "/root")
+        self.mirror = Mirror(self.board, limit, "/root", patience)
         self.mirror.set_place(HERE, "here")
         self.version: str | None = None
         self.rows: dict[str, str] = {}
@@ -99,6 +100,55 @@ def test_a_dataset_is_one_row_whatever_comes_first() -> None:
     assert row["holders"] == [json.loads(dumps(holder_json(holder, "")))]
     panel.mirror.change_here([], [info(9).id])
     assert panel.look() == {1: ["a"], 2: ["a"], 3: ["b"]}
+
+
+def part(number: int, *nodes: str, lost: bool = False) -> ObjectInfo:
+    """Make a partition of the dataset 9, which has three."""
+    found = info(number, *nodes, tags={"dataset": info(9).id, "partition": str(number)})
+    replicas = [dataclasses.replace(replica, state="lost" if lost else replica.state) for replica in found.replicas]
+    return dataclasses.replace(found, replicas=tuple(replicas))
+
+
+DATASET = info(9, kind="dataset", name="d", names=("d",), tags={"partitions": "3"})
+
+
+def test_a_dataset_says_how_many_of_its_partitions_are_in_reach() -> None:
+    """As `workbench ls` does: partitions that nobody has, and those on lost nodes only, are missing; when they are back it is whole."""
+    panel = Panel()
+    panel.mirror.begin_here([DATASET, part(0)])
+    panel.mirror.begin_there([part(1, THERE), part(2, THERE, lost=True)])
+    panel.look()
+    (note,) = cast("list[str]", panel.row(9)["notes"])
+    assert note.startswith("2 of 3 partitions are in reach; the others are only on nodes that are lost")
+    panel.mirror.change_there([], [part(1).id, part(2).id])
+    panel.look()
+    (note,) = cast("list[str]", panel.row(9)["notes"])
+    assert note.startswith("1 of 3 partitions are in reach; the others are on other nodes, or have ended with them")
+    panel.mirror.change_there([part(1, THERE), part(2, THERE)])
+    panel.look()
+    assert panel.row(9)["notes"] == []
+
+
+def test_partitions_that_come_in_a_moment_are_not_missed() -> None:
+    """Hosts and nodes tell of what is made or moved one after the other: a row says that something is missing only of what stays so."""
+    panel = Panel(patience=0.3)
+    panel.mirror.begin_here([DATASET, part(0)])
+    panel.look()
+    assert panel.row(9)["notes"] == []
+    assert (found := panel.mirror.info(DATASET.id)) is not None and len(found.notes) == 1
+    panel.mirror.change_there([part(1, THERE), part(2, THERE)])
+    panel.look()
+    panel.mirror.change_there([], [part(2).id])
+    panel.look()
+    assert panel.row(9)["notes"] == []
+    deadline = time.monotonic() + 10
+    while not panel.row(9)["notes"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+        panel.look()
+    version = panel.version
+    panel.look()
+    assert panel.version == version
 
 
 def test_holder_of_partitions_holds_the_dataset_once() -> None:

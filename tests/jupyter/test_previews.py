@@ -290,6 +290,14 @@ def test_a_dataset_is_previewed_by_its_partitions(ask: Ask, store: Store) -> Non
     (column,) = ask("GET", f"objects/{ref.id}/summary")[1]["columns"]
     assert (column["min"], column["max"], sum(column["histogram"]["counts"])) == ("0", "99", 100)
     store.delete(next(part.id for part in store.ls(dataset=ref.id) if part.tags["partition"] == "3"))
-    assert "3 of 4 partitions" in ask("GET", f"objects/{ref.id}/preview", params={"stop": "1"})[1]["text"]
+    page = ask("GET", f"objects/{ref.id}/preview", params={"stop": "1"})[1]
+    openapi.check(API, "preview", 200, page)
+    assert "3 of 4 partitions" in page["text"] and "No cluster runs on this host" in page["text"]
+    assert "elsewhere" not in page
     status, answer = ask("GET", f"objects/{ref.id}/preview", params={"start": "90"})
-    assert (status, answer["kind"]) == (409, "elsewhere") and "Partition 3" in answer["message"]
+    assert (status, answer["kind"]) == (409, "out-of-reach")
+    assert answer["message"].startswith("Partition 3 of 'd', which has these rows, is not on this host. No cluster")
+    for part in store.ls(dataset=ref.id):
+        store.delete(part.id)
+    status, answer = ask("GET", f"objects/{ref.id}/preview")
+    assert (status, answer["kind"]) == (409, "out-of-reach") and "Partition 0 of 'd'" in answer["message"]

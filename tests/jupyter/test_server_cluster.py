@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import workbench as wb
 from tests.jupyter import openapi
+from workbench.objects import MISSING
 
 API = openapi.read()
 _PATIENCE = 30.0
+
+
+def rows(ask: Any, object_id: str, start: int = 0) -> tuple[int, dict[str, Any]]:
+    """Ask for rows of a dataset."""
+    status, answer = ask("GET", f"objects/{object_id}/preview", params={"start": str(start), "stop": str(start + 2)})
+    openapi.check(API, "preview", status, answer)
+    return status, answer
 
 
 @pytest.fixture
@@ -194,3 +203,86 @@ def test_nodes_plans_names_and_what_is_elsewhere(ask: Any, cluster: Any) -> None
         status, answer = ask("POST", path, wish)
         assert (status, answer["kind"]) == (409, "node-state")
         assert "Node node-2 is lost" in answer["message"]
+
+
+def test_partitions_elsewhere_can_be_brought_here_and_missing_ones_cannot(ask: Any, cluster: Any) -> None:
+    """A preview says which partitions other nodes have and which no running node has; only of the first it says that they can be replicated."""
+    ref = persisted(cluster)
+    until(ask, lambda state: nodes_of(state, ref) == ["node-1", "node-2"], "partitions on both nodes")
+    parts = {part.tags["partition"]: part for part in wb.ls(parts=True) if part.tags.get("dataset") == ref}
+    here = {number for number, part in parts.items() if part.replicas[0].node_name == "node-1"}
+    elsewhere = sorted(set(parts) - here)
+    assert (sorted(here), elsewhere) == (["0", "1", "2"], ["3", "4", "5"])
+    first = min(here)
+    status, page = rows(ask, ref, 10 * int(first))
+    assert status == 200 and page["elsewhere"] == sum(parts[number].nbytes for number in elsewhere)
+    assert "They are on node-2." in page["text"] and "on no running node" not in page["text"]
+    status, answer = rows(ask, ref, 10 * int(elsewhere[0]))
+    assert (status, answer["kind"]) == (409, "elsewhere")
+    assert (
+        f"Partition {elsewhere[0]} of 'd', which has these rows, is on node-2, not on this host." in answer["message"]
+    )
+
+    wb.delete(parts[elsewhere[0]].id)
+    state = until(ask, lambda state: incomplete(state, ref) != [], "a partition is missed")
+    assert incomplete(state, ref)[0].startswith("5 of 6 partitions are in reach")
+    status, answer = rows(ask, ref, 10 * int(elsewhere[0]))
+    assert (status, answer["kind"]) == (409, "out-of-reach")
+    assert "on no running node" in answer["message"] and "compute the dataset anew, or delete it" in answer["message"]
+    page = rows(ask, ref, 10 * int(first))[1]
+    assert f"Partition {elsewhere[0]} is on no running node" in page["text"]
+    assert page["elsewhere"] == sum(parts[number].nbytes for number in elsewhere[1:])
+
+    [gone] = [node.address for node in wb.nodes() if node.name == "node-2"]
+    connected = wb.current_session().cluster
+    assert connected is not None
+    connected.client.retire_workers([gone])
+    until(
+        ask, lambda state: any(note.startswith("3 of 6") for note in incomplete(state, ref)), "a node without workers"
+    )
+    status, answer = rows(ask, ref, 10 * int(elsewhere[1]))
+    assert (status, answer["kind"]) == (409, "out-of-reach")
+    assert "only on node-2, lost because no worker runs there: start one there" in answer["message"]
+    page = rows(ask, ref, 10 * int(first))[1]
+    assert "elsewhere" not in page and "only on node-2" in page["text"]
+
+
+def persisted(cluster: Any) -> str:
+    """Make the dataset `d` of 60 rows in 6 partitions, of which node-2 has the last three; return its id."""
+    import dask.dataframe as dd
+
+    with cluster.get_client():
+        dd.from_pandas(pd.DataFrame({"n": range(60)}), npartitions=6).persist_shared("d")
+        ref = wb.info("d").id
+        for part in wb.ls(parts=True):
+            if part.tags.get("dataset") == ref:
+                wb.move(part.id, "node-1" if int(part.tags["partition"]) < 3 else "node-2").wait(30)
+    return ref
+
+
+def incomplete(state: dict[str, Any], object_id: str) -> list[str]:
+    """Return what a row says of missing partitions."""
+    return [note for one in state["objects"] if one["id"] == object_id for note in one["notes"] if MISSING in note]
+
+
+def test_a_dataset_that_is_elsewhere_can_be_brought_here_unless_its_first_rows_are_nowhere(
+    ask: Any, cluster: Any
+) -> None:
+    """Who asks for the first rows of a dataset that only another node has is told at once if no node has their partition: it would be no help to replicate."""
+    ref = persisted(cluster)
+    first = next(part.id for part in wb.ls(parts=True) if part.tags.get("partition") == "0")
+    wb.move(ref, "node-2").wait(30)
+    until(ask, lambda state: nodes_of(state, ref) == ["node-2"], "moved")
+    status, answer = rows(ask, ref)
+    assert (status, answer["kind"]) == (409, "elsewhere")
+    assert "on node-2, not on this host. Replicate the dataset to this host first." in answer["message"]
+    wb.delete(first)
+    until(ask, lambda state: incomplete(state, ref) != [], "a partition is missed")
+    status, answer = rows(ask, ref)
+    assert (status, answer["kind"]) == (409, "out-of-reach")
+    assert (
+        answer["message"].startswith("Partition 0 of 'd' is on no running node. ") or "which has" in answer["message"]
+    )
+    wb.replicate(ref, to="node-1").wait(30)
+    assert rows(ask, ref)[1]["kind"] == "out-of-reach"
+    assert rows(ask, ref, 10)[0] == 200

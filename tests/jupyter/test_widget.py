@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,6 +120,23 @@ def test_previews_are_the_server_s(session: Session, answers: Answers) -> None:
     assert ask(answers, "GET", f"objects/{text.id}/preview")["text"] == "{'a': '<i>'}"
     assert ask(answers, "GET", f"objects/{text.id}/image", status=400)["kind"] == "not-possible"
     assert ask(answers, "GET", f"objects/{'f' * 32}/preview", status=404)["kind"] == "object-not-found"
+
+
+def test_partitions_that_are_missing_are_said_to_be(session: Session, answers: Answers) -> None:
+    """Beside rows that are here the preview says what is not, and of rows that are not why; the list says how many partitions there are."""
+    with dask.config.set(scheduler="synchronous"):
+        dd.from_pandas(pd.DataFrame({"n": range(100)}), npartitions=4).persist_shared("d")
+    ref = session.info("d").ref
+    session.store.delete(next(part.id for part in session.store.ls(dataset=ref.id) if part.tags["partition"] == "3"))
+    page = ask(answers, "GET", f"objects/{ref.id}/preview?stop=10")
+    assert page["text"].startswith("3 of 4 partitions are on this host; ")
+    answer = ask(answers, "GET", f"objects/{ref.id}/preview?start=90", status=400)
+    assert answer["kind"] == "out-of-reach"
+    assert answer["message"].startswith(
+        "Partition 3 of 'd', which has these rows, is not on this host. No cluster runs"
+    )
+    [found] = ask(answers, "GET", "state")["objects"]
+    assert any(note.startswith("3 of 4 partitions are in reach") for note in found["notes"])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import { CardView } from '../card/views';
 import { addCommands } from '../commands';
 import { WorkbenchModel } from '../model';
 import type { IObject, IState } from '../tokens';
-import { FakeApi, NODE_A, NODE_B, makeObject, makeOperation, makeState } from './fixtures';
+import { FakeApi, NODE_A, NODE_B, makeIncomplete, makeObject, makeOperation, makeState } from './fixtures';
 
 const trans = nullTranslator.load('test');
 
@@ -179,6 +179,28 @@ describe('card', () => {
     expect(within(rows[1]).queryByRole('button')).toBeNull();
     expect(screen.getByText('and 5 more')).toBeTruthy();
     expect(lookup).not.toHaveBeenCalled();
+  });
+
+  it('says of a dataset of which partitions are missing that it is incomplete', async () => {
+    const dataset = makeIncomplete();
+    await show(data('objects', [{ ...dataset, notes: [] }]), { objects: [dataset] });
+    const row = within(screen.getAllByRole('row')[1]);
+    expect(row.getByText('1 of 3 partitions').title).toContain('compute the dataset anew, or delete it');
+    expect(row.getByText('incomplete')).toBeTruthy();
+    expect(row.queryByText('live')).toBeNull();
+    await answer({ version: '2', objects: [{ ...dataset, notes: ['3 partitions'] }] });
+    expect(row.getByText('live')).toBeTruthy();
+    expect(row.queryByText('1 of 3 partitions')).toBeNull();
+  });
+
+  it('says the same where one dataset has the card, and where there is no server to ask', async () => {
+    await show(data('object', [makeIncomplete()]), { objects: [makeIncomplete()] });
+    expect(screen.getByText('1 of 3 partitions')).toBeTruthy();
+    expect(status()).toBe('incomplete');
+    cleanup();
+    await show(data('object', [makeIncomplete()]), null);
+    expect(screen.getByText('1 of 3 partitions')).toBeTruthy();
+    expect(status()).toBe('saved');
   });
 
   it('shows nodes with a bar', async () => {

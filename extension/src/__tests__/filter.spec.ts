@@ -81,15 +81,17 @@ describe('a filter', () => {
   });
 
   it.each([
-    ['size:big', '“big” cannot be read: size:>1GB'],
-    ['size:>', 'Something is missing after the colon: size:>1GB'],
-    ['idle:>1fortnight', '“1fortnight” cannot be read: idle:>1h'],
-    ['pinned:maybe', '“maybe” is neither yes nor no: pinned:yes'],
+    ['size:big', '“big” cannot be read as a size; for example size:>1GB'],
+    ['size:>', 'Something is missing after the colon; for example size:>1GB'],
+    ['idle:>1fortnight', '“1fortnight” cannot be read as a time; for example idle:>1h'],
+    ['size:>foo', '“foo” cannot be read as a size; for example size:>1GB'],
+    ['replicas:few', '“few” cannot be read as a number; for example replicas:<2'],
+    ['pinned:maybe', '“maybe” is neither yes nor no; for example pinned:yes'],
     ['node:mars', 'No node is called “mars”. There are node-a, node-b, node-10, node-1.'],
-    ['state:gone', 'A replica is in memory, on disk or cached: state:disk'],
+    ['state:gone', 'A replica is in memory, on disk or cached; for example state:disk'],
     ['sise:>1GB', 'There is no chip “sise:”. There are '],
-    ['tag:=x', 'Something is missing after the colon: tag:project=a'],
-    ['name:', 'Something is missing after the colon: name:runs/*']
+    ['tag:=x', 'Something is missing after the colon; for example tag:project=a'],
+    ['name:', 'Something is missing after the colon; for example name:runs/*']
   ])('%s says what is wrong, and hides nothing', (filter, message) => {
     const [term] = parseFilter(filter, CONTEXT);
     expect(term.error).toContain(message);

@@ -50,6 +50,18 @@ export function makeObject(changes: Partial<IObject> = {}): IObject {
   };
 }
 
+/** A dataset of which two partitions are missing, as the server tells it. */
+export function makeIncomplete(changes: Partial<IObject> = {}): IObject {
+  const note = '1 of 3 partitions are in reach; the others are on other nodes, or have ended with them';
+  return makeObject({
+    kind: 'dataset',
+    type: 'dask.dataframe.DataFrame',
+    shape: [1_000_000, 3],
+    notes: ['3 partitions', note],
+    ...changes
+  });
+}
+
 export function makeState(changes: Partial<IAnswer> = {}): IAnswer {
   return {
     version: '1',

@@ -12,7 +12,7 @@ import { VERSION } from '../version';
 import { MatrixView } from '../views/matrix';
 import { NodesView } from '../views/nodes';
 import { ObjectsView } from '../views/objects';
-import { FakeApi, NODE_A, NODE_B, id, makeObject, makeOperation, makeState, until } from './fixtures';
+import { FakeApi, NODE_A, NODE_B, id, makeIncomplete, makeObject, makeOperation, makeState, until } from './fixtures';
 
 const trans = nullTranslator.load('test');
 
@@ -113,6 +113,17 @@ describe('panel', () => {
       holders: 'a.ipynb'
     });
     expect(row.querySelectorAll(`[data-node="${NODE_A.id}"]`)).toHaveLength(1);
+  });
+
+  it('marks a dataset of which partitions are missing, and says what to do', async () => {
+    await show({ objects: [makeIncomplete({ id: id(1), name: 'arr' }), named(2, 'whole')] });
+    const row = within(document.querySelector<HTMLElement>('[data-name="arr"]')!);
+    const words = row.getByText('1 of 3 partitions');
+    expect(words.closest('[data-column]')?.getAttribute('data-column')).toBe('shape');
+    expect(words.title).toContain('or have ended with them');
+    expect(words.title).toContain('compute the dataset anew, or delete it');
+    expect(row.getByRole('img', { name: '1 of 3 partitions' }).title).toBe(words.title);
+    expect(document.querySelector('[data-name="whole"] .wb-Missing')).toBeNull();
   });
 
   it('tells what in a notebook holds an object', async () => {
@@ -288,7 +299,7 @@ describe('panel', () => {
     fireEvent.change(box, { target: { value: 'pinned:yes size:huge' } });
     expect(rows()).toEqual(['b']);
     const chips = screen.getByRole('list', { name: 'Chips of the filter' });
-    expect(within(chips).getByRole('alert').textContent).toBe('“huge” cannot be read: size:>1GB');
+    expect(within(chips).getByRole('alert').textContent).toBe('“huge” cannot be read as a size; for example size:>1GB');
     expect(box.getAttribute('aria-invalid')).toBe('true');
     fireEvent.click(screen.getByRole('button', { name: 'Remove pinned:yes' }));
     expect(model.layout.filter).toBe('size:huge');
@@ -358,6 +369,29 @@ describe('the matrix of partitions', () => {
     expect(first.getByRole('rowheader').textContent).toBe('0');
     expect(first.getAllByRole('cell').map(cell => cell.textContent)).toEqual(['1 KiB', '', 'disk']);
     expect(screen.getAllByRole('row').length).toBeLessThan(60);
+  });
+
+  it('says which partitions are missing or on a lost node', async () => {
+    const api = new FakeApi();
+    const partitions = [
+      { id: id(0), index: 0, nbytes: 1024, replicas: [{ node: NODE_A.id, state: 'memory' }] },
+      { id: id(1), index: 1, nbytes: 1024, replicas: [{ node: NODE_B.id, state: 'lost' }] },
+      { id: null, index: 2, nbytes: 0, replicas: [] }
+    ];
+    jest.spyOn(api, 'partitions').mockResolvedValue({ total: 3, partitions });
+    render(<MatrixView api={api} object="x" name="arr" version="1" nodes={[NODE_A, NODE_B]} trans={trans} />);
+    expect((await screen.findByRole('status')).textContent).toBe('1 missing, 1 on lost nodes');
+    const cells = screen
+      .getAllByRole('row')
+      .slice(1)
+      .map(row => within(row).getAllByRole('cell'));
+    expect(cells.map(some => some.map(cell => cell.textContent))).toEqual([
+      ['1 KiB', 'memory', ''],
+      ['1 KiB', '', 'on a lost node'],
+      ['missing', '', '']
+    ]);
+    expect(cells[1][2].title).toContain('Only node-b has this partition, and no worker runs there. Start the node');
+    expect(within(cells[2][0]).getByText('missing').title).toContain('No node has this partition.');
   });
 
   it('says why there is none', async () => {

@@ -6,7 +6,7 @@ import { ApiError } from '../api';
 import { PreviewPages } from '../preview/pages';
 import type { IColumnSummary, IPreview, IPreviewApi, ISummary, IWindow } from '../preview/tokens';
 import { PreviewView } from '../preview/view';
-import { makeObject } from './fixtures';
+import { makeIncomplete, makeObject } from './fixtures';
 
 const trans = nullTranslator.load('test');
 const ID = makeObject().id;
@@ -193,6 +193,32 @@ describe('preview', () => {
     await settle(() => pages.show(0, 0));
     await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Replicate to This Host' })));
     expect(screen.getByRole('grid')).toBeTruthy();
+  });
+
+  it('offers nothing where nothing can be brought', async () => {
+    api.failure = new ApiError('out-of-reach', "Partition 0 of 'arr' is on no running node.", 409);
+    const bring = jest.fn(() => Promise.resolve());
+    const view = { label: 'arr', object: makeIncomplete(), gone: false, pages, trans, bring };
+    render(<PreviewView {...view} />);
+    await settle(() => pages.show(0, 0));
+    expect(screen.getByRole('alert').textContent).toContain('is on no running node');
+    expect(screen.queryByRole('button', { name: /Replicate/ })).toBeNull();
+    expect(screen.getByText('1 of 3 partitions').title).toContain('Start the nodes that have them');
+  });
+
+  it('offers to bring the partitions that only other nodes have, beside those that are here', async () => {
+    api.answer = { text: '3 of 4 partitions are on this host.', elsewhere: 2048 };
+    const bring = jest.fn(() => {
+      api.answer = {};
+      return Promise.resolve();
+    });
+    render(<PreviewView label="arr" object={null} gone={false} pages={pages} trans={trans} bring={bring} />);
+    await settle(() => pages.show(0, 0));
+    expect(screen.getByText('3 of 4 partitions are on this host.')).toBeTruthy();
+    await settle(() => fireEvent.click(screen.getByRole('button', { name: 'Replicate to This Host (2 KiB)' })));
+    expect(bring).toHaveBeenCalledTimes(1);
+    expect(screen.queryByText('3 of 4 partitions are on this host.')).toBeNull();
+    expect(screen.queryByRole('button', { name: /Replicate/ })).toBeNull();
   });
 
   it('keeps the page that is seen when others cannot be shown, and brings them here', async () => {

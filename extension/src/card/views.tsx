@@ -9,10 +9,12 @@ import { UseSignal } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { inUse } from '../bytes';
+import { missingOf } from '../completeness';
 import { formatBytes, formatShape, fraction, holderLabel, isolate, objectLabel, typeLabel } from '../format';
 import type { INode, IObject, IOperation, IReplica, IWorkbenchModel } from '../tokens';
 import { CommandIDs } from '../tokens';
 import { Icon, KindIcon } from '../views/icons';
+import { Missing } from '../views/missing';
 import type { IEntry, Status } from './entries';
 import { CardEntries } from './entries';
 import { openObjectMenu } from './menu';
@@ -105,6 +107,7 @@ function ObjectCard(props: IProps & { entry: IEntry<IObject>; time: number }): J
       className="wb-Card"
       aria-label={trans.__('Shared object %1', objectLabel(object))}
       data-status={entry.status}
+      data-incomplete={missingOf(object) !== null || undefined}
       data-workbench-card={object.id}
     >
       <header className="wb-Card-head">
@@ -113,7 +116,8 @@ function ObjectCard(props: IProps & { entry: IEntry<IObject>; time: number }): J
           {objectLabel(object)}
         </bdi>
         {object.pinned && !gone && <span className="wb-Chip">{trans.__('pinned')}</span>}
-        <StatusText status={entry.status} time={time} trans={trans} />
+        {!gone && <Missing object={object} trans={trans} />}
+        <StatusText object={object} status={entry.status} time={time} trans={trans} />
       </header>
       <p className="wb-Card-line">
         {[typeLabel(object), formatShape(object.shape), sizes].filter(Boolean).join(' · ')}
@@ -152,7 +156,11 @@ function Where({ object, trans }: { object: IObject; trans: TranslationBundle })
 }
 
 function chip(replica: IReplica, trans: TranslationBundle): JSX.Element {
-  const states: Record<string, string> = { disk: trans.__('on disk'), cached: trans.__('cached') };
+  const states: Record<string, string> = {
+    disk: trans.__('on disk'),
+    cached: trans.__('cached'),
+    lost: trans.__('lost')
+  };
   const state = states[replica.state];
   return (
     <span key={replica.node} className="wb-Chip" data-node={replica.node} data-state={replica.state}>
@@ -214,10 +222,12 @@ function ObjectsCard(props: IProps & { entries: readonly IEntry<IObject>[]; tota
                 <bdi title={object.name ?? object.id}>{objectLabel(object)}</bdi>
               </th>
               <td>{typeLabel(object)}</td>
-              <td>{formatShape(object.shape)}</td>
+              <td>
+                {formatShape(object.shape)} {!isGone(status) && <Missing object={object} trans={trans} />}
+              </td>
               <td className="wb-mod-number">{formatBytes(object.nbytes)}</td>
               <td>{!isGone(status) && object.replicas.map(replica => chip(replica, trans))}</td>
-              <td>{object.pinned && status === 'live' ? trans.__('pinned') : nowText(status, trans)}</td>
+              <td>{objectNow(object, status, trans)}</td>
               <td>
                 {services !== null && status === 'live' && (
                   <button
@@ -343,8 +353,8 @@ function Meter(props: { role?: string; value: number; label: string; text: strin
 
 // -- words ------------------------------------------------------------------------------------------------------------
 
-function StatusText(props: { status: Status; time: number; trans: TranslationBundle }): JSX.Element {
-  const { status, time, trans } = props;
+function StatusText(props: { object: IObject; status: Status; time: number; trans: TranslationBundle }): JSX.Element {
+  const { object, status, time, trans } = props;
   const when = time > 0 ? new Date(1000 * time).toLocaleString() : '';
   const long: Record<Status, string> = {
     asking: trans.__('Asking the server'),
@@ -356,7 +366,7 @@ function StatusText(props: { status: Status; time: number; trans: TranslationBun
   };
   return (
     <span className="wb-Card-status" role="status" title={long[status]}>
-      {nowText(status, trans)}
+      {status === 'live' && missingOf(object) !== null ? trans.__('incomplete') : nowText(status, trans)}
     </span>
   );
 }
@@ -371,6 +381,14 @@ function nowText(status: Status, trans: TranslationBundle): string {
     saved: trans.__('saved')
   };
   return texts[status];
+}
+
+/** Of an object that is there: what else there is to say of it, in a word. */
+function objectNow(object: IObject, status: Status, trans: TranslationBundle): string {
+  if (status === 'live' && missingOf(object) !== null) {
+    return trans.__('incomplete');
+  }
+  return status === 'live' && object.pinned ? trans.__('pinned') : nowText(status, trans);
 }
 
 function nodeState(state: string, trans: TranslationBundle): string {

@@ -13,6 +13,8 @@ export interface IPreview {
   readonly rows: readonly (readonly (string | null)[])[];
   /** Of kind `text`: how the object shows itself; else what is left out, if anything. */
   readonly text?: string;
+  /** Of a dataset: bytes of the partitions that only other running nodes have, and that can be brought here. */
+  readonly elsewhere?: number;
 }
 
 /** What is in a column. */

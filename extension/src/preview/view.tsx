@@ -6,10 +6,12 @@
 
 import * as React from 'react';
 
+import { missingOf } from '../completeness';
 import type { ITrans } from '../format';
 import { formatBytes, formatShape, typeLabel } from '../format';
 import type { IObject, IProblem } from '../tokens';
 import { KindIcon } from '../views/icons';
+import { Missing } from '../views/missing';
 import { useSignal } from '../views/use';
 import { Grid } from './grid';
 import type { PreviewPages } from './pages';
@@ -53,6 +55,7 @@ function Head({ gone, label, object, openMenu, trans }: IProps): JSX.Element {
             .join(' · ')}
         </span>
       )}
+      {object !== null && <Missing object={object} trans={trans} />}
       {gone && (
         <span className="wb-Preview-gone" role="status">
           {trans.__('deleted')}
@@ -107,7 +110,20 @@ function Content({ bring, label, object, pages, trans }: IProps): JSX.Element {
     <>
       {failure}
       {preview.kind === 'image' && <Picture label={label} pages={pages} trans={trans} />}
-      {preview.text && <p className="wb-Preview-note">{preview.text}</p>}
+      {preview.text && (
+        <div className="wb-Preview-lacks">
+          <p className="wb-Preview-note">{preview.text}</p>
+          {!failure && preview.elsewhere !== undefined && bring !== undefined && (
+            <BringButton
+              bring={bring}
+              className="jp-mod-styled wb-Card-button"
+              nbytes={preview.elsewhere}
+              retry={() => void pages.retry()}
+              trans={trans}
+            />
+          )}
+        </div>
+      )}
       {hasCells(preview) ? (
         <Grid
           label={label}
@@ -161,17 +177,34 @@ function Failure(props: {
           {trans.__('Try Again')}
         </button>
       ) : (
-        <button
+        <BringButton
+          bring={bring}
           className="jp-mod-styled jp-mod-accept wb-Hint-button"
-          type="button"
-          onClick={() => void bring().then(retry)}
-        >
-          {object === null
-            ? trans.__('Replicate to This Host')
-            : trans.__('Replicate to This Host (%1)', formatBytes(object.nbytes + object.shared_nbytes))}
-        </button>
+          // Of a dataset that is not whole, what can be brought is less.
+          nbytes={object === null || missingOf(object) !== null ? null : object.nbytes + object.shared_nbytes}
+          retry={retry}
+          trans={trans}
+        />
       )}
     </div>
+  );
+}
+
+/** Brings here what other nodes have, and then looks again. */
+function BringButton(props: {
+  bring: () => Promise<unknown>;
+  className: string;
+  nbytes: number | null;
+  retry: () => void;
+  trans: ITrans;
+}): JSX.Element {
+  const { bring, className, nbytes, retry, trans } = props;
+  return (
+    <button className={className} type="button" onClick={() => void bring().then(retry)}>
+      {nbytes === null
+        ? trans.__('Replicate to This Host')
+        : trans.__('Replicate to This Host (%1)', formatBytes(nbytes))}
+    </button>
   );
 }
 

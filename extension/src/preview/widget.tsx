@@ -9,6 +9,7 @@ import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 
 import { openObjectMenu } from '../card/menu';
+import { missingOf } from '../completeness';
 import { objectLabel } from '../format';
 import { kindIcon, workbenchIcon } from '../icons';
 import type { IWorkbenchModel } from '../tokens';
@@ -54,11 +55,13 @@ export class PreviewContent extends ReactWidget {
           this._known ||= found !== null;
           const to = model.state?.store?.node;
           const elsewhere = to !== undefined && found?.replicas.every(({ node }) => node !== to) === true;
-          if (this._elsewhere && !elsewhere && found !== null) {
-            // It has come here, by whomever: now there is something to see.
+          const reached = found === null ? null : (missingOf(found)?.reached ?? Infinity);
+          if (found !== null && ((this._elsewhere && !elsewhere) || reached! > this._reached)) {
+            // It has come here, by whomever, or partitions are in reach again: now there is more to see.
             void this._pages.retry();
           }
           this._elsewhere = elsewhere;
+          this._reached = reached ?? Infinity;
           const connected = to !== undefined && model.state?.cluster.state === 'connected';
           return (
             <PreviewView
@@ -121,6 +124,8 @@ export class PreviewContent extends ReactWidget {
 
   private _begun = false;
   private _elsewhere = false;
+  /** Partitions that were in reach, infinitely many of what is whole. */
+  private _reached = Infinity;
   private _known = false;
   private _looking: IDisposable | null = null;
   private readonly _pages: PreviewPages;

@@ -2,6 +2,7 @@
 
 import * as React from 'react';
 
+import { missingLabel, missingOf } from '../completeness';
 import type { ITrans } from '../format';
 import {
   formatBytes,
@@ -17,6 +18,7 @@ import {
 import type { Column, IHolder, IObject, IOperation, IReplica } from '../tokens';
 import { CommandIDs } from '../tokens';
 import { Icon, KindIcon } from './icons';
+import { Missing } from './missing';
 import type { IViewProps } from './types';
 
 export function columnLabels(trans: ITrans): Readonly<Record<Column, string>> {
@@ -70,9 +72,17 @@ export function CellContent({ column, ...props }: ICellProps & { column: Column 
     case 'name':
       return <Name {...props} />;
     case 'kind':
-      return <Text>{typeLabel(object)}</Text>;
+      return (
+        <Marked object={object} marked={props.narrow} trans={trans}>
+          <Text>{typeLabel(object)}</Text>
+        </Marked>
+      );
     case 'shape':
-      return <Text title={formatDtypes(object.dtypes)}>{formatShape(object.shape)}</Text>;
+      return (
+        <Marked object={object} marked={!props.narrow} trans={trans}>
+          <Text title={formatDtypes(object.dtypes)}>{formatShape(object.shape)}</Text>
+        </Marked>
+      );
     case 'nbytes':
       return <Size object={object} trans={trans} />;
     case 'nodes':
@@ -98,6 +108,20 @@ export function CellContent({ column, ...props }: ICellProps & { column: Column 
   }
 }
 
+/** What a dataset lacks before what a cell says otherwise, which is left out where there is no room: half of it would say something else. */
+function Marked(props: { object: IObject; marked: boolean; trans: ITrans; children: JSX.Element }): JSX.Element {
+  const { children, marked, object, trans } = props;
+  if (!marked || missingOf(object) === null) {
+    return children;
+  }
+  return (
+    <span className="wb-Cell-marked">
+      <Missing object={object} part="words" trans={trans} />
+      {children}
+    </span>
+  );
+}
+
 function Text({ children, title }: { children: React.ReactNode; title?: string }): JSX.Element {
   return (
     <span className="wb-Cell-text" title={title || undefined}>
@@ -117,6 +141,7 @@ function Name({ object, trans }: ICellProps): JSX.Element {
       <span className="wb-Cell-text" dir="auto" data-unnamed={object.name === null || undefined}>
         {objectLabel(object)}
       </span>
+      <Missing object={object} part="sign" trans={trans} />
       {object.pinned && (
         <span className="wb-Cell-pin" role="img" aria-label={trans.__('pinned')} title={trans.__('Pinned in memory')}>
           <Icon name="pin" size={12} />
@@ -154,7 +179,10 @@ function named(replicas: readonly IReplica[], room: number): number {
 
 function Nodes(props: ICellProps): JSX.Element {
   const { narrow, object, operation, trans, width } = props;
-  const most = narrow ? named(object.replicas, width - BESIDE - LETTER * typeLabel(object).length) : NAMED + 1;
+  const missing = missingOf(object);
+  const beside =
+    missing === null ? LETTER * typeLabel(object).length : LETTER * missingLabel(missing, trans).length + RIM;
+  const most = narrow ? named(object.replicas, width - BESIDE - beside) : NAMED + 1;
   const room = Math.max(1, Math.min(most, NAMED + 1) - (operation === undefined ? 0 : 1));
   const replicas = object.replicas.slice(0, room);
   const rest = object.replicas.slice(replicas.length);
@@ -177,7 +205,8 @@ function stateLabel(state: string, trans: ITrans): string {
   const labels: Readonly<Record<string, string>> = {
     memory: trans.__('in memory'),
     disk: trans.__('on disk'),
-    cached: trans.__('cached')
+    cached: trans.__('cached'),
+    lost: trans.__('on a lost node, where no worker runs')
   };
   return labels[state] ?? state;
 }

@@ -6,6 +6,7 @@ import type { ITrans } from '../format';
 import { formatBytes, isolate } from '../format';
 import type { IApi, INode, IPartitions } from '../tokens';
 import { Hint } from './hint';
+import { Icon } from './icons';
 import { useSize } from './use';
 import { useWindow } from './window';
 
@@ -38,6 +39,7 @@ export function MatrixView(props: IMatrixProps): JSX.Element {
     <div className="wb-Matrix">
       <div className="wb-Matrix-title">
         {trans._n('%2: %1 partition', '%2: %1 partitions', total, isolate(name))}
+        <Absent partitions={partitions} trans={trans} />
         <Legend trans={trans} />
       </div>
       {error !== null && (
@@ -98,20 +100,49 @@ function MatrixRow(props: {
     cached: trans.__('cached')
   };
   const at = new Map(partition.replicas.map(({ node, state }) => [node, state]));
+  const presence = presenceOf(partition);
   return (
     <div
       role="row"
       aria-rowindex={index + 2}
       className="wb-Matrix-row"
       data-single={partition.replicas.length === 1 || undefined}
+      data-presence={presence}
       style={{ gridTemplateColumns: template, height: ROW, transform: `translateY(${index * ROW}px)` }}
     >
       <div role="rowheader">{partition.index}</div>
       <div role="cell" data-right>
-        {formatBytes(partition.nbytes)}
+        {presence === 'missing' ? (
+          <span className="wb-Matrix-missing" title={trans.__('No node has this partition. %1', absentAdvice(trans))}>
+            {trans.__('missing')}
+          </span>
+        ) : (
+          formatBytes(partition.nbytes)
+        )}
       </div>
-      {columns.map(({ id }) => {
+      {columns.map(({ id, name }) => {
         const state = at.get(id);
+        if (state === 'lost') {
+          return (
+            <div
+              role="cell"
+              key={id}
+              className="wb-Matrix-cell"
+              data-state="lost"
+              title={
+                presence === 'lost'
+                  ? trans.__(
+                      'Only %1 has this partition, and no worker runs there. %2',
+                      isolate(name),
+                      absentAdvice(trans)
+                    )
+                  : trans.__('No worker runs on %1.', isolate(name))
+              }
+            >
+              {trans.__('on a lost node')}
+            </div>
+          );
+        }
         return (
           <div role="cell" key={id} className="wb-Matrix-cell" data-state={state ?? 'none'}>
             {state === undefined ? '' : (states[state] ?? state)}
@@ -119,6 +150,40 @@ function MatrixRow(props: {
         );
       })}
     </div>
+  );
+}
+
+/** Whether a running node has a partition, only lost ones have, or none. */
+function presenceOf({ replicas }: Partition): 'there' | 'lost' | 'missing' {
+  if (replicas.length === 0) {
+    return 'missing';
+  }
+  return replicas.every(({ state }) => state === 'lost') ? 'lost' : 'there';
+}
+
+function absentAdvice(trans: ITrans): string {
+  return trans.__('Start the node that has it, or compute the dataset anew, or delete it.');
+}
+
+/** How many partitions are in no running node's memory, where there are such. */
+function Absent({ partitions, trans }: { partitions: readonly Partition[]; trans: ITrans }): JSX.Element | null {
+  const count = (wanted: string): number => partitions.filter(each => presenceOf(each) === wanted).length;
+  const [missing, lost] = [count('missing'), count('lost')];
+  const texts = [
+    missing > 0 ? trans.__('%1 missing', missing) : '',
+    lost > 0 ? trans.__('%1 on lost nodes', lost) : ''
+  ].filter(Boolean);
+  return texts.length === 0 ? null : (
+    <span
+      className="wb-Missing"
+      role="status"
+      title={trans.__('Start the nodes that have them, or compute the dataset anew, or delete it.')}
+    >
+      <span className="wb-Missing-sign">
+        <Icon name="warning" size={12} />
+      </span>
+      {texts.join(', ')}
+    </span>
   );
 }
 

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from workbench import saving
 from workbench.errors import ClusterError, NameConflictError, ObjectNotFoundError, StoreError, StoreFullError
 from workbench.jupyter.server.hub import Hub
-from workbench.jupyter.server.problems import BadRequestError, ElsewhereError, NotPossibleError, OperationNotFoundError
+from workbench.jupyter.server.problems import (
+    BadRequestError,
+    ElsewhereError,
+    NotPossibleError,
+    OperationNotFoundError,
+    OutOfReachError,
+)
 from workbench.objects import ObjectId, ObjectInfo, format_nbytes
 from workbench.store import Store
 
@@ -233,6 +239,8 @@ class Actions:
         ObjectNotFoundError
         ElsewhereError
             Only other nodes have it.
+        OutOfReachError
+            Only nodes that are lost have it.
         """
         await self._hub.start()
         await self._here(object_id, "preview", lambda store: store.info(object_id))
@@ -258,7 +266,13 @@ class Actions:
             return await self._hub.host.do(work)
         except ObjectNotFoundError:
             found = await self._hub.find(object_id)
-            nodes = [] if found is None else [replica.node_name for replica in found.replicas]
+            replicas = [] if found is None else found.replicas
+            nodes = [replica.node_name for replica in replicas if replica.state != "lost"]
+            if replicas and not nodes:
+                lost = ", ".join(replica.node_name for replica in replicas)
+                raise OutOfReachError(
+                    f"{_title(found, object_id)} is only on {lost}, lost because no worker runs there: start one there, or make the object anew, or delete it."
+                ) from None
             if nodes:
                 raise ElsewhereError(
                     f"{_title(found, object_id)} is on {', '.join(nodes)}, not on this host, and {verb} needs it here. Replicate it to this host first."

@@ -93,6 +93,7 @@ class WorkbenchApp(ExtensionApp):
         self.previews = Previews(
             lambda: self.hub.host.directory,
             actions.require_here,
+            self.hub.whereabouts,
             seconds=self.preview_timeout,
             nbytes=self.preview_memory,
         )

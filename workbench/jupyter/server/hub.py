@@ -34,6 +34,7 @@ from workbench.jupyter.server.snapshot import (
     partition_number,
     status_json,
 )
+from workbench.jupyter.server.whereabouts import Whereabouts, whereabouts
 from workbench.objects import Holder, ObjectId, ObjectInfo
 from workbench.store import node_name
 
@@ -182,6 +183,15 @@ class Hub:
             "total": total,
             "partitions": [partition_json(index, by_number.get(index)) for index in range(start, min(stop, total))],
         }
+
+    async def whereabouts(self, object_id: ObjectId) -> Whereabouts | None:
+        """Return where the partitions of a dataset are; None of anything else, and of what is too old for the list."""
+        await self.start()
+        await self.refresh()
+        found = self._mirror.info(object_id)
+        if found is None or found.kind != "dataset":
+            return None
+        return whereabouts(found, self._mirror.members(object_id), self.node, self._cluster_state.state)
 
     def known(self, object_id: ObjectId) -> ObjectInfo | None:
         """Return an object, also a partition, as of the last look."""

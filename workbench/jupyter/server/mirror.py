@@ -7,13 +7,16 @@ rows: the dataset is one, with the bytes, the nodes and the holders of all of th
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from workbench.finding import folded
 from workbench.jupyter.server.deltas import Board
 from workbench.jupyter.server.snapshot import dumps, gather, merge, object_json
-from workbench.objects import Holder, ObjectId, ObjectInfo, fold_datasets
+from workbench.objects import MISSING, Holder, ObjectId, ObjectInfo
 
 __all__ = ["Mirror"]
 
@@ -31,12 +34,17 @@ class Mirror:
         Rows at most; the newest objects have them.
     root : str
         The folder that the server shows.
+    patience : float
+        Seconds that partitions must have been missing before their dataset's row says so: this host and the other nodes tell of what is
+        made, moved or deleted one after the other.
     """
 
-    def __init__(self, board: Board, limit: int, root: str) -> None:
+    def __init__(self, board: Board, limit: int, root: str, patience: float = 1.0) -> None:
         self._board = board
         self._limit = limit
         self._root = root
+        self._patience = patience
+        self._doubtful: dict[ObjectId, float] = {}
         self._here: Side = {}
         self._there: Side = {}
         self._members: defaultdict[str, set[ObjectId]] = defaultdict(set)
@@ -100,6 +108,8 @@ class Mirror:
         """Bring the board up to date; `rest` stands for what is not in rows. Return whether it has a new version."""
         self._expire()
         self._gather()
+        now = time.monotonic()
+        self._touched.update(object_id for object_id, moment in self._doubtful.items() if moment <= now)
         touched, self._touched = self._touched, set()
         for object_id in list(touched):
             info = self._find(object_id)
@@ -193,8 +203,22 @@ class Mirror:
     def _row(self, object_id: ObjectId) -> tuple[float, str] | None:
         info = self.info(object_id)
         if info is None or self._dataset_of(object_id) is not None:
+            self._doubtful.pop(object_id, None)
             return None
-        return info.created, dumps(object_json(info, self._holders.get(object_id, ()), self._root))
+        return info.created, dumps(object_json(self._proven(info), self._holders.get(object_id, ()), self._root))
+
+    def _proven(self, info: ObjectInfo) -> ObjectInfo:
+        """Leave out that partitions of a dataset are missing as long as they may be on their way."""
+        if not any(MISSING in note for note in info.notes):
+            self._doubtful.pop(info.id, None)
+            return info
+        now = time.monotonic()
+        # Of what is proven it is for ever, so that it is not looked at again.
+        moment = self._doubtful.setdefault(info.id, now + self._patience)
+        if moment <= now or moment == math.inf:
+            self._doubtful[info.id] = math.inf
+            return info
+        return dataclasses.replace(info, notes=tuple(note for note in info.notes if MISSING not in note))
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -203,7 +227,7 @@ class Mirror:
         info = self._merged(object_id)
         if info is None or info.kind != "dataset":
             return info
-        return fold_datasets([info, *self.members(object_id)])[0]
+        return folded([info, *self.members(object_id)])[0]
 
     def members(self, dataset: ObjectId) -> list[ObjectInfo]:
         """Return the partitions of a dataset, always in the same order, so that its row is the same if nothing changed."""

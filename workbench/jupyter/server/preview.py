@@ -14,7 +14,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from workbench.jupyter.server.problems import (
     PreviewMemoryError,
     PreviewTimeoutError,
 )
+from workbench.jupyter.server.whereabouts import Whereabouts
 from workbench.objects import ObjectId
 
 __all__ = ["Previews"]
@@ -59,6 +60,8 @@ class Previews:
         Returns the store's directory.
     require : callable
         ``await require(id)``: raises an error if this host does not have the object.
+    locate : callable
+        ``await locate(id)``: returns where the partitions of a dataset are; None of anything else.
     seconds : float
         That one preview may take.
     nbytes : int
@@ -70,7 +73,8 @@ class Previews:
     def __init__(
         self,
         directory: Callable[[], Path],
-        require: Callable[[ObjectId], Any],
+        require: Callable[[ObjectId], Awaitable[None]],
+        locate: Callable[[ObjectId], Awaitable[Whereabouts | None]],
         *,
         seconds: float,
         nbytes: int,
@@ -78,6 +82,7 @@ class Previews:
     ) -> None:
         self._directory = directory
         self._require = require
+        self._locate = locate
         self._seconds = seconds
         self._nbytes = nbytes
         self._idle = idle
@@ -101,12 +106,19 @@ class Previews:
         Raises
         ------
         ObjectNotFoundError
-        NotPossibleError
-            The object is not on this host.
+        ElsewhereError
+            The object, of a dataset a partition that has these rows, is not on this host, and can be brought here.
+        OutOfReachError
+            It cannot: no running node has it.
         PreviewError
             It took too long or too much memory, or its decoding ended the process.
         """
-        return (await self._ask(object_id, {"what": "table", "rows": rows, "columns": columns}))[0]
+        answer = (await self._ask(object_id, {"what": "table", "rows": rows, "columns": columns}))[0]
+        if answer.pop("absent", None) and (where := await self._locate(object_id)) is not None:
+            answer["text"] = where.note()
+            if where.elsewhere:
+                answer["elsewhere"] = where.elsewhere_nbytes
+        return answer
 
     async def summary(self, object_id: ObjectId, columns: Range) -> dict[str, Any]:
         """Return what is in each column; errors are those of :meth:`table`."""
@@ -127,6 +139,18 @@ class Previews:
     # -- the process -----------------------------------------------------------------------------------------------
 
     async def _ask(self, object_id: ObjectId, question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        try:
+            return await self._ask_here(object_id, question)
+        except ElsewhereError as error:
+            where = await self._locate(object_id)
+            # Without the manifest it is not known which rows are in which partition, but that the first ones are in the first.
+            first = [0] if question.get("rows", (0,))[0] == 0 else []
+            needed = [number for number in error.partitions or first if where is None or number not in where.here]
+            if where is None or not needed:
+                raise
+            raise where.error(needed, rows=bool(error.partitions)) from None
+
+    async def _ask_here(self, object_id: ObjectId, question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         await self._require(object_id)
         if self._waiting >= _MOST_WAITING:
             raise PreviewError("Too many previews are waiting. Ask again in a moment.")
@@ -162,6 +186,8 @@ class Previews:
                     f"The preview needs more memory than the {self._nbytes >> 20} MiB that it may use beyond what is shared. "
                     "Look at a part of the object in a notebook instead."
                 )
+            if kind == ElsewhereError.kind:
+                raise ElsewhereError(message, _numbers(answer["error"].get("partitions")))
             raise _ERRORS.get(kind, PreviewError)(message)
         return answer, picture
 
@@ -238,6 +264,10 @@ class Previews:
             if not self._waiting and self._process is not None and time.monotonic() - self._last > self._idle:
                 async with self._turn:
                     await self._end()
+
+
+def _numbers(value: Any) -> list[int]:
+    return [number for number in value if type(number) is int and number >= 0] if isinstance(value, list) else []
 
 
 def _why_dead(status: int | None, error: BaseException) -> PreviewError:

@@ -38,6 +38,9 @@ class Grid(ABC):
         What a reader should know.
     """
 
+    absent = 0
+    """Partitions that are not on this host."""
+
     def __init__(
         self, kind: Literal["table", "array"], rows: int, names: Sequence[str], dtypes: Sequence[str], note: str = ""
     ) -> None:
@@ -149,11 +152,14 @@ class _Pieces(Grid):
         self._last: tuple[int, Grid] | None = None
         first = next((number for number, id_ in enumerate(ids) if session.store.exists(id_)), None)
         if first is None:
-            raise ElsewhereError(f"No partition of {name} is on this host. Replicate the dataset to this host first.")
+            # The first rows are in the first partition that has any.
+            needed = [number for number, count in enumerate(counts) if count][:1]
+            raise ElsewhereError(f"No partition of {name} is on this host.", needed)
         head = self._piece(first)
         super().__init__("table", self._begins[-1], head.names, head.dtypes)
         here = sum(session.store.exists(id_) for id_ in ids)
-        if here < len(ids):
+        self.absent = len(ids) - here
+        if self.absent:
             self.note = (
                 f"{here} of {len(ids)} partitions are on this host; the rows of the others cannot be shown here."
             )
@@ -164,9 +170,7 @@ class _Pieces(Grid):
         try:
             grid = grid_of(self._session.get(self._ids[number]))
         except ObjectNotFoundError:
-            raise ElsewhereError(
-                f"Partition {number} of {self._name}, which has these rows, is not on this host. Replicate the dataset to this host first."
-            ) from None
+            raise self._elsewhere([number]) from None
         if grid is None:
             raise NotPossibleError(f"Partition {number} of {self._name} has no rows.")
         self._last = number, grid
@@ -175,11 +179,21 @@ class _Pieces(Grid):
     def _parts(self, start: int, stop: int) -> list[tuple[int, int, int]]:
         """Return partitions with the rows of them that lie between two."""
         spans = zip(self._begins, self._begins[1:], strict=False)
-        return [
+        parts = [
             (number, max(start, begin) - begin, min(stop, end) - begin)
             for number, (begin, end) in enumerate(spans)
             if max(start, begin) < min(stop, end)
         ]
+        # All of them at once: who brings one here shall not be told of the next one then.
+        if absent := [number for number, _, _ in parts if not self._session.store.exists(self._ids[number])]:
+            raise self._elsewhere(absent)
+        return parts
+
+    def _elsewhere(self, numbers: Sequence[int]) -> ElsewhereError:
+        which = ", ".join(map(str, numbers[:8]))
+        return ElsewhereError(
+            f"Of {self._name}, partition {which} is not on this host, which these rows are in.", numbers
+        )
 
     def column(self, number: int, start: int, stop: int, step: int) -> pd.Series[Any]:
         parts = [self._piece(piece).column(number, first, end, step) for piece, first, end in self._parts(start, stop)]

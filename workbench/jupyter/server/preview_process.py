@@ -63,7 +63,8 @@ def _answer(shown: Any, question: dict[str, Any]) -> tuple[dict[str, Any], bytes
     except MemoryError:
         return {"error": {"kind": "preview-memory", "message": ""}}, b""
     except WorkbenchError as error:
-        return {"error": {"kind": error.kind, "message": str(error)}}, b""
+        partitions = list(getattr(error, "partitions", ()))
+        return {"error": {"kind": error.kind, "message": str(error), "partitions": partitions}}, b""
     except Exception as error:  # noqa: BLE001  # what comes with an object may raise anything
         message = f"No preview can be made of this object ({type(error).__name__}: {error!s:.500})."
         return {"error": {"kind": "preview", "message": message}}, b""

@@ -64,7 +64,11 @@ class Shown:
             return {}, png(self._value)
         if question["what"] == "summary":
             return summary(self._grid, *question["columns"]), b""
-        return page(self._grid, self._value, tuple(question["rows"]), tuple(question["columns"])), b""
+        found = page(self._grid, self._value, tuple(question["rows"]), tuple(question["columns"]))
+        if self._grid is not None and self._grid.absent:
+            # The server, which knows the other nodes, says where these are.
+            found["absent"] = self._grid.absent
+        return found, b""
 
 
 def page(grid: Grid | None, value: Any, rows: tuple[int, int], columns: tuple[int, int]) -> dict[str, Any]:

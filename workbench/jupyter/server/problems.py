@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from workbench.errors import (
@@ -23,6 +24,7 @@ __all__ = [
     "ElsewhereError",
     "NotPossibleError",
     "OperationNotFoundError",
+    "OutOfReachError",
     "PreviewError",
     "PreviewMemoryError",
     "PreviewTimeoutError",
@@ -43,9 +45,26 @@ class NotPossibleError(WorkbenchError):
 
 
 class ElsewhereError(NotPossibleError):
-    """Only other nodes have the object, and what was asked for is done on this host."""
+    """Only other nodes have the object, and what was asked for is done on this host.
+
+    Parameters
+    ----------
+    message : str
+    partitions : sequence of int
+        Of a dataset: those that are needed and are not here; empty where nobody has looked.
+    """
 
     kind = "elsewhere"
+
+    def __init__(self, message: str = "", partitions: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.partitions = tuple(partitions)
+
+
+class OutOfReachError(NotPossibleError):
+    """No running node has the object, or the part of it that was asked for: nothing can be brought here."""
+
+    kind = "out-of-reach"
 
 
 class OperationNotFoundError(WorkbenchError):

@@ -10,8 +10,11 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from workbench import finding
 from workbench.errors import WorkbenchError
-from workbench.objects import ObjectId
+from workbench.jupyter.server.problems import ElsewhereError
+from workbench.jupyter.server.whereabouts import Whereabouts, whereabouts
+from workbench.objects import ObjectId, ObjectInfo
 from workbench.session import Session
 
 __all__ = ["NoPreviewError", "preview"]
@@ -50,22 +53,41 @@ def preview(session: Session, object_id: ObjectId, what: str, query: Mapping[str
 
     info = session.info(object_id)
     if not session.store.exists(object_id):
-        nodes = ", ".join(replica.node_name for replica in info.replicas)
-        raise NoPreviewError(
-            f"{info.name or info.id!r} is on {nodes}, not on this host. Replicate it to this host first."
+        lost = all(replica.state == "lost" for replica in info.replicas)
+        nodes = ", ".join(replica.node_name for replica in info.replicas if lost or replica.state != "lost")
+        step = (
+            "where no worker runs: start one there, or make it anew, or delete it"
+            if lost
+            else "not on this host. Replicate it to this host first"
         )
+        raise NoPreviewError(f"{info.name or info.id!r} is on {nodes}, {step}.")
     columns = _range(query, "cstart", "cstop", 50, _COLUMNS)
-    pieces = pieces_of(session, object_id)
-    value = pieces if pieces is not None else session.get(object_id)
+    value: Any = None
+    grid: Any = None
     try:
+        grid = pieces_of(session, object_id)
+        value = grid if grid is not None else session.get(object_id)
         if what == "image":
             return {"base64": base64.b64encode(png(value)).decode(), "type": "image/png"}
-        grid = pieces if pieces is not None else grid_of(value)
+        if grid is None:
+            grid = grid_of(value)
         if what == "summary":
             return summary(grid, *columns)
-        return page(grid, value, _range(query, "start", "stop", 100, _ROWS), columns)
+        found = page(grid, value, _range(query, "start", "stop", 100, _ROWS), columns)
+        return found if grid is None or not grid.absent else {**found, "text": _where(session, info).note()}
+    except ElsewhereError as error:
+        where = _where(session, info)
+        if needed := [number for number in error.partitions if number not in where.here]:
+            raise where.error(needed) from None
+        raise
     finally:
-        del value, pieces
+        del value, grid
+
+
+def _where(session: Session, info: ObjectInfo) -> Whereabouts:
+    cluster = session.cluster
+    state = "none" if cluster is None else "connected"
+    return whereabouts(info, finding.members(session.store, cluster, info), session.store.id, state)
 
 
 def _range(query: Mapping[str, str], first: str, last: str, default: int, most: int) -> tuple[int, int]:
