@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from workbench.arguments import check_order
 from workbench.current import active_session, current_session
 from workbench.objects import Holder, Key, Memory, Namespace, NodeInfo, ObjectInfo, Place, Ref, Replica
 from workbench.session import Session
@@ -48,7 +47,6 @@ def put(
     tags: dict[str, str] | None = None,
 ) -> Ref:
     """Share an object under a name; see :meth:`Session.put`."""
-    check_order(obj, name)
     return current_session().put(obj, name, pin=pin, ttl=ttl, replicas=replicas, tags=tags)
 
 

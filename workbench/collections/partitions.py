@@ -16,6 +16,7 @@ from workbench.cluster import mapping
 from workbench.errors import ClusterError, ObjectNotFoundError, WorkbenchError
 from workbench.objects import ObjectId, Ref, partition_id
 from workbench.store import node_name
+from workbench.texts import counted
 
 if TYPE_CHECKING:
     from workbench.cluster.client import ClusterClient
@@ -175,10 +176,11 @@ def _unreachable(error: WorkbenchError, session: Session, source: Source) -> Wor
     if not isinstance(error, ObjectNotFoundError):
         return type(error)(f"{source.title} cannot be read. {error}")
     manifest = session.store.info(source.id)
-    total = manifest.tags.get("partitions", "its")
+    total = manifest.tags.get("partitions", "")
+    parts = counted(int(total), "partition") if total.isdecimal() else "its partitions"
     here = len(session.store.ls(dataset=source.id))
     return ObjectNotFoundError(
-        f"{source.title} has {total} partitions, of which this host's store, {session.store.directory}, has {here}; they were put on "
+        f"{source.title} has {parts}, of which this host's store, {session.store.directory}, has {here}; they were put on "
         f"{source.places}. Connect to the cluster that has them, with {connection.how_to_connect(session.store.directory)}, and compute again. If it has ended together with its "
         "nodes, compute the dataset anew."
     )

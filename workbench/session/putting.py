@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from workbench import codecs, lazy, progress
-from workbench.arguments import check_flag, check_number, check_objects, check_tags, check_ttl
+from workbench.arguments import check_flag, check_number, check_objects, check_order, check_tags, check_ttl
 from workbench.blame import users_level
 from workbench.creating import NewArray, NewTable
 from workbench.objects import REPLICAS_TAG, Encoded, Ref
@@ -90,6 +90,7 @@ class Putting(Spanning):
             The object is there, and has the name, but not on as many nodes as `replicas`; those that it lacks are made when that can be done.
         """
         if name is not None:
+            check_order(obj, name)
             check_name(name)
         if pin is not False:
             check_flag("pin", pin)
