@@ -48,6 +48,16 @@ class Host:
                 self.changed.add(loser)
                 self.let_go(loser)
 
+    def rename(self, target: ObjectId, name: str) -> None:
+        """Give an object a name in place of those that it has."""
+        loser = self.names.get(name)
+        self.names = {each: owner for each, owner in self.names.items() if owner != target}
+        self.names[name] = target
+        self.changed.add(target)
+        if loser is not None and loser != target:
+            self.changed.add(loser)
+            self.let_go(loser)
+
     def let_go(self, target: ObjectId) -> None:
         """Delete an object that has lost its last name."""
         if target not in self.names.values():
@@ -68,15 +78,22 @@ class Host:
         """Do what the scheduler says."""
         if order.verb == "delete":
             self.bury(order.object)
+        elif order.verb == "rename":
+            if order.name is not None and order.was is not None and self.names.get(order.was) == order.object:
+                self.rename(order.object, order.name)
         elif order.name is not None and self.names.get(order.name) == order.object:
             del self.names[order.name]
             self.changed.add(order.object)
             if not order.keep:
                 self.let_go(order.object)
 
+    def names_of(self, target: ObjectId) -> set[str]:
+        """The names that an object has here."""
+        return {name for name, each in self.names.items() if each == target}
+
     def described(self, target: ObjectId) -> ObjectInfo:
         """An object with the names that it has here."""
-        names = tuple(sorted(name for name, each in self.names.items() if each == target))
+        names = tuple(sorted(self.names_of(target)))
         return dataclasses.replace(self.objects[target], names=names, name=names[0] if names else None)
 
     def say(self) -> Iterator[dict[str, object]]:
@@ -117,6 +134,7 @@ class Merging(RuleBasedStateMachine):
         self.workers = itertools.count(1)
         self.orders: list[Order] = []
         self.deleted: set[ObjectId] = set()
+        self.renamed: dict[ObjectId, str] = {}
         for node in NODES:
             self.join(node)
 
@@ -160,6 +178,48 @@ class Merging(RuleBasedStateMachine):
         for node in hearing:
             self.hosts[node].bury(target)
         self.deleted.add(target)
+
+    @rule(node=st.sampled_from(NODES), name=st.sampled_from(NAMES), data=st.data())
+    def rename_here(self, node: str, name: str, data: st.DataObject) -> None:
+        """A process that is not connected renames an object."""
+        if found := sorted(self.hosts[node].objects):
+            target = data.draw(st.sampled_from(found))
+            self.hosts[node].rename(target, name)
+            self.renamed.pop(target, None)
+
+    @rule(deaf=st.sets(st.sampled_from(NODES), max_size=len(NODES) - 1), name=st.sampled_from(NAMES), data=st.data())
+    def rename_everywhere(self, deaf: set[str], name: str, data: st.DataObject) -> None:
+        """A client renames an object; some nodes do not hear of it."""
+        holder = self.catalog.names.holder(name)
+        found = [each.id for each in self.catalog.ls() if holder is None or holder.id == each.id]
+        if not found:
+            return
+        target = data.draw(st.sampled_from(found))
+        olds = self.catalog.info(target).names
+        everything_is_known = all(
+            self._bound_there(host, target) == host.names_of(target) for host in self.hosts.values()
+        )
+        self.renamed.pop(target, None)
+        done = set()
+        for node in [each.id for each in self.catalog.holders(target) if each.id not in deaf]:
+            if target in self.hosts[node].objects:
+                self.hosts[node].rename(target, name)
+                self.announce_all(self.hosts[node])
+                done.add(node)
+        if done:
+            for order in self.catalog.rename(target, olds, name, done=done):
+                self.catalog.nodes[order.node].doubted = True  # as orders.py does
+            if everything_is_known:
+                self.renamed[target] = name
+
+    def _bound_there(self, host: Host, target: ObjectId) -> set[str]:
+        names = self.catalog.nodes[host.node].names
+        return {name for name, entry in names.items() if entry.id == target}
+
+    def announce_all(self, host: Host) -> None:
+        """Announce until the catalog knows everything."""
+        while not all(self._apply(host, page) for page in host.say()):
+            pass
 
     @rule(
         node=st.sampled_from(NODES),
@@ -207,7 +267,7 @@ class Merging(RuleBasedStateMachine):
     @rule()
     def the_scheduler_starts_anew(self) -> None:
         """Nothing is known any more, until the nodes say it."""
-        self.catalog, self.orders = ClusterCatalog(), []
+        self.catalog, self.orders, self.renamed = ClusterCatalog(), [], {}
         for node in NODES:
             self.join(node)
 
@@ -231,10 +291,11 @@ class Merging(RuleBasedStateMachine):
         """When everybody has said everything and done what was ordered, the union is exact, and nobody disagrees about a name."""
         for _ in range(6):
             for host in self.hosts.values():
-                while not all(self._apply(host, page) for page in host.say()):
-                    pass
+                self.announce_all(host)
             self.orders_arrive()
         assert not self.orders
+        for target, name in self.renamed.items():
+            assert set().union(*(host.names_of(target) for host in self.hosts.values())) <= {name}
         assert not self.deleted & {each for host in self.hosts.values() for each in host.objects}
         union = {each: host for host in self.hosts.values() for each in host.objects}
         assert {each.id for each in self.catalog.ls()} == set(union)
