@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.cluster.test_catalog import info
 from workbench.cluster import announcements
@@ -138,6 +138,15 @@ class Merging(RuleBasedStateMachine):
         for node in NODES:
             self.join(node)
 
+    @initialize(where=st.lists(st.tuples(st.sampled_from(NODES), st.sampled_from(NODES)), max_size=3))
+    def begin(self, where: list[tuple[str, str]]) -> None:
+        """Named objects, each with a replica elsewhere, that everybody knows: what a run's few steps would seldom come to."""
+        for name, (node, other) in zip(NAMES, where, strict=False):
+            self.put(node, name)
+            self.copy(node, other, max(self.hosts[node].objects))
+        for host in self.hosts.values():
+            self.announce_all(host)
+
     def join(self, node: str) -> None:
         """A worker comes up, and the scheduler hears of it."""
         worker = next(self.workers)
@@ -153,8 +162,16 @@ class Merging(RuleBasedStateMachine):
     def replicate(self, source: str, to: str, data: st.DataObject) -> None:
         """One more replica."""
         if found := sorted(self.hosts[source].objects):
-            chosen = self.hosts[source].objects[data.draw(st.sampled_from(found))]
-            self.hosts[to].put(chosen, None)
+            self.copy(source, to, data.draw(st.sampled_from(found)))
+
+    def copy(self, source: str, to: str, target: ObjectId) -> None:
+        """Make a replica, which adopts the names of the first one, but none that a newer object has there."""
+        here = self.hosts[to]
+        if target not in here.gone and target not in here.objects:
+            here.put(self.hosts[source].objects[target], None)
+            for name in sorted(self.hosts[source].names_of(target)):
+                if here.names.get(name, ObjectId("")) < target:
+                    here.put(here.objects[target], name)
 
     @rule(node=st.sampled_from(NODES), data=st.data())
     def delete_here(self, node: str, data: st.DataObject) -> None:
@@ -200,6 +217,7 @@ class Merging(RuleBasedStateMachine):
             self._bound_there(host, target) == host.names_of(target) for host in self.hosts.values()
         )
         self.renamed.pop(target, None)
+        self.catalog.allow_name(target, name)
         done = set()
         for node in [each.id for each in self.catalog.holders(target) if each.id not in deaf]:
             if target in self.hosts[node].objects:
@@ -207,8 +225,14 @@ class Merging(RuleBasedStateMachine):
                 self.announce_all(self.hosts[node])
                 done.add(node)
         if done:
-            for order in self.catalog.rename(target, olds, name, done=done):
-                self.catalog.nodes[order.node].doubted = True  # as orders.py does
+            self.orders += self.catalog.rename(target, olds, name, done=done)
+            for order in self.orders:
+                self.catalog.nodes[order.node].doubted |= (
+                    order.node in deaf and order.object == target
+                )  # as orders.py does
+            # What the others were told when the first one announced it has come before the client's next wish.
+            known = {*deaf, *done}
+            self.orders = [order for order in self.orders if order.node not in known or order.object != target]
             if everything_is_known:
                 self.renamed[target] = name
 

@@ -153,6 +153,7 @@ class Actions:
             await self._manager.orders.obey(self._catalog.delete(holder.id))
         nodes = [node for node in self._catalog.holders(found) if node.workers]
         olds = self._catalog.info(found).names
+        self._catalog.allow_name(found, wanted)
         answers = await self._manager.orders.ask_nodes(nodes, "rename", target=found, name=wanted)
         if not answers:
             raise TransferError(

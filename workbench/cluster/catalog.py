@@ -217,6 +217,11 @@ class ClusterCatalog:
             orders += self.rename(entry.id, lost, gained[0], done={node.id})
         return orders
 
+    def allow_name(self, object_id: ObjectId, name: str) -> None:
+        """Note that nodes are about to be told to give an object a name."""
+        if (entry := self.inventory.get(object_id)) is not None:
+            self.names.allow(entry, name)
+
     def rename(self, object_id: ObjectId, olds: Collection[str], name: str, *, done: Container[str]) -> list[Order]:
         """Note that an object has a name in place of others, and return what the nodes must be told that have not done it, lost ones included.
 

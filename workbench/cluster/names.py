@@ -128,6 +128,12 @@ class Names:
         """Note that an object has a name in place of others, wherever it is."""
         self._note_renaming(entry, frozenset(olds) | self._renamed.get(entry.id, (frozenset(), ""))[0], new)
 
+    def allow(self, entry: Entry, name: str) -> None:
+        """Note that an object is about to be given a name, which is none of before from now on, whatever a node announces in the middle of it."""
+        olds, new = self._renamed.get(entry.id, (frozenset(), ""))
+        if name in olds:
+            self._note_renaming(entry, olds - {name}, new)
+
     def _note_renaming(self, entry: Entry, olds: frozenset[str], new: str) -> None:
         self._renamed.pop(entry.id, None)
         if olds - {new}:
@@ -152,12 +158,11 @@ class Names:
         """Return what a node must be told that announces a binding of before; None if the object may have the name."""
         renamed = self._renamed.get(entry.id)
         if renamed is not None and name in renamed[0]:
-            olds, new = renamed
             if resync or arrived:
                 if node.names.get(name) is entry:
                     self.unbind(node, name, now)
-                return Order(node.id, "rename", entry.id, new, was=name)
-            self._note_renaming(entry, olds - {name}, new)
+                return Order(node.id, "rename", entry.id, renamed[1], was=name)
+            self.allow(entry, name)
         deleted = self._outlived(node, name, entry, resync=resync, arrived=arrived)
         return None if deleted is None else self._take(node, name, entry, deleted)
 
