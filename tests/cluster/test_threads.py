@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from functools import partial
@@ -74,4 +75,8 @@ def test_an_error_keeps_nothing_that_its_callers_had(loop: IOLoop, call: object)
         return weakref.ref(memory)
 
     with no_collector():
-        assert caller(partial(sync, loop, call))() is None  # type: ignore[arg-type]  # one of two coroutine functions
+        kept = caller(partial(sync, loop, call))  # type: ignore[arg-type]  # one of two coroutine functions
+        deadline = time.monotonic() + 10  # the thread has told before it ends
+        while kept() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert kept() is None
