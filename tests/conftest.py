@@ -1,6 +1,6 @@
 """Fixtures for all tests: a store of one's own for each test, and nothing left behind.
 
-The tests run in one process or, as `make test` does it, in one for each processor (pytest-xdist). All tests of a file run in the same one, one
+The tests run in one process or, as `make test` does it, in several (pytest-xdist). All tests of a file run in the same one, one
 after the other, so that they may share a cluster. What two processes must not share has the process's id in its name.
 """
 
