@@ -147,7 +147,9 @@ def test_a_killed_cluster_is_told_at_once_and_cleaned_up_by_the_next_one(home: P
     for worker in _workers_of(home):
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(worker), signal.SIGKILL)
-    until(lambda: not _workers_of(home), "the workers of the killed cluster end")
+    left = connection.read(home / "store")
+    assert left is not None
+    until(lambda: connection.why_dead(left), "the workers of the killed cluster end")
     with pytest.raises(wb.ClusterError, match=r"does not run any more: nothing listens at tcp://.*`workbench doctor`"):
         wb.connect()
     shown = _cli(home, "ls")
