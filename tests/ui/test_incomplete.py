@@ -18,7 +18,8 @@ DATASET = """
 """
 # The nanny starts no other worker until it is told to.
 LOSE = """
-    import asyncio, os, signal
+    import asyncio, dask, os, signal
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"})  # else the cluster closes the nanny after 15 seconds
     pids = client.run(os.getpid)
     address = next(node.address for node in wb.nodes() if node.name == 'node-2')
     nanny = next(nanny for nanny in cluster.workers.values() if nanny.worker_address == address)
